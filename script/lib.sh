@@ -1,0 +1,155 @@
+# Sourced by the commands in this folder: where things are, how they speak, and the steps that several of them need.
+# shellcheck shell=bash
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CACHE=$ROOT/.cache
+IMAGE=production-fastapi/host
+PREFIX=production-fastapi
+PACKAGES=systemd,systemd-sysv,dbus,python3,ca-certificates,iproute2,procps,sudo,openssh-server
+declare -A RELEASES=([debian12]=bookworm [debian13]=trixie)
+
+# What a test host needs to run systemd without being privileged.
+HOST_OPTIONS=(--cap-add SYS_ADMIN --security-opt seccomp=unconfined --cgroupns host
+  --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec)
+
+mkdir -p "$CACHE"
+cd "$ROOT"
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+fail() {
+  printf '\033[1;31mFailed:\033[0m %s\n' "$*" >&2
+  exit 1
+}
+
+# quietly LOG COMMAND…: run it, and show what it printed only when it fails.
+quietly() {
+  local log=$CACHE/$1.log
+  shift
+  "$@" >"$log" 2>&1 || {
+    tail -n 25 "$log" >&2
+    fail "'$*' ended with an error; all it printed is in ${log#"$ROOT"/}."
+  }
+}
+
+may_install() { [[ $EUID == 0 ]] && command -v apt-get >/dev/null; }
+
+# need PROGRAM PACKAGE: make sure that a program is there, from Debian's package where root may install it.
+need() {
+  command -v "$1" >/dev/null && return
+  may_install || fail "'$1' is missing: install the package $2, or run this as root on Debian."
+  say "Installing $2, which has $1"
+  quietly apt-update apt-get update
+  DEBIAN_FRONTEND=noninteractive quietly "apt-$2" apt-get install --yes --no-install-recommends "$2"
+}
+
+# Make .venv with exactly the locked tools, unless it has them already.
+tools() {
+  local lock=$ROOT/script/requirements.txt python stamp
+  stamp=$(sha256sum "$lock" | cut -c1-64)
+  [[ $(cat .venv/stamp 2>/dev/null) == "$stamp" ]] && return
+  for python in python3 python3.14 python3.13 python3.12 python3.11 ''; do
+    [[ -n $python ]] || fail "Python 3.11 or newer is needed: install the packages python3 and python3-venv."
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
+  done
+  "$python" -c 'import ensurepip' 2>/dev/null || need "$python-ensurepip" python3-venv
+  say "Installing the tools into .venv with $("$python" --version)"
+  "$python" -m venv --clear .venv
+  quietly pip-uv .venv/bin/pip install --disable-pip-version-check "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$lock")"
+  quietly uv-tools .venv/bin/uv pip install --python .venv/bin/python --require-hashes --requirement "$lock"
+  echo "$stamp" >.venv/stamp
+}
+
+# Make sure that a Docker engine answers. One that runs is left alone.
+engine() {
+  docker info >/dev/null 2>&1 && return
+  [[ $EUID == 0 ]] || fail "No Docker engine answers 'docker info': start Docker, or run this as root on Debian to have it installed."
+  need dockerd docker.io
+  need docker docker-cli
+  need iptables iptables
+  say "Starting a Docker engine"
+  if [[ -d /run/systemd/system ]]; then
+    systemctl start docker
+  elif [[ $(stat --file-system --format %T /sys/fs/cgroup) == cgroup2fs ]]; then
+    setsid dockerd </dev/null >"$CACHE/dockerd.log" 2>&1 &
+  else
+    # systemd in the hosts needs cgroup v2; the engine gets a view of its own where only v1 is mounted.
+    setsid unshare --mount --propagation private bash -c '
+      umount --recursive --lazy /sys/fs/cgroup
+      mount --types cgroup2 cgroup2 /sys/fs/cgroup
+      exec dockerd' </dev/null >"$CACHE/dockerd.log" 2>&1 &
+  fi
+  for _ in {1..60}; do
+    docker info >/dev/null 2>&1 && return
+    sleep 0.5
+  done
+  tail -n 15 "$CACHE/dockerd.log" >&2
+  fail "The Docker engine did not start within 30 seconds; its log is in .cache/dockerd.log."
+}
+
+# image TAG: build the image of a bare Debian host, unless it is there and made by the present recipe.
+image() {
+  local tag=$1 suite=${RELEASES[$1]} recipe
+  recipe=$({ echo "$PACKAGES" && cat script/prepare-host /usr/local/share/ca-certificates/*.crt; } 2>/dev/null | sha256sum | cut -c1-16)
+  [[ $(docker image inspect --format '{{ index .Config.Labels "recipe" }}' "$IMAGE:$tag" 2>/dev/null) == "$recipe" ]] && return
+  say "Building the image of a bare $tag host (half a minute)"
+  if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
+    need mmdebstrap mmdebstrap
+    quietly "image-$tag" mmdebstrap --variant=minbase --include="$PACKAGES" --customize-hook="script/prepare-host \"\$1\"" "$suite" "$CACHE/$tag.tar"
+    quietly "import-$tag" docker import --change "LABEL recipe=$recipe" --change 'CMD ["/lib/systemd/systemd"]' "$CACHE/$tag.tar" "$IMAGE:$tag"
+    rm -f "$CACHE/$tag.tar"
+  else
+    local context
+    context=$(mktemp -d)
+    mkdir "$context/ca"
+    cp script/prepare-host "$context/"
+    cp /usr/local/share/ca-certificates/*.crt "$context/ca/" 2>/dev/null || true
+    printf '%s\n' "FROM debian:$suite-slim" "LABEL recipe=$recipe" \
+      "RUN apt-get update && apt-get install --yes --no-install-recommends ${PACKAGES//,/ } && apt-get clean && rm -rf /var/lib/apt/lists/*" \
+      "COPY . /build" "RUN CERTIFICATES=/build/ca /build/prepare-host / && rm -rf /build" 'CMD ["/lib/systemd/systemd"]' >"$context/Dockerfile"
+    quietly "image-$tag" docker build --tag "$IMAGE:$tag" "$context"
+    rm -rf "$context"
+  fi
+}
+
+# host NAME TAG NETWORK [OPTION…]: start a bare host that accepts the project's SSH key, and wait for its sshd.
+host() {
+  local name=$1 tag=$2 network=$3
+  shift 3
+  need ssh openssh-client
+  [[ -f $CACHE/ssh_key ]] || ssh-keygen -q -t ed25519 -N '' -C production-fastapi -f "$CACHE/ssh_key"
+  docker network inspect "$network" >/dev/null 2>&1 || fail "The network $network is missing."
+  if [[ -z $(docker container ls --all --quiet --filter "name=^$name\$") ]]; then
+    quietly "run-$name" docker run --detach --name "$name" --hostname "${name##*-}" --label "$PREFIX" --network "$network" \
+      "${HOST_OPTIONS[@]}" --publish 127.0.0.1::22 "$@" "$IMAGE:$tag" /lib/systemd/systemd
+  else
+    quietly "start-$name" docker start "$name"
+  fi
+  for _ in {1..100}; do
+    docker exec "$name" systemctl is-active --quiet ssh 2>/dev/null && break
+    sleep 0.1
+  done
+  docker exec --interactive "$name" sh -c 'mkdir -p -m 700 /root/.ssh && cat > /root/.ssh/authorized_keys' <"$CACHE/ssh_key.pub" ||
+    fail "The host $name did not come up; see 'docker logs $name'."
+}
+
+# network NAME SUBNET: make a network for test hosts, with the packet size that this machine's own way out has.
+network() {
+  local mtu
+  docker network inspect "$1" >/dev/null 2>&1 && return
+  mtu=$(cat "/sys/class/net/$(ip route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)/mtu" 2>/dev/null || echo 1500)
+  quietly "network-$1" docker network create --label "$PREFIX" --subnet "$2" --opt "com.docker.network.driver.mtu=$mtu" "$1"
+}
+
+# remove NAME-PREFIX: remove the containers (with their volumes) and networks whose name begins so.
+remove() {
+  local containers networks
+  mapfile -t containers < <(docker container ls --all --quiet --filter "name=^$1")
+  [[ ${#containers[@]} == 0 ]] || docker rm --force --volumes "${containers[@]}" >/dev/null
+  mapfile -t networks < <(docker network ls --quiet --filter "name=^$1")
+  [[ ${#networks[@]} == 0 ]] || docker network rm "${networks[@]}" >/dev/null
+}
+
+# ssh_port NAME: where 127.0.0.1 reaches the sshd of a host.
+ssh_port() { docker port "$1" 22/tcp | sed -n 's/.*://p' | head -n 1; }
