@@ -1,0 +1,89 @@
+"""Topologies other than one app on one server that is provisioned from elsewhere. The order of the tests is part of it."""
+
+import subprocess
+
+from plays import ROOT, play
+
+INVENTORY = """
+load_balancers: {hosts: {localhost: }}
+app_servers: {hosts: {localhost: {ansible_connection: local}}}
+all: {vars: {app_name: shop, app_domains: [shop.example.com]}}
+"""
+
+LEGACY = """
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"legacy"})
+"""
+
+
+def on(host, command, *arguments):
+    result = host.run(command, *arguments)
+    assert result.rc == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def write(host, path, text):
+    on(host, "mkdir -p $(dirname %s) && printf %%s %s > %s", path, text, path)
+
+
+def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(debian13, ask_json, tmp_path):
+    subprocess.run(["ansible-galaxy", "collection", "build", "--output-path", tmp_path, ROOT], check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    subprocess.run(["docker", "cp", archive, "pf-debian13:/root/collection.tar.gz"], check=True, capture_output=True)
+    on(debian13, "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null")
+    on(debian13, "python3 -m venv /root/ansible")
+    on(debian13, "PIP_CERT=/etc/ssl/certs/ca-certificates.crt /root/ansible/bin/pip install -q 'ansible-core>=2.19,<2.22'")
+    on(debian13, "/root/ansible/bin/ansible-galaxy collection install --offline /root/collection.tar.gz")
+    write(debian13, "/root/hosts.yml", INVENTORY)
+    run = "/root/ansible/bin/ansible-playbook -i /root/hosts.yml production.fastapi.site"
+    on(debian13, run)
+    assert ask_json(debian13, "shop.example.com", "/readyz") == {"status": "ready"}
+    assert "changed=0" in on(debian13, run)
+
+
+def test_gunicorn_alone_runs_a_folder_that_exists_already(debian12):
+    on(debian12, "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null")
+    on(debian12, "useradd --system --user-group legacy && python3 -m venv /opt/legacy/venv")
+    on(
+        debian12,
+        "PIP_CERT=/etc/ssl/certs/ca-certificates.crt /opt/legacy/venv/bin/pip install -q "
+        "'gunicorn==27.0.1' 'uvicorn[standard]==0.54.0' 'uvicorn-worker==0.4.0'",
+    )
+    write(debian12, "/opt/legacy/legacy.py", LEGACY)
+    example = ROOT / "examples" / "gunicorn_alone.yml"
+    first = play("--limit", "pf-debian12", playbook=example)
+    assert first.returncode == 0, first.output
+    assert play("--limit", "pf-debian12", playbook=example).stats("changed") == {"pf-debian12": 0}
+
+
+def test_nginx_alone_serves_something_else(debian12, ask):
+    example = ROOT / "examples" / "nginx_alone.yml"
+    first = play("--limit", "pf-debian12", playbook=example)
+    assert first.returncode == 0, first.output
+    assert ask(debian12, "legacy.example.com") == (200, "legacy")
+    assert play("--limit", "pf-debian12", playbook=example).stats("changed") == {"pf-debian12": 0}
+
+
+def test_two_applications_on_one_server(debian12, ask, ask_json, tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(
+        (ROOT / "inventories/two-apps/hosts.yml")
+        .read_text(encoding="utf-8")
+        .replace("ansible_host: 203.0.113.10", "ansible_host: pf-debian12, ansible_connection: community.docker.docker")
+        .replace(', app_source: {git: "https://github.com/you/blog.git"}', "")
+    )
+    first = play(inventory=str(inventory))
+    assert first.returncode == 0, first.output
+    releases = {app: ask_json(debian12, f"{app}.example.com", "/api/build")["release"] for app in ("shop", "blog")}
+    assert releases["shop"] == releases["blog"]
+    pids = {app: on(debian12, "pgrep -u %s -o -f gunicorn", app) for app in releases}
+    assert pids["shop"] != pids["blog"]
+    second = play(inventory=str(inventory))
+    assert set(second.stats("changed").values()) == {0}, second.output
+
+
+def test_a_site_that_left_the_variables_left_the_host(debian12):
+    assert not debian12.file("/etc/nginx/sites/legacy.conf").exists
+    assert debian12.file("/etc/nginx/sites/shop.conf").exists
