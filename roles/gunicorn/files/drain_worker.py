@@ -1,0 +1,310 @@
+"""The worker class of production.fastapi: a Uvicorn worker that is ready before it accepts and drains before it closes.
+
+Written by Ansible (role production.fastapi.gunicorn, files/drain_worker.py); gunicorn.conf.py beside it holds the settings.
+
+What it adds to `uvicorn_worker.UvicornWorker`:
+
+- Ready first: start-up of the app is complete, and `readiness_path` answers below 500 in process, before the first
+  accept. Then the worker itself tells systemd READY=1; Gunicorn would have said so before any worker had the app.
+- Drained last: a worker that has to go stops accepting, answers what is open with `Connection: close`, leaves Nginx
+  `idle_grace` seconds to let go of idle connections, closes WebSockets with 1012 after `websocket_grace`, and cancels
+  what still runs after `request_grace`. It keeps its heartbeat meanwhile, so Gunicorn does not take it for hung.
+- Gunicorn's settings that UvicornWorker leaves out have an effect: worker_connections (503 above it),
+  limit_request_line (414), limit_request_fields and limit_request_field_size (431), and SIGQUIT (quick stop).
+- A replaced worker that cannot start does not end its healthy siblings; it is tried again.
+"""
+# mypy: disable-error-code="import-not-found", allow-subclassing-any
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+# The only place that names the versions this file was tried with: package: (lowest, first one that is too new).
+SUPPORTED = {"gunicorn": ("25", "28"), "uvicorn": ("0.36", "1"), "uvicorn-worker": ("0.4", "1")}
+
+
+def unsupported_version() -> str:
+    """One sentence about the first package that does not fit this file; empty when all do."""
+    for package, (lowest, too_new) in SUPPORTED.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            found = "none"
+        if not _numbers(lowest) <= _numbers(found) < _numbers(too_new):
+            return (
+                f"The production.fastapi worker needs {package} from {lowest} to below {too_new} and found {found} "
+                f"in {sys.prefix}: change the app's pin of {package}, or use a release of production.fastapi that fits."
+            )
+    return ""
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)[:3]]
+
+
+if sentence := unsupported_version():
+    sys.exit(sentence)
+
+from gunicorn.arbiter import Arbiter  # noqa: E402
+from uvicorn.lifespan.on import LifespanOn  # noqa: E402
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol  # noqa: E402
+from uvicorn.server import Server  # noqa: E402
+from uvicorn_worker import UvicornWorker  # noqa: E402
+
+
+class Limits(NamedTuple):
+    """Gunicorn's limits on the head of a request, in bytes and in number of headers."""
+
+    line: int
+    fields: int
+    field_size: int
+
+    @property
+    def head(self) -> int:
+        """Bytes after which a head that is still incomplete is refused, so that it cannot fill the memory."""
+        return self.line + self.fields * self.field_size
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 by httptools with `Limits`: 414 for a long request line, 431 for too many or too long headers."""
+
+    def __init__(self, limits: Limits, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.limits = limits
+        self.refusal = HTTPStatus.BAD_REQUEST
+        self.head_open = False
+        self.head_size = 0
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_open = True
+        self.head_size = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.head_open:
+            self.head_size += len(data)
+            if self.head_size > self.limits.head:
+                self.refusal = self._excess() or HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                self.send_400_response("")
+
+    def on_headers_complete(self) -> None:
+        self.head_open = False
+        if excess := self._excess():
+            self.refusal = excess
+            raise ValueError(excess.phrase)  # httptools hands it to data_received, which calls send_400_response
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer `refusal` and close; the parser calls this for all that is not a request we take."""
+        if self.transport.is_closing():
+            return
+        self.head_open = False
+        body = (msg if self.refusal is HTTPStatus.BAD_REQUEST else self.refusal.phrase).encode()
+        head = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[self.refusal] + head + body)
+        self.transport.close()
+
+    def _excess(self) -> HTTPStatus | None:
+        line = len(self.parser.get_method()) + len(self.url) + len(b"  HTTP/1.1")
+        if line > self.limits.line:
+            return HTTPStatus.REQUEST_URI_TOO_LONG
+        if len(self.headers) > self.limits.fields or any(
+            len(name) + len(value) + len(b": ") > self.limits.field_size for name, value in self.headers
+        ):
+            return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return None
+
+
+class GatedLifespan(LifespanOn):
+    """The app's lifespan; start-up is complete only when the worker's gate has opened too."""
+
+    def __init__(self, config: Any, gate: Any) -> None:
+        super().__init__(config)
+        self.gate = gate
+
+    async def startup(self) -> None:
+        await super().startup()
+        if not self.should_exit:
+            await self.gate(self.state)
+
+
+class DrainServer(Server):
+    """A Uvicorn server that says READY=1 to systemd and drains before it shuts down."""
+
+    def __init__(self, worker: DrainWorker) -> None:
+        super().__init__(worker.config)
+        self.worker = worker
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            tell_systemd("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        worker, now = self.worker, asyncio.get_running_loop().time
+        begin = now()
+        end = begin + worker.idle_grace + worker.request_grace
+        for server in self.servers:
+            server.close()
+        # Every response that begins from now on carries this, and Uvicorn closes its connection after it.
+        self.server_state.default_headers.append((b"connection", b"close"))
+        await self._until_gone(begin + worker.idle_grace, websockets=False)
+        for connection in self._open(websockets=False):
+            connection.shutdown()
+        await self._until_gone(begin + worker.websocket_grace, websockets=True)
+        self.config.timeout_graceful_shutdown = max(0.1, end - now())
+        try:
+            async with asyncio.timeout(max(0.1, end - now()) + worker.shutdown_grace):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            worker.log.error("The app's shutdown took longer than %s s and was given up.", worker.shutdown_grace)
+
+    def _open(self, *, websockets: bool) -> list[Any]:
+        every = self.server_state.connections
+        return [connection for connection in every if isinstance(connection, LimitedProtocol) is not websockets]
+
+    async def _until_gone(self, deadline: float, *, websockets: bool) -> None:
+        now = asyncio.get_running_loop().time
+        while self._open(websockets=websockets) and now() < deadline and not self.force_exit:
+            await asyncio.sleep(0.05)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
+        """Stop gracefully. (Uvicorn would raise the signal again at the end, and Gunicorn's exit hooks would not run.)"""
+        if not self.started:
+            os._exit(0)  # still starting, perhaps for ever: there is nothing to drain
+        self.should_exit = True
+
+    def quit(self) -> None:
+        """Stop without waiting for anybody."""
+        self.force_exit = self.should_exit = True
+        self.worker.idle_grace = self.worker.websocket_grace = self.worker.request_grace = 0
+
+
+class DrainWorker(UvicornWorker):
+    """See the top of this file. gunicorn.conf.py sets the attributes in a subclass; all times are seconds."""
+
+    idle_grace: float = 2.0
+    websocket_grace: float = 5.0
+    request_grace: float = 30.0
+    shutdown_grace: float = 3.0
+    readiness_path: str = ""
+    readiness_patience: float = 10.0
+
+    CONFIG_KWARGS = {"loop": "uvloop", "http": "httptools"}  # noqa: RUF012
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cfg = self.cfg
+        limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
+        self.config.http = partial(LimitedProtocol, limits)
+        # Uvicorn counts the connection that asks, too.
+        self.config.limit_concurrency = cfg.worker_connections + 1
+
+    @property
+    def is_replacement(self) -> bool:
+        """Whether workers of this master have served before this one: after a reload, a crash or max_requests."""
+        return bool(self.age > self.cfg.workers)
+
+    def init_process(self) -> None:
+        try:
+            super().init_process()
+        except (Exception, SystemExit) as error:
+            if not self.is_replacement or (isinstance(error, SystemExit) and not error.code):
+                raise
+            self.log.error("A replaced worker could not start and is tried again: %r", error, exc_info=True)
+            time.sleep(1)
+            sys.exit(1)  # Gunicorn's own boot error code would end the healthy workers with it
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.config.app = self.wsgi
+        self.config.load()
+        server = DrainServer(self)
+        self.config.lifespan_class = partial(GatedLifespan, gate=partial(self._until_ready, server))
+        loop.add_signal_handler(signal.SIGQUIT, server.quit)
+        heartbeat = loop.create_task(self._heartbeat())
+        await server.serve(sockets=self.sockets)
+        heartbeat.cancel()
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    async def _heartbeat(self) -> None:
+        """Tell Gunicorn each second that the loop turns: through start-up and drain too, where Uvicorn is silent."""
+        while True:
+            self.notify()
+            await asyncio.sleep(1)
+
+    async def _until_ready(self, server: DrainServer, state: dict[str, Any]) -> None:
+        """Return when the readiness path answers below 500.
+
+        The first workers of a master wait for it, and systemd's start time-out ends a wait in vain. A replacement waits
+        `readiness_patience`: a dependency that is down for an hour must not take the workers away one by one.
+        """
+        give_up = time.monotonic() + self.readiness_patience
+        known = 0
+        while self.readiness_path and not server.should_exit:
+            status = await self._ask(self.readiness_path, state)
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                return
+            if status != known:
+                self.log.warning("Not ready: %s answers %d. No request is accepted yet.", self.readiness_path, status)
+                known = status
+            if self.is_replacement and time.monotonic() > give_up:
+                self.log.error("Not ready after %s s; accepting, as the others do.", self.readiness_patience)
+                return
+            await asyncio.sleep(0.2)
+
+    async def _ask(self, path: str, state: dict[str, Any]) -> int:
+        """The status of GET `path`, asked of the app in process; 504 when it takes more than 5 s, 500 when it raises."""
+        answered: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                answered.append(message["status"])
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"localhost")],
+            "client": ("127.0.0.1", 0),
+            "server": ("localhost", None),
+            "state": state.copy(),
+        }
+        try:
+            async with asyncio.timeout(5):
+                await self.config.loaded_app(scope, receive, send)
+        except TimeoutError:
+            return HTTPStatus.GATEWAY_TIMEOUT
+        except Exception:
+            self.log.exception("GET %s raised", path)
+            return HTTPStatus.INTERNAL_SERVER_ERROR
+        return answered[0] if answered else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def tell_systemd(state: str) -> None:
+    """Send `state` to systemd; gunicorn.conf.py keeps its address where Gunicorn does not look. No systemd, no effect."""
+    address = os.environ.get("WORKER_NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+            notify.sendto(state.encode(), re.sub("^@", "\0", address))

@@ -1,0 +1,79 @@
+"""The app of these tests: one route per behaviour, and start-up that can be told to fail by environment variables."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
+
+if os.environ.get("BREAK_IMPORT"):
+    raise RuntimeError("planted: import fails")
+time.sleep(float(os.environ.get("SLOW_IMPORT", "0")))
+
+FOLDER = Path(os.environ["APP_TEST_FOLDER"])
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, str]]:
+    if (FOLDER / "break-start").exists():
+        raise RuntimeError("planted: start-up fails")
+    yield {"from_lifespan": "yes"}
+    (FOLDER / f"ended-{os.getpid()}").touch()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
+
+
+@app.post("/echo")
+async def echo(request: Request) -> Response:
+    return Response(await request.body())
+
+
+@app.get("/slow")
+async def slow(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "done"
+
+
+@app.get("/endless")
+async def endless() -> StreamingResponse:
+    async def ticks() -> AsyncIterator[bytes]:
+        while True:
+            yield b"tick\n"
+            await asyncio.sleep(0.05)
+
+    return StreamingResponse(ticks())
+
+
+@app.get("/block")
+async def block() -> None:
+    time.sleep(60)
+
+
+@app.get("/ready")
+async def ready(request: Request, response: Response) -> str:
+    """503 while the file `not-ready` exists."""
+    assert request.state.from_lifespan == "yes"
+    response.status_code = 503 if (FOLDER / "not-ready").exists() else 200
+    return "ready"
+
+
+@app.get("/client")
+async def client(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+@app.websocket("/ws")
+async def ws(websocket: WebSocket) -> None:
+    await websocket.accept()
+    while True:
+        await websocket.send_text(await websocket.receive_text())

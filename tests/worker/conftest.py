@@ -1,0 +1,176 @@
+"""Runs real Gunicorn with the rendered configuration, and speaks HTTP to it as Nginx does: with kept-alive connections."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PYTHON = Path(os.environ.get("WORKER_PYTHON", REPOSITORY / ".cache/worker-venv/bin/python"))
+
+_spec = importlib.util.spec_from_file_location("unit_conftest", REPOSITORY / "tests/unit/conftest.py")
+assert _spec is not None and _spec.loader is not None
+_unit = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_unit)
+render = _unit.render
+
+
+class Connection(http.client.HTTPConnection):
+    """One kept-alive connection over a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float = 10) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+    def ask(self, target: str, method: str = "GET", body: str | None = None, **headers: str) -> http.client.HTTPResponse:
+        self.request(method, target, body, headers)
+        response = self.getresponse()
+        response.text = response.read().decode()
+        return response
+
+    def closed_by_server(self, within: float) -> bool:
+        """Whether the server closes this idle connection within so many seconds."""
+        self.sock.settimeout(within)
+        try:
+            return self.sock.recv(1) == b""
+        except TimeoutError:
+            return False
+        finally:
+            self.sock.settimeout(self.timeout)
+
+
+@dataclass
+class Gunicorn:
+    """A running master."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+    notified: socket.socket
+    opened: list[Connection] = field(default_factory=list)
+
+    def connection(self, **options: Any) -> Connection:
+        self.opened.append(Connection(self.folder / "http.sock", **options))
+        return self.opened[-1]
+
+    def ask(self, target: str, **options: Any) -> http.client.HTTPResponse:
+        return self.connection().ask(target, **options)
+
+    def raw(self, sent: bytes) -> bytes:
+        """All that the server answers to these bytes until it closes."""
+        connection = self.connection()
+        connection.connect()
+        with contextlib.suppress(OSError):  # it may close before it has read all
+            connection.sock.sendall(sent)
+        received = b""
+        with contextlib.suppress(OSError):
+            while part := connection.sock.recv(65536):
+                received += part
+        return received
+
+    def ready(self, within: float) -> bool:
+        """Whether systemd hears READY=1 within so many seconds."""
+        self.notified.settimeout(within)
+        try:
+            return self.notified.recv(100) == b"READY=1"
+        except TimeoutError:
+            return False
+
+    def workers(self) -> set[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return {int(pid) for pid in children.split()}
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def stop(self) -> int:
+        for connection in self.opened:
+            connection.close()
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+Start = Callable[..., Gunicorn]
+
+
+def wait_for(condition: Callable[[], Any], within: float = 10) -> None:
+    """Return as soon as the condition holds; fail after so many seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not true within {within} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
+    """`start(gunicorn_workers=2, environment={…}, worker_class="…")`: a Gunicorn that has told systemd it is ready."""
+    if not PYTHON.exists():
+        pytest.fail(f"{PYTHON} does not exist: see tests/worker/README.md, or set WORKER_PYTHON.")
+    running: list[Gunicorn] = []
+
+    def launch(
+        *, environment: dict[str, str] | None = None, worker_class: str = "", wait: bool = True, **variables: Any
+    ) -> Gunicorn:
+        options = {
+            "gunicorn_bind": f"unix:{tmp_path}/http.sock",
+            "gunicorn_directory": str(Path(__file__).parent),
+            "gunicorn_entrypoint": "app:app",
+            "gunicorn_workers": 1,
+            "gunicorn_name": "test",
+        }
+        config = render("gunicorn", "gunicorn.conf.py.j2", {**options, **variables})
+        (tmp_path / "gunicorn.conf.py").write_text(config)
+        shutil.copy(REPOSITORY / "roles/gunicorn/files/drain_worker.py", tmp_path)
+        address = tmp_path / "notify"
+        address.unlink(missing_ok=True)
+        notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notified.bind(str(address))
+        command = [str(PYTHON), "-B", "-c", "from gunicorn.app.wsgiapp import run; run()"]
+        command += ["--config", str(tmp_path / "gunicorn.conf.py")]
+        command += ["--worker-class", worker_class] if worker_class else []
+        process = subprocess.Popen(
+            command,
+            stdout=(tmp_path / "log").open("w"),
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "NOTIFY_SOCKET": str(address),
+                "APP_TEST_FOLDER": str(tmp_path),
+                **(environment or {}),
+            },
+        )
+        running.append(Gunicorn(tmp_path, process, notified))
+        if wait and worker_class:
+            wait_for(lambda: (tmp_path / "http.sock").exists())
+        elif wait:
+            assert running[-1].ready(within=20), running[-1].log()
+        return running[-1]
+
+    yield launch
+    for gunicorn in running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            gunicorn.stop()
+        gunicorn.process.kill()
+        gunicorn.notified.close()

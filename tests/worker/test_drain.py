@@ -1,0 +1,200 @@
+"""A worker that has to go loses no request; the plain worker, in the same harness, does."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import select
+import signal
+import struct
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Connection, Gunicorn, Start, wait_for
+
+PLAIN = "uvicorn_worker.UvicornWorker"
+
+
+class Load(threading.Thread):
+    """POSTs over one kept-alive connection, as Nginx does: a closed connection is not used, a sent POST not repeated."""
+
+    def __init__(self, gunicorn: Gunicorn, pause: float) -> None:
+        super().__init__(daemon=True)
+        self.connection = Connection(gunicorn.folder / "http.sock", timeout=30)
+        self.pause = pause
+        self.over = threading.Event()
+        self.sent = 0
+        self.lost: list[str] = []
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            if self.connection.sock and select.select([self.connection.sock], [], [], 0)[0]:
+                self.connection.close()
+            self.sent += 1
+            try:
+                answer = self.connection.ask("/echo", method="POST", body="x" * 100)
+                if answer.status != 200 or answer.text != "x" * 100:
+                    self.lost.append(f"status {answer.status}")
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+                self.connection.close()
+            self.over.wait(self.pause)
+
+
+def under_load(gunicorn: Gunicorn, threads: int = 8) -> list[Load]:
+    # Different paces, so that some connections are busy and others idle whenever a worker goes.
+    loads = [Load(gunicorn, pause=0.001 * 2**number) for number in range(threads)]
+    for load in loads:
+        load.start()
+    return loads
+
+
+def end(loads: list[Load]) -> tuple[int, list[str]]:
+    for load in loads:
+        load.over.set()
+    for load in loads:
+        load.join(timeout=40)
+    return sum(load.sent for load in loads), [loss for load in loads for loss in load.lost]
+
+
+def reload(gunicorn: Gunicorn) -> set[int]:
+    """HUP, and wait until new workers serve; returns the old ones."""
+    old = gunicorn.workers()
+    gunicorn.signal(signal.SIGHUP)
+    wait_for(lambda: gunicorn.workers() - old)
+    return old
+
+
+def test_no_post_is_lost_by_reloads(start: Start) -> None:
+    gunicorn = start(gunicorn_workers=2)
+    loads = under_load(gunicorn)
+    for _ in range(4):
+        time.sleep(0.5)
+        old = reload(gunicorn)
+        wait_for(lambda: not gunicorn.workers() & old)  # noqa: B023
+    sent, lost = end(loads)
+    assert lost == []
+    assert sent > 500
+
+
+def test_no_post_is_lost_by_recycled_workers(start: Start) -> None:
+    gunicorn = start(gunicorn_workers=2, gunicorn_max_requests=200, gunicorn_max_requests_jitter=50)
+    seen = gunicorn.workers()
+    loads = under_load(gunicorn)
+    deadline = time.monotonic() + 20
+    while len(seen) < 6 and time.monotonic() < deadline:
+        seen |= gunicorn.workers()
+        time.sleep(0.05)
+    sent, lost = end(loads)
+    assert lost == []
+    assert len(seen) >= 6, f"only {len(seen)} workers within {sent} requests"
+
+
+def test_an_idle_connection_outlives_the_call_to_stop(start: Start) -> None:
+    gunicorn = start()
+    connection = gunicorn.connection()
+    connection.ask("/pid")
+    reload(gunicorn)
+    assert not connection.closed_by_server(within=1)
+    answer = connection.ask("/echo", method="POST", body="late")
+    assert (answer.status, answer.text, answer.getheader("connection")) == (200, "late", "close")
+
+
+def test_the_plain_worker_closes_it_under_the_client(start: Start) -> None:
+    """The fault that the drain mends, shown by the same means."""
+    gunicorn = start(worker_class=PLAIN)
+    connection = gunicorn.connection()
+    connection.ask("/pid")
+    reload(gunicorn)
+    assert connection.closed_by_server(within=1)
+
+
+def test_drain_timeout_bounds_the_wait_for_idle_connections(start: Start) -> None:
+    gunicorn = start(gunicorn_drain_timeout=1)
+    connection = gunicorn.connection()
+    connection.ask("/pid")
+    old = reload(gunicorn)
+    began = time.monotonic()
+    assert connection.closed_by_server(within=3)
+    assert 0.5 < time.monotonic() - began < 2
+    wait_for(lambda: not gunicorn.workers() & old, within=2)
+
+
+def test_an_open_request_is_answered(start: Start) -> None:
+    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_timeout=2)
+    connection = gunicorn.connection()
+    connection.request("GET", "/slow?seconds=4")  # longer than drain and heartbeat
+    time.sleep(0.3)
+    reload(gunicorn)
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (200, "close")
+    assert "WORKER TIMEOUT" not in gunicorn.log()
+
+
+def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
+    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=1, gunicorn_graceful_timeout=1)
+    connection = gunicorn.connection()
+    connection.request("GET", "/endless")
+    answer = connection.getresponse()
+    assert answer.read(5) == b"tick\n"
+    old = reload(gunicorn)
+    wait_for(lambda: not gunicorn.workers() & old, within=4)
+    with pytest.raises(http.client.HTTPException):
+        answer.read()
+    assert "SIGKILL" not in gunicorn.log()
+
+
+def test_a_stop_answers_open_requests_and_ends_the_lifespan(start: Start, tmp_path: Path) -> None:
+    gunicorn = start()
+    (worker,) = gunicorn.workers()
+    connection = gunicorn.connection()
+    connection.request("GET", "/slow?seconds=1")
+    time.sleep(0.3)
+    gunicorn.signal(signal.SIGTERM)
+    assert connection.getresponse().status == 200
+    assert gunicorn.process.wait(timeout=5) == 0
+    assert (tmp_path / f"ended-{worker}").exists()
+
+
+def test_sigquit_waits_for_nobody(start: Start) -> None:
+    gunicorn = start()
+    connection = gunicorn.connection()
+    connection.request("GET", "/slow?seconds=20")
+    time.sleep(0.3)
+    began = time.monotonic()
+    gunicorn.signal(signal.SIGQUIT)
+    assert gunicorn.process.wait(timeout=10) == 0
+    assert time.monotonic() - began < 3
+
+
+def websocket(connection: Connection) -> None:
+    key = base64.b64encode(os.urandom(16)).decode()
+    connection.connect()
+    connection.sock.sendall(
+        f"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    assert connection.sock.recv(4096).startswith(b"HTTP/1.1 101")
+
+
+def echo(connection: Connection, text: bytes) -> bytes:
+    masked = bytes(byte ^ mask for byte, mask in zip(text, b"abcd" * len(text), strict=False))
+    connection.sock.sendall(bytes([0x81, 0x80 | len(text)]) + b"abcd" + masked)
+    return connection.sock.recv(4096)[2:]
+
+
+def test_a_websocket_works_on_until_its_grace_ends_and_gets_1012(start: Start) -> None:
+    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=2)
+    connection = gunicorn.connection()
+    websocket(connection)
+    assert echo(connection, b"before") == b"before"
+    reload(gunicorn)
+    began = time.monotonic()
+    time.sleep(1.2)
+    assert echo(connection, b"after") == b"after"
+    close = connection.sock.recv(4096)
+    assert struct.unpack("!H", close[2:4]) == (1012,)
+    assert 1.5 < time.monotonic() - began < 3

@@ -1,0 +1,101 @@
+"""The worker is ready before it accepts, and only then does systemd hear so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Connection, Start, wait_for
+
+
+def accepts(folder: Path) -> bool:
+    connection = Connection(folder / "http.sock", timeout=0.5)
+    try:
+        return connection.ask("/pid").status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def test_ready_is_said_after_the_import(start: Start) -> None:
+    began = time.monotonic()
+    start(environment={"SLOW_IMPORT": "1"})
+    assert time.monotonic() - began > 1
+
+
+def test_gunicorn_itself_says_ready_too_early(start: Start) -> None:
+    """Why the configuration hides NOTIFY_SOCKET: this is what the plain recipe does."""
+    gunicorn = start(
+        environment={"BREAK_IMPORT": "1"},
+        gunicorn_extra_config='os.environ["NOTIFY_SOCKET"] = os.environ["WORKER_NOTIFY_SOCKET"]',
+        wait=False,
+    )
+    assert gunicorn.ready(within=5)
+    assert gunicorn.process.wait(timeout=10) != 0
+
+
+@pytest.mark.parametrize("fault", ["import", "start-up"])
+def test_an_app_that_cannot_start_is_never_ready(start: Start, tmp_path: Path, fault: str) -> None:
+    if fault == "start-up":
+        (tmp_path / "break-start").touch()
+    gunicorn = start(environment={"BREAK_IMPORT": "1"} if fault == "import" else {}, wait=False)
+    assert gunicorn.process.wait(timeout=10) != 0
+    assert not gunicorn.ready(within=0.1)
+    assert "planted" in gunicorn.log()
+
+
+def test_nothing_is_accepted_until_the_readiness_path_answers(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "not-ready").touch()
+    gunicorn = start(gunicorn_readiness_path="/ready", gunicorn_timeout=2, wait=False)
+    wait_for(lambda: "Not ready: /ready answers 503" in gunicorn.log())
+    assert not gunicorn.ready(within=2.5)  # longer than gunicorn_timeout: waiting is not hanging
+    assert not accepts(tmp_path)
+    assert "WORKER TIMEOUT" not in gunicorn.log()
+    (tmp_path / "not-ready").unlink()
+    assert gunicorn.ready(within=2)
+    assert accepts(tmp_path)
+
+
+def test_a_worker_that_waits_in_vain_stops_at_once(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "not-ready").touch()
+    gunicorn = start(gunicorn_readiness_path="/ready", wait=False)
+    wait_for(lambda: "Not ready" in gunicorn.log())
+    began = time.monotonic()
+    assert gunicorn.stop() == 0
+    assert time.monotonic() - began < 2
+
+
+def test_a_replaced_worker_does_not_wait_for_ever(start: Start, tmp_path: Path) -> None:
+    gunicorn = start(gunicorn_readiness_path="/ready", gunicorn_extra_config="Worker.readiness_patience = 1")
+    (tmp_path / "not-ready").touch()
+    (first,) = gunicorn.workers()
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: "Not ready after 1 s; accepting" in gunicorn.log())
+    assert gunicorn.ask("/pid").status == 200
+
+
+def test_a_replaced_worker_that_cannot_start_spares_the_others(start: Start, tmp_path: Path) -> None:
+    gunicorn = start(gunicorn_workers=2)
+    wait_for(lambda: len(gunicorn.workers()) == 2)
+    first, second = sorted(gunicorn.workers())
+    wait_for(lambda: gunicorn.ready(within=5))  # the second one, too
+    (tmp_path / "break-start").touch()
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: "could not start and is tried again" in gunicorn.log())
+    assert int(gunicorn.ask("/pid").text) == second
+    (tmp_path / "break-start").unlink()
+    wait_for(lambda: len({gunicorn.ask("/pid").text for _ in range(20)}) == 2)
+
+
+def test_another_version_is_refused_in_one_sentence(start: Start, tmp_path: Path) -> None:
+    plain = tmp_path / "old"
+    (plain / "uvicorn-0.20.0.dist-info").mkdir(parents=True)
+    (plain / "uvicorn-0.20.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: uvicorn\nVersion: 0.20.0\n")
+    gunicorn = start(environment={"PYTHONPATH": str(plain)}, wait=False)
+    assert gunicorn.process.wait(timeout=10) == 1
+    (line,) = gunicorn.log().splitlines()
+    assert line.startswith("The production.fastapi worker needs uvicorn from 0.36 to below 1 and found 0.20.0")
