@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The controller's half of `production.fastapi.release`: names local sources, and sends them when they are missing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, pack, tree_hash
+
+# They can hold credentials, so the module shows them masked and gets the truth sealed.
+SEALED = ("source", "index_url", "install_options", "proxy", "environment")
+
+KINDS = ("git", "folder", "archive", "package")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """One round trip when the release is there; a second one with the source when it is not."""
+
+    # A transfer is rare; without this Ansible would make a temporary folder on the host in every run.
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Find or build the release."""
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        options = dict(self._task.args)
+        source, local = self._source({key: str(value) for key, value in (options.get("source") or {}).items()})
+        options["source"] = source
+        options["environment"] = {key: as_text(value) for key, value in (options.get("environment") or {}).items()}
+
+        key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
+        known = task_vars.get("app_release")
+        if isinstance(known, Mapping) and known.get("complete") and known.get("key") == key:
+            # Found earlier in this run: a branch that moves meanwhile must not give the hosts different releases.
+            return {"changed": False, **{name: known[name] for name in ("release", "complete", "key")}}
+
+        arguments = seal(options)
+        result = self._module(arguments, task_vars)
+        if result.pop("wants_upload", False) and local is not None and not result.get("failed"):
+            result = self._module(arguments | {"upload": self._send(local)}, task_vars)
+        if not result.get("failed"):
+            result["key"] = key
+        return result
+
+    def _source(self, source: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
+        """The source with what identifies it, and its path when it is on the controller."""
+        kinds = [kind for kind in KINDS if kind in source]
+        if len(kinds) != 1:
+            raise AnsibleActionFail(f"app_source: name one of {', '.join(KINDS)}.")
+        kind = kinds[0]
+        if kind == "folder":
+            folder = Path(self._loader.path_dwim(source["folder"]))
+            if not folder.is_dir():
+                raise AnsibleActionFail(f"app_source.folder: the controller has no folder {folder}.")
+            return {**source, "tree": tree_hash(folder)}, folder
+        if kind == "archive" and "://" not in source["archive"]:
+            archive = Path(self._loader.path_dwim(source["archive"]))
+            if not archive.is_file():
+                raise AnsibleActionFail(f"app_source.archive: the controller has no file {archive}.")
+            checksum = f"sha256:{file_hash(archive)}"
+            if source.get("checksum", checksum) != checksum:
+                raise AnsibleActionFail(f"app_source.checksum: {archive} has {checksum}; write that if you trust it.")
+            return {**source, "checksum": checksum}, archive
+        if kind == "archive" and not source.get("checksum"):
+            raise AnsibleActionFail("app_source.checksum: a URL needs the checksum of its archive, as sha256:….")
+        if kind == "package" and not source.get("version"):
+            raise AnsibleActionFail("app_source.version: name the version of the package, as 1.2.3.")
+        return dict(source), None
+
+    def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(
+            "production.fastapi.release", module_args=dict(arguments), task_vars=task_vars
+        )
+        return result
+
+    def _send(self, local: Path) -> str:
+        """Bring the source to the host; returns its path there."""
+        shell = self._connection._shell
+        remote: str = shell.join_path(shell.tmpdir or self._make_tmp_path(), "source")
+        if local.is_file():
+            self._transfer_file(str(local), remote)
+        else:
+            with tempfile.NamedTemporaryFile() as packed:
+                pack(local, packed)
+                packed.flush()
+                self._transfer_file(packed.name, remote)
+        self._fixup_perms2((shell.tmpdir, remote))
+        return remote
+
+
+def as_text(value: Any) -> str:
+    """A value of YAML as an environment variable: true and false as they are written there."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def seal(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The module's arguments, with all that may hold a secret shown masked and sent in one encoded value.
+
+    Ansible cuts every value that is not logged out of the results; encoded, a value "1" does not cut up release names.
+    """
+    hidden = {name: options[name] for name in SEALED if name in options}
+    shown = {name: json.loads(mask_url(json.dumps(value))) for name, value in hidden.items() if name != "environment"}
+    open_ = {name: value for name, value in options.items() if name not in SEALED}
+    return {**open_, **shown, "sealed": base64.b64encode(json.dumps(hidden).encode()).decode()}

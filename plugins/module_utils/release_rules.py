@@ -1,0 +1,239 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# MIT License (see LICENSE or https://opensource.org/license/mit)
+"""The rules of a release that need neither a host nor a network: names, forms, version ranges, error sentences."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+LOCKED_FORMS = ("uv.lock", "pylock.toml")
+FORMS = (*LOCKED_FORMS, "requirements.txt", "pyproject.toml")
+MASK = "********"
+
+# A value shorter than this is no secret, and masking it would make every message unreadable.
+SHORTEST_SECRET = 4
+
+# What uv draws beside its reasons.
+_DECORATION = " \t\N{BOX DRAWINGS LIGHT VERTICAL}\N{BOX DRAWINGS LIGHT HORIZONTAL}"
+_DECORATION += "\N{BOX DRAWINGS LIGHT ARC UP AND RIGHT}\N{BLACK RIGHT-POINTING TRIANGLE}\N{MULTIPLICATION SIGN}"
+
+# User name and password of a URL; the name git of ssh://git@host is public.
+_USERINFO = r"(?<=://)(?!git@)[^/@\s]+@"
+
+
+class ReleaseError(Exception):
+    """One sentence for the user, and the log of the command that failed."""
+
+    def __init__(self, sentence: str, log: str = "") -> None:
+        """Make the error."""
+        super().__init__(sentence)
+        self.log = log
+
+
+def release_name(source_id: str, build: Mapping[str, Any]) -> str:
+    """`<source id>-<build hash>`: the same source built in the same way has the same name."""
+    digest = hashlib.sha256(json.dumps(build, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{slug(source_id)}-{digest}"
+
+
+def slug(text: str) -> str:
+    """The text in the letters that a release name may have: a-z, 0-9, dot and hyphen."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "release"
+
+
+def is_commit(version: str) -> bool:
+    """Whether the version is a full commit (SHA-1 or SHA-256), so that nobody has to be asked what it means."""
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", version) is not None
+
+
+def pick_commit(listing: str, version: str, url: str) -> str:
+    """The commit of a branch, tag or `HEAD` in the output of `git ls-remote`; a tag wins over a branch, as in git."""
+    refs = {ref: commit for commit, _, ref in (line.partition("\t") for line in listing.splitlines())}
+    for ref in (f"refs/tags/{version}^{{}}", f"refs/tags/{version}", f"refs/heads/{version}", version):
+        if ref in refs:
+            return refs[ref]
+    if re.fullmatch(r"[0-9a-f]{4,39}", version):
+        raise ReleaseError(
+            f"app_source.version: {version} is no branch or tag of {url}; write a commit with all its 40 characters."
+        )
+    raise ReleaseError(f"app_source.version: {url} has no branch, tag or commit named {version}.")
+
+
+def mask_url(text: str) -> str:
+    """The text with the user name and password of every URL in it hidden."""
+    return re.sub(_USERINFO, f"{MASK}@", text)
+
+
+def plain_url(url: str) -> str:
+    """The URL without user name and password."""
+    return re.sub(_USERINFO, "", url)
+
+
+def secrets_of(value: Any) -> set[str]:
+    """What must not be shown of a setting: user names and passwords in its URLs."""
+    if isinstance(value, Mapping):
+        return secrets_of(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return {secret for item in value for secret in secrets_of(item)}
+    userinfos = [found[:-1] for found in re.findall(_USERINFO, str(value))]
+    return {part for userinfo in userinfos for part in (userinfo, unquote(userinfo.partition(":")[2])) if part}
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """The text without any of the secrets, the longest first so that no rest of one remains."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, MASK)
+    return mask_url(text)
+
+
+def project_folder(root: Path, subdirectory: str) -> Path:
+    """The app's folder in its source; raises `ReleaseError` when the subdirectory is not there."""
+    if PurePosixPath(subdirectory).is_absolute() or ".." in PurePosixPath(subdirectory).parts:
+        raise ReleaseError(f"app_source.subdirectory: write {subdirectory} as a path inside the source.")
+    folder = root / subdirectory
+    if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
+        raise ReleaseError(f"app_source.subdirectory: the source has no folder {subdirectory}.")
+    return folder
+
+
+def detect_form(root: Path, project: Path, wanted: str) -> str:
+    """Which file says what the app depends on, in the order of `FORMS`.
+
+    The lock of a uv workspace is at the workspace's root, somewhere from the project's folder up to the source's root.
+    """
+    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+    present = [
+        form
+        for form in FORMS
+        if any((folder / form).is_file() for folder in (folders if form == "uv.lock" else [project]))
+    ]
+    if wanted != "auto":
+        if wanted not in present:
+            raise ReleaseError(f"app_dependencies: the source has no {wanted}; it has {', '.join(present) or 'none'}.")
+        return wanted
+    # A lock of some parent folder says nothing about a folder that is no Python project.
+    if present[:1] == ["uv.lock"] and not (project / "pyproject.toml").is_file():
+        present.remove("uv.lock")
+    if not present:
+        raise ReleaseError(f"app_source: the source needs one of {', '.join(FORMS)} beside the app.")
+    return present[0]
+
+
+def find_entrypoint(setting: str, pyproject: Mapping[str, Any]) -> str:
+    """`app_entrypoint`, else `[tool.fastapi] entrypoint`; raises `ReleaseError` when there is none that can be one."""
+    entrypoint = setting or pyproject.get("tool", {}).get("fastapi", {}).get("entrypoint", "")
+    if not entrypoint:
+        raise ReleaseError(
+            "app_entrypoint: name the app as module:attribute, here or as [tool.fastapi] entrypoint in pyproject.toml."
+        )
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", entrypoint, re.ASCII):
+        raise ReleaseError(f"app_entrypoint: write {entrypoint} as module:attribute.")
+    return str(entrypoint)
+
+
+def normalise(package: str) -> str:
+    """The name under which an index knows a package."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def split_requirement(requirement: str) -> tuple[str, str]:
+    """`uvicorn[standard]>=0.36,<1` as (`uvicorn`, `>=0.36,<1`)."""
+    match = re.fullmatch(r"\s*([\w.-]*\w)\s*(?:\[[^\]]*\])?\s*(.*?)\s*", requirement)
+    if match is None:
+        raise ReleaseError(f"The requirement {requirement} is not written as a package and a range of versions.")
+    return normalise(match[1]), match[2]
+
+
+def in_range(version: str, specifiers: str) -> bool:
+    """Whether a version is in a range such as `>=0.36,<1`; only the release numbers are compared."""
+    compare = {
+        ">=": lambda a, b: a >= b,
+        "<=": lambda a, b: a <= b,
+        "==": lambda a, b: a == b,
+        "!=": lambda a, b: a != b,
+        ">": lambda a, b: a > b,
+        "<": lambda a, b: a < b,
+    }
+    for specifier in filter(None, (part.strip() for part in specifiers.split(","))):
+        match = re.fullmatch(r"(>=|<=|==|!=|>|<)\s*([\d.]+)", specifier)
+        if match is None:
+            raise ReleaseError(f"The range {specifier} is not one of >=, <=, ==, !=, >, < and a version.")
+        if not compare[match[1]](*_padded(version, match[2])):
+            return False
+    return True
+
+
+def _padded(*versions: str) -> list[list[int]]:
+    numbers = [[int(number) for number in re.findall(r"\d+", re.split(r"[^\d.]", version)[0])] for version in versions]
+    width = max(map(len, numbers))
+    return [number + [0] * (width - len(number)) for number in numbers]
+
+
+def unfit(installed: Mapping[str, str], requirements: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The packages whose version, chosen by the app, is outside the supported range: `{package: (version, range)}`."""
+    ranges = dict(split_requirement(requirement) for requirement in requirements)
+    return {
+        package: (installed[package], supported)
+        for package, supported in ranges.items()
+        if package in installed and not in_range(installed[package], supported)
+    }
+
+
+def explain_install(output: str, form: str) -> str:
+    """What went wrong in an installation, in one sentence."""
+    if "--locked" in output or "needs to be updated" in output:
+        return "uv.lock does not match pyproject.toml: run uv lock and commit it."
+    if re.search(r"hash mismatch|do not match the hashes", output, re.IGNORECASE):
+        return f"{form}: a package does not have the hash that is written there; find out why, and lock again."
+    if re.search(r"require-hashes|must have their versions pinned|hashes are required", output, re.IGNORECASE):
+        return f"{form}: some packages have hashes and others have none; lock it again with hashes for all, or without."
+    if re.search(r"requires-python|Python requirement|Requires-Python|not in '>=|requires a different Python", output):
+        return f"app_python: {form} needs another version of Python: {last_line(output)}"
+    if re.search(
+        r"dns error|error sending request|failed to fetch|connection|timed out|certificate", output, re.IGNORECASE
+    ):
+        return f"The index cannot be reached; look at app_index_url, app_proxy and app_ca_bundle: {last_line(output)}"
+    return f"What {form} asks for cannot be installed: {last_line(output)}"
+
+
+def last_line(output: str) -> str:
+    """The last line that says something; uv wraps its reasons, so a continued sentence is put together."""
+    lines = [line.strip(_DECORATION) for line in output.strip().splitlines()]
+    meaningful = [line for line in lines if line and not line.startswith(("hint:", "note:", "[notice]"))]
+    if not meaningful:
+        return "it said nothing."
+    reason = next((i for i, line in enumerate(meaningful) if line.startswith("Because ")), len(meaningful) - 1)
+    return " ".join(meaningful[reason:])
+
+
+def last_error(output: str) -> str:
+    """The exception at the end of a traceback, in one line; without a traceback the last line."""
+    _, traceback, rest = output.rpartition("Traceback (most recent call last):")
+    if not traceback:
+        return last_line(output)
+    lines = rest.splitlines()
+    start = next((i for i, line in enumerate(lines) if line[:1].strip()), len(lines))
+    return " ".join(" ".join(lines[start : start + 3]).split())
+
+
+def quote(value: str) -> str:
+    """A value as systemd's EnvironmentFile= and a shell both read it back."""
+    return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
+
+
+def describe(source: Mapping[str, Any], commit: str = "") -> str:
+    """The source in words, for people who look at a release later."""
+    if "git" in source:
+        return f"{mask_url(source['git'])} {source.get('version') or 'HEAD'} ({commit[:12] or 'not resolved'})"
+    if "archive" in source:
+        return mask_url(urlsplit(source["archive"])._replace(query="", fragment="").geturl())
+    if "package" in source:
+        return f"{source['package']} {source['version']}"
+    return f"{Path(source['folder']).name} ({source.get('tree', '')[:12]})"

@@ -1,0 +1,266 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Builds a release of an app."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Build a release of an app
+version_added: 0.1.0
+author: The production.fastapi maintainers (@production-fastapi)
+description:
+  - Fetches the source of a Python web app, builds its virtualenv, and imports the app once, so that a broken one is
+    found before it is served.
+  - The name of a release follows from its source and from how it is built. The same input is the same release, so a
+    second run changes nothing.
+  - A release is complete when it has a C(release.json). A build that was killed is removed by the next one; one that
+    fails leaves nothing behind.
+  - What a build runs, it runs as the app's user. What is live is never touched.
+options:
+  name:
+    description: Name of the app.
+    type: str
+    required: true
+  directory:
+    description: Folder of the app on the host. The module makes C(releases), C(shared) and C(cache) in it.
+    type: path
+    required: true
+  user:
+    description: User that builds the release, owns its files and later runs the app. It exists.
+    type: str
+    required: true
+  source:
+    description:
+      - Where the app comes from, of one kind.
+      - C(git) is a URL, with C(version) (branch, tag or full commit; default C(HEAD)) and C(key), the path of a deploy
+        key on the host.
+      - C(folder) is a path on the controller. In a git work tree, what git ignores stays at home.
+      - C(archive) is a path on the controller or a URL of a tar.* or zip file. A URL needs C(checksum) (V(sha256:...)).
+      - C(package) is the name of a package in the index, with C(version).
+      - All but C(package) may have a C(subdirectory), the folder of the app in the source.
+    type: dict
+    required: true
+  dependencies:
+    description: File that says what the app depends on. V(auto) takes the first of the others that the source has.
+    type: str
+    choices: [auto, uv.lock, pylock.toml, requirements.txt, pyproject.toml]
+    default: auto
+  installer:
+    description: Program that fills the virtualenv. Where uv cannot be had, pip is used and a warning is given.
+    type: str
+    choices: [uv, pip]
+    default: uv
+  python:
+    description: Version of Python, as V(3.12), found on the host or installed by uv. Empty is the host's C(python3).
+    type: str
+    default: ""
+  entrypoint:
+    description: The app as V(module:attribute). Empty takes C([tool.fastapi] entrypoint) of C(pyproject.toml).
+    type: str
+    default: ""
+  environment:
+    description: Environment variables of the app, for the import. They are neither shown nor stored by this module.
+    type: dict
+    default: {}
+  requirements:
+    description:
+      - What joins the app's virtualenv to serve it, each as a package and a range of versions.
+      - Versions that the app has pinned do not move. When they are outside the range, the build is refused.
+    type: list
+    elements: str
+    default: []
+  index_url:
+    description: URL of the package index. Empty is the installer's default.
+    type: str
+    default: ""
+  install_options:
+    description: Options added to each installation by uv or pip.
+    type: list
+    elements: str
+    default: []
+  proxy:
+    description: URL of the HTTP proxy. Empty is none.
+    type: str
+    default: ""
+  ca_bundle:
+    description: File with the certificates of the authorities to trust, on the host. Empty is the installer's default.
+    type: path
+    default: ""
+  uv_version:
+    description: Version of uv, installed once for all apps in C(/opt/production.fastapi).
+    type: str
+    default: 0.13.9
+  minimum_free_disk_mb:
+    description: Free disk that a build needs, in MiB. An existing release needs none.
+    type: int
+    default: 0
+  minimum_free_memory_mb:
+    description: Available memory that a build needs, in MiB. An existing release needs none.
+    type: int
+    default: 0
+  upload:
+    description: Set by the action. Archive of the source on the host.
+    type: path
+  sealed:
+    description: Set by the action. Options that must not be shown, encoded.
+    type: str
+attributes:
+  check_mode:
+    description: Says what would be built.
+    support: full
+  diff_mode:
+    description: A release has no difference to show; it is there or it is not.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Build what is on the main branch
+  production.fastapi.release:
+    name: shop
+    directory: /srv/shop
+    user: shop
+    source:
+      git: https://git.example.com/shop.git
+      version: main
+      subdirectory: services/api
+    entrypoint: shop.main:app
+    requirements: ["gunicorn>=25,<28", "uvicorn>=0.36,<1", "uvicorn-worker>=0.4,<1"]
+  register: app_release
+"""
+
+RETURN = r"""
+release:
+  description: The release. In check mode, what is known of it before it is built.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the release.
+      type: str
+      sample: 3f1c9a0b7d2e-5d0c11aa
+    path:
+      description: Folder of the release.
+      type: str
+      sample: /srv/shop/releases/3f1c9a0b7d2e-5d0c11aa
+    source:
+      description: The source in words, without credentials.
+      type: str
+      sample: https://git.example.com/shop.git main (3f1c9a0b7d2e)
+    entrypoint:
+      description: The app as C(module:attribute).
+      type: str
+      sample: shop.main:app
+    directory:
+      description: Folder that the app is run in.
+      type: str
+      sample: /srv/shop/releases/3f1c9a0b7d2e-5d0c11aa/src/services/api
+    python:
+      description: Version of Python.
+      type: str
+      sample: 3.13.5
+    dependencies:
+      description: File that the dependencies were taken from, or C(package).
+      type: str
+      sample: uv.lock
+    installer:
+      description: Program that filled the virtualenv.
+      type: str
+      sample: uv
+log:
+  description: Last lines of the command that failed.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
+    FORMS,
+    ReleaseError,
+    mask,
+    secrets_of,
+)
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "directory": {"type": "path", "required": True},
+    "user": {"type": "str", "required": True},
+    "source": {"type": "dict", "required": True},
+    "dependencies": {"type": "str", "choices": ["auto", *FORMS], "default": "auto"},
+    "installer": {"type": "str", "choices": ["uv", "pip"], "default": "uv"},
+    "python": {"type": "str", "default": ""},
+    "entrypoint": {"type": "str", "default": ""},
+    # Its values come sealed: masked as no_log, a value such as "1" would be cut out of every release name.
+    "environment": {"type": "dict", "default": {}, "no_log": True},
+    "requirements": {"type": "list", "elements": "str", "default": []},
+    "index_url": {"type": "str", "default": ""},
+    "install_options": {"type": "list", "elements": "str", "default": []},
+    "proxy": {"type": "str", "default": ""},
+    "ca_bundle": {"type": "path", "default": ""},
+    "uv_version": {"type": "str", "default": "0.13.9"},
+    "minimum_free_disk_mb": {"type": "int", "default": 0},
+    "minimum_free_memory_mb": {"type": "int", "default": 0},
+    "upload": {"type": "path"},
+    "sealed": {"type": "str", "no_log": True},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    options = dict(module.params)
+    if options["sealed"]:
+        options |= json.loads(base64.b64decode(options["sealed"]))
+    secrets = secrets_of([options[name] for name in ("source", "index_url", "install_options", "proxy")])
+    secrets |= set(options["environment"].values())
+    try:
+        module.exit_json(**build(module, options, secrets))
+    except ReleaseError as error:
+        log = mask(error.log, secrets).strip().splitlines()[-40:]
+        module.fail_json(msg=mask(str(error), secrets), log=log)
+
+
+def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> dict[str, Any]:
+    """Find the release, or build it; asks the action for the source when only the controller has it."""
+    spec = specify(options)
+    release = Release(spec, warn=lambda text: module.warn(mask(text, secrets)))
+    release.resolve(offline=module.check_mode and shutil.which("git") is None)
+    known = release.read()
+    if known is not None:
+        return {"changed": release.folders(check=module.check_mode), "release": known, "complete": True}
+    release.check_room()
+    if module.check_mode:
+        return {"changed": True, "release": release.plan(), "complete": False}
+    uploaded = "tree" in spec.source or ("archive" in spec.source and "://" not in spec.source["archive"])
+    if uploaded and not options["upload"]:
+        return {"changed": True, "release": release.plan(), "complete": False, "wants_upload": True}
+    release.folders(check=False)
+    built = release.build(Path(options["upload"]) if uploaded else None)
+    return {"changed": True, "release": built, "complete": True}
+
+
+def specify(options: dict[str, Any]) -> Spec:
+    """The options of the module as the build reads them."""
+    bundle = options["ca_bundle"]
+    if bundle and not Path(bundle).is_file():
+        # A host without the package ca-certificates has no system bundle, and need not have one.
+        if bundle != SYSTEM_BUNDLE:
+            raise ReleaseError(f"app_ca_bundle: the host has no file {bundle}.")
+        bundle = ""
+    own = {name: value for name, value in options.items() if name in Spec.__dataclass_fields__}
+    settings = Settings(options["index_url"], options["proxy"], bundle)
+    return Spec(**own | {"directory": Path(options["directory"]), "settings": settings})
+
+
+if __name__ == "__main__":
+    main()
