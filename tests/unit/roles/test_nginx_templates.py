@@ -1,0 +1,250 @@
+"""The files of the role nginx, rendered without a host, with the corner cases of its variables."""
+
+import re
+
+import pytest
+
+DEBIAN_12 = {
+    "distribution": "debian",
+    "distribution_version": "12",
+    "packages": {"nginx": "1.22.1-9+deb12u11", "libssl3": "3.0.22-1~deb12u2"},
+    "candidates": {},
+}
+DEBIAN_13 = {
+    "distribution": "debian",
+    "distribution_version": "13",
+    "packages": {"nginx": "1.26.3-3+deb13u11", "libssl3t64": "3.5.7-1~deb13u3"},
+    "candidates": {},
+}
+SHOP = {
+    "name": "shop",
+    "domains": ["shop.example.com", "www.shop.example.com"],
+    "servers": ["unix:/run/shop/http.sock"],
+    "static": [{"url": "/static/", "folder": "/srv/shop/current/src/shop/static"}],
+}
+BLOG = {"name": "blog", "domains": ["*.blog.example.com"], "servers": ["10.0.0.5:8000", "10.0.0.6:8000"]}
+
+
+@pytest.fixture
+def main(render):
+    def nginx_conf(**variables):
+        return render("nginx", "nginx.conf.j2", {"fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables})
+
+    return nginx_conf
+
+
+@pytest.fixture
+def site(render):
+    def site_conf(item, **variables):
+        values = {"fastapi_host": DEBIAN_13, "nginx_sites": [item], "item": item, **variables}
+        return render("nginx", "site.conf.j2", values)
+
+    return site_conf
+
+
+def directives(text, name):
+    """The values of a directive, in order."""
+    return re.findall(rf"^\s*{name}\s+([^;]*);", text, re.MULTILINE)
+
+
+def block(text, opening):
+    """The body of the first block that begins with this line."""
+    match = re.search(rf"^( *){re.escape(opening)} {{\n(.*?)^\1}}", text, re.MULTILINE | re.DOTALL)
+    assert match, f"no block {opening} in\n{text}"
+    return match[2]
+
+
+def test_every_file_begins_with_its_author_and_the_variable_to_change(render, site):
+    values = {"fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
+    templates = ["nginx.conf", *(f"snippets/{name}.conf" for name in ("errors", "headers", "proxy", "tls"))]
+    for text in [*(render("nginx", f"{name}.j2", values) for name in templates), site(SHOP)]:
+        assert "ritten by the role production.fastapi.nginx" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("host", "directive", "listen"), [(DEBIAN_12, False, "443 ssl http2"), (DEBIAN_13, True, "443 ssl")]
+)
+def test_http2_is_written_as_the_installed_version_needs_it(main, site, host, directive, listen):
+    text = main(fastapi_host=host)
+    assert directives(text, "http2") == (["on"] if directive else [])
+    assert directives(text, "listen")[2:4] == [f"{listen} default_server", f"[::]:{listen} default_server"]
+    assert directives(site(SHOP, fastapi_host=host), "listen") == ["80", "[::]:80", listen, f"[::]:{listen}"]
+
+
+@pytest.mark.parametrize(
+    ("host", "http2"),
+    [
+        ({**DEBIAN_12, "packages": {}, "candidates": {"nginx": "1.22.1"}}, False),
+        ({**DEBIAN_12, "packages": {}, "candidates": {"nginx": "1.28.0"}}, True),
+        ({**DEBIAN_12, "packages": {}, "candidates": {}}, False),
+        ({**DEBIAN_13, "packages": {}, "candidates": {"nginx": ""}}, True),
+        ({**DEBIAN_13, "packages": {"nginx": "1:1.25.0-1"}}, False),
+    ],
+)
+def test_without_an_installed_nginx_the_one_to_come_decides(main, host, http2):
+    assert bool(directives(main(fastapi_host=host), "http2")) is http2
+
+
+def test_the_hybrid_curve_is_offered_only_where_openssl_has_it(render):
+    curves = [
+        directives(render("nginx", "snippets/tls.conf.j2", {"fastapi_host": host}), "ssl_ecdh_curve")
+        for host in (DEBIAN_12, DEBIAN_13, {**DEBIAN_13, "packages": {}})
+    ]
+    classic = "X25519:prime256v1:secp384r1"
+    assert curves == [[classic], [f"X25519MLKEM768:{classic}"], [classic]]
+
+
+def test_includes_are_relative_so_that_a_copy_of_the_folder_can_be_tested(main, site):
+    for text in (main(), site(SHOP)):
+        assert all(not path.startswith("/") for path in directives(text, "include"))
+
+
+def test_other_names_are_refused_at_the_handshake(main):
+    text = main()
+    assert directives(text, "ssl_reject_handshake") == ["on"]
+    assert directives(text, "ssl_certificate") == []
+    assert directives(text, "return").count("444") == 2
+
+
+@pytest.mark.parametrize("address", ["192.0.2.10", "2001:db8::1"])
+def test_a_site_with_an_address_lends_its_certificate_to_clients_that_send_no_name(main, address):
+    text = main(nginx_sites=[BLOG, {**SHOP, "domains": ["shop.example.com", address]}])
+    assert directives(text, "ssl_certificate") == ["/etc/ssl/sites/shop/live/fullchain.pem"]
+    assert directives(text, "server_name") == ["~."]
+    assert directives(text, "ssl_reject_handshake") == ["on"]
+    assert directives(text, "return").count("444") == 3
+
+
+def test_only_the_first_site_with_an_address_lends_its_certificate(main):
+    text = main(nginx_sites=[{**BLOG, "domains": ["192.0.2.1"]}, {**SHOP, "domains": ["192.0.2.2"]}])
+    assert directives(text, "ssl_certificate") == ["/etc/ssl/sites/blog/live/fullchain.pem"]
+
+
+def test_a_name_that_begins_with_a_digit_is_no_address(main):
+    assert directives(main(nginx_sites=[{**SHOP, "domains": ["1.example.com"]}]), "ssl_certificate") == []
+
+
+def test_without_sites_nobody_is_answered(main):
+    assert directives(main(nginx_sites=[]), "ssl_reject_handshake") == ["on"]
+
+
+def test_without_ipv6_only_ipv4_is_listened_on(main, site):
+    for text in (main(nginx_ipv6=False), site(SHOP, nginx_ipv6=False)):
+        assert not [listen for listen in directives(text, "listen") if ":" in listen and "127.0.80.80" not in listen]
+
+
+def test_the_workers_tell_the_generation_to_their_own_host_only(main):
+    text = main()
+    assert "127.0.80.80:80" in directives(text, "listen")
+    assert 'return 200 "@GENERATION@";' in text
+
+
+def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(main, render):
+    text = main(nginx_rate_limit_per_second=7, nginx_rate_limit_exempt=["/up"])
+    assert directives(text, "limit_req_zone") == ["$rate_limit_key zone=clients:10m rate=7r/s"]
+    assert "\"/up\" '';" in block(text, "map $uri $rate_limit_key")
+    assert directives(text, "limit_req_dry_run") == []
+    proxy = render("nginx", "snippets/proxy.conf.j2", {"nginx_rate_limit_burst": 3})
+    assert directives(proxy, "limit_req") == ["zone=clients burst=3 nodelay"]
+
+
+def test_a_dry_run_of_the_rate_limit_only_marks(main):
+    assert directives(main(nginx_rate_limit_mode="dry_run"), "limit_req_dry_run") == ["on"]
+
+
+def test_a_disabled_rate_limit_leaves_no_directive(main, render):
+    assert "limit_req_zone" not in main(nginx_rate_limit_mode="disabled")
+    assert "limit_req " not in render("nginx", "snippets/proxy.conf.j2", {"nginx_rate_limit_mode": "disabled"})
+
+
+def test_settings_reach_their_directives(main, site):
+    text = main(
+        nginx_worker_connections=512,
+        nginx_keepalive_timeout=11,
+        nginx_client_max_body_size="3m",
+        nginx_proxy_connect_timeout=2,
+        nginx_proxy_read_timeout=33,
+        nginx_hsts_max_age=77,
+    )
+    expected = {
+        "worker_connections": "512",
+        "worker_rlimit_nofile": "1024",
+        "keepalive_timeout": "11s",
+        "client_max_body_size": "3m",
+        "proxy_connect_timeout": "2s",
+        "proxy_read_timeout": "33s",
+        "proxy_send_timeout": "33s",
+    }
+    assert {name: directives(text, name) for name in expected} == {name: [value] for name, value in expected.items()}
+    assert 'https "max-age=77";' in text
+    upstream = block(site(SHOP, nginx_upstream_keepalive=8, nginx_upstream_keepalive_timeout=9), "upstream shop")
+    assert directives(upstream, "keepalive") == ["8"]
+    assert directives(upstream, "keepalive_timeout") == ["9s"]
+
+
+def test_a_single_server_is_never_taken_out_and_several_are_after_three_failures(site):
+    assert directives(block(site(SHOP), "upstream shop"), "server") == ["unix:/run/shop/http.sock"]
+    servers = directives(block(site(BLOG), "upstream blog"), "server")
+    assert servers == [f"10.0.0.{n}:8000 max_fails=3 fail_timeout=5s" for n in (5, 6)]
+
+
+def test_static_folders_are_aliases_with_a_slash_at_the_end(site):
+    static = block(site(SHOP), "location ^~ /static/")
+    assert directives(static, "alias") == ["/srv/shop/current/src/shop/static/"]
+    assert directives(static, "expires") == ["30d"]
+    entry = {"url": "/media/", "folder": "/srv/media//", "expires": "1h"}
+    media = block(site({**SHOP, "static": [entry]}), "location ^~ /media/")
+    assert directives(media, "alias") == ["/srv/media/"]
+    assert directives(media, "expires") == ["1h"]
+
+
+def test_a_site_without_static_files_has_no_alias(site):
+    assert directives(site(BLOG), "alias") == []
+
+
+def test_addresses_are_written_as_a_host_header_has_them(site):
+    text = site({**SHOP, "domains": ["shop.example.com", "192.0.2.1", "2001:db8::1"]})
+    assert directives(text, "server_name") == ["shop.example.com 192.0.2.1 [2001:db8::1]"] * 2
+
+
+def test_every_location_that_sets_headers_includes_the_shared_ones(site):
+    proxied = site(SHOP).split("proxy_pass")[1]
+    assert directives(proxied, "include") == ["snippets/proxy.conf", "snippets/headers.conf"]
+
+
+def test_port_80_redirects_all_but_acme_challenges(site):
+    text = site(SHOP)
+    assert directives(text, "return") == ["301 https://$host$request_uri"]
+    assert directives(block(text, "location ^~ /.well-known/acme-challenge/"), "root") == ["/var/www/acme"]
+
+
+def test_a_new_self_signed_certificate_changes_the_file_so_that_nginx_loads_it(site):
+    first, second = (site(SHOP, __nginx_certificates={"serials": {"shop": serial}}) for serial in ("0A", "0B"))
+    assert "0A" in first
+    assert first != second
+    assert "Self-signed" not in site(SHOP, __nginx_certificates={"serials": {"shop": ""}})
+
+
+def test_extra_configuration_lands_in_its_context_indented(main, site):
+    text = main(nginx_main_extra_config="env TZ;\n", nginx_http_extra_config="map $a $b {\n    default 1;\n}")
+    assert text.index("env TZ;") < text.index("events {")
+    assert "    map $a $b {\n        default 1;\n    }\n" in block(text, "http")
+    text = site({**SHOP, "extra_config": "client_max_body_size 1g;", "proxy_extra_config": "proxy_buffering off;"})
+    assert "\n    client_max_body_size 1g;\n" in text
+    assert "\n        proxy_buffering off;\n" in text.split("proxy_pass")[1]
+
+
+def test_without_extra_configuration_there_is_no_trace_of_it(main, site):
+    assert "extra_config" not in "".join(main().splitlines(keepends=True)[4:])
+    assert "extra_config" not in site(SHOP)
+
+
+def test_braces_are_balanced_in_every_combination(main, site):
+    for sites in ([], [SHOP], [SHOP, BLOG], [{**SHOP, "domains": ["192.0.2.1"]}]):
+        for mode in ("enforce", "dry_run", "disabled"):
+            text = re.sub(r"\{[0-9]+\}", "", main(nginx_sites=sites, nginx_rate_limit_mode=mode))
+            assert text.count("{") == text.count("}")
+    for text in (site(SHOP), site(BLOG)):
+        assert text.count("{") == text.count("}")
+        assert "{{" not in text
+        assert "{%" not in text
