@@ -35,6 +35,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.config_tree_ent
     old_name,
     put_back,
     read,
+    remove_if_empty,
     sync_folder,
     write,
 )
@@ -187,7 +188,6 @@ class ConfigTree:
         if self.check and not path.exists():
             yield
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             deadline = time.monotonic() + LOCK_TIMEOUT
@@ -430,8 +430,7 @@ class ConfigTree:
         for path in journal["paths"]:
             old_name(self.at(path)).unlink(missing_ok=True)
         for folder in reversed(journal["leaving_folders"]):
-            with contextlib.suppress(OSError):  # not empty: it holds files of somebody else
-                self.at(folder).rmdir()
+            remove_if_empty(self.at(folder))
         self._forget_originals()
         self.committed.unlink()
         self._tidy()
@@ -465,8 +464,7 @@ class ConfigTree:
                     put_back(self.at(path), existed, journal["swapping"])
                 self._sync_folders_of(journal["paths"])
                 for folder in reversed(journal["new_folders"]):
-                    with contextlib.suppress(OSError):  # not empty: somebody else uses it by now
-                        self.at(folder).rmdir()
+                    remove_if_empty(self.at(folder))
                 self._forget_originals()
                 for argv in journal["apply"] if reapply and journal["swapping"] else []:
                     try:
@@ -486,8 +484,7 @@ class ConfigTree:
         for folder, folders, files in os.walk(self.originals, topdown=False):
             for path in (Path(folder, name) for name in [*files, *folders]):
                 if path.is_dir() and not path.is_symlink():
-                    with contextlib.suppress(OSError):  # not empty
-                        path.rmdir()
+                    remove_if_empty(path)
                 elif path not in kept:
                     path.unlink()
 

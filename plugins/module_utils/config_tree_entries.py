@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import hashlib
 import os
@@ -134,6 +135,15 @@ def put_back(path: Path, existed: bool, swapping: bool) -> None:
     elif not existed and swapping and not os.path.lexists(new):
         path.unlink(missing_ok=True)
     new.unlink(missing_ok=True)
+
+
+def remove_if_empty(path: Path) -> None:
+    """Remove a folder unless somebody uses it or it is gone already."""
+    try:
+        path.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY):
+            raise
 
 
 def sync_folder(path: Path) -> None:
