@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Answers from `fastapi_host` when a host has been read before; several roles ask, one round trip is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+
+ABOUT_THE_TASK = {"ansible_facts", "changed", "deprecations", "failed", "invocation", "warnings"}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+    """See the module of the same name for the options."""
+
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset(("refresh", "candidates"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The known result, or that of the module."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        host = known_host(task_vars.get("fastapi_host"))
+        if host is None or boolean(self._task.args.get("refresh", False), strict=False):
+            host = self._execute_module("production.fastapi.host_info", task_vars=task_vars)
+        return {**result, "changed": False, **host}
+
+
+def known_host(registered: Any) -> dict[str, Any] | None:
+    """What an earlier task has learned, None if it was skipped, failed or is something else."""
+    if not isinstance(registered, Mapping) or registered.get("failed") or registered.get("skipped"):
+        return None
+    if "packages" not in registered:
+        return None
+    return {key: value for key, value in registered.items() if key not in ABOUT_THE_TASK}

@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads what the roles need to know of a host, in one round trip and from a handful of files."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: Read what the roles need to know of a host
+version_added: 0.1.0
+description:
+  - Reads a few files instead of gathering facts, and changes nothing.
+  - When the variable C(fastapi_host) holds an earlier result, that is returned and the host is not asked again.
+options:
+  refresh:
+    description: Ask the host even though C(fastapi_host) is known, for example after packages were installed.
+    type: bool
+    default: false
+  candidates:
+    description: Packages whose version is looked up in apt's lists where they are not installed.
+    type: list
+    elements: str
+    default: [nginx]
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+  diff_mode:
+    description: Nothing ever differs.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Read what the host is
+  production.fastapi.host_info:
+  register: fastapi_host
+
+- name: Read it again, now that packages were installed
+  production.fastapi.host_info:
+    refresh: true
+  register: fastapi_host
+"""
+
+RETURN = r"""
+distribution:
+  description: The C(ID) of C(/etc/os-release).
+  returned: success
+  type: str
+  sample: debian
+distribution_version:
+  description: The C(VERSION_ID) of C(/etc/os-release); empty for a testing release.
+  returned: success
+  type: str
+  sample: '12'
+architecture:
+  description: The machine as the kernel names it.
+  returned: success
+  type: str
+  sample: x86_64
+cpus:
+  description: Processors that may be used.
+  returned: success
+  type: int
+  sample: 2
+memory_mb:
+  description: Memory of the host, in MiB.
+  returned: success
+  type: int
+  sample: 3915
+memory_available_mb:
+  description: Memory that new processes can have without swapping, in MiB.
+  returned: success
+  type: int
+  sample: 2710
+systemd_version:
+  description: Major version of the installed systemd; 0 if there is none.
+  returned: success
+  type: int
+  sample: 252
+packages:
+  description: Version of each installed Debian package.
+  returned: success
+  type: dict
+  sample: {nginx: 1.22.1-9+deb12u3}
+candidates:
+  description: Upstream version that apt would install of each package in O(candidates) that is not installed;
+    a package that apt's lists do not have, or a host without lists, leaves it out.
+  returned: success
+  type: dict
+  sample: {nginx: 1.22.1}
+disk_free_mb:
+  description: Space that is free for C(/srv), C(/var) and C(/), in MiB.
+  returned: success
+  type: dict
+  sample: {/: 18211, /srv: 18211, /var: 18211}
+users:
+  description: Names of the local users.
+  returned: success
+  type: list
+  elements: str
+  sample: [root, www-data]
+is_systemd:
+  description: Whether the host was booted with systemd.
+  returned: success
+  type: bool
+  sample: true
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+APT_TIMEOUT = 30
+
+
+def read_host(root: Path, candidates: Iterable[str]) -> dict[str, Any]:
+    """Everything that the module returns, of the host whose files are below `root`."""
+    release = os_release(_text(root / "etc/os-release"))
+    memory = meminfo(_text(root / "proc/meminfo"))
+    packages = installed_packages(_text(root / "var/lib/dpkg/status"))
+    systemd = re.match(r"\d+", packages.get("systemd", ""))
+    missing = [name for name in candidates if name not in packages]
+    lists = (root / "var/lib/apt/lists").glob("*Packages*")
+    return {
+        "distribution": release.get("ID", ""),
+        "distribution_version": release.get("VERSION_ID", ""),
+        "architecture": os.uname().machine,
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_mb": memory.get("MemTotal", 0),
+        "memory_available_mb": memory.get("MemAvailable", 0),
+        "systemd_version": int(systemd[0]) if systemd else 0,
+        "packages": packages,
+        "candidates": parse_policy(_apt_policy(missing)) if missing and any(lists) else {},
+        "disk_free_mb": {path: disk_free_mb(root / path.lstrip("/")) for path in ("/srv", "/var", "/")},
+        "users": [line.split(":")[0] for line in _text(root / "etc/passwd").splitlines() if ":" in line],
+        "is_systemd": (root / "run/systemd/system").is_dir(),
+    }
+
+
+def os_release(text: str) -> dict[str, str]:
+    """The assignments in `/etc/os-release`, without their quotes."""
+    return dict(part.split("=", 1) for part in shlex.split(text, comments=True) if "=" in part)
+
+
+def meminfo(text: str) -> dict[str, int]:
+    """The amounts of `/proc/meminfo`, in MiB."""
+    return {name: int(kib) // 1024 for name, kib in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
+
+
+def installed_packages(status: str) -> dict[str, str]:
+    """Name and version of each package that dpkg's status file has as installed."""
+    packages = {}
+    for paragraph in status.split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Status|Version): *(.*)$", paragraph, re.MULTILINE))
+        if fields.get("Status", "").endswith(" installed"):
+            packages[fields["Package"]] = fields["Version"]
+    return packages
+
+
+def parse_policy(text: str) -> dict[str, str]:
+    """Package and upstream version of the candidates in the output of `apt-cache policy`."""
+    found = re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?:\d+:)?([^\s(]\S*)$", text, re.MULTILINE)
+    return {name: version.rsplit("-", 1)[0] for name, version in found}
+
+
+def disk_free_mb(path: Path) -> int:
+    """What is free, in MiB, for `path` or the nearest folder above it that exists."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free // 2**20
+
+
+def _apt_policy(names: list[str]) -> str:
+    try:
+        command = ["apt-cache", "policy", "--", *names]
+        environment = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=APT_TIMEOUT, env=environment, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def main() -> None:
+    """Read this host."""
+    module = AnsibleModule(
+        argument_spec={
+            "refresh": {"type": "bool", "default": False},
+            "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **read_host(Path("/"), module.params["candidates"]))
+
+
+if __name__ == "__main__":
+    main()
