@@ -210,7 +210,7 @@ def last_line(output: str) -> str:
     if not meaningful:
         return "it said nothing."
     reason = next((i for i, line in enumerate(meaningful) if line.startswith("Because ")), len(meaningful) - 1)
-    return " ".join(meaningful[reason:])
+    return re.sub(r"^(error|cause|fatal|ERROR): *", "", " ".join(meaningful[reason:]))
 
 
 def last_error(output: str) -> str:

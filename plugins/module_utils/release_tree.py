@@ -114,7 +114,7 @@ def unpack(archive: Path, target: Path) -> None:
 
 def _unpack_tar(archive: Path, stage: Path) -> None:
     with tarfile.open(archive) as opened:
-        # Debian 12's Python has no extraction filters yet, so the rules are ours; newer ones are told that we have some.
+        # Debian 12's Python has no extraction filters yet, so the rules are ours; newer ones are told to do as we say.
         opened.extraction_filter = lambda member, _path: member
         now = int(time.time())
         members = opened.getmembers()
