@@ -1,0 +1,357 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Decides what it takes to make a release live, and does it in an order in which somebody always serves.
+
+A killed switch needs no journal: every step leaves a state that the next run completes, because all it goes by is read
+from the host (which instances run, which is enabled, where the link points, what the processes were started from).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LOG_LINES = 15
+LOG_LINE_LENGTH = 400
+HEALTH_TIMEOUT = 10.0
+
+
+class SwitchError(Exception):
+    """The message is for a person; `result` is what the module returns beside it."""
+
+    def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = result or {}
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the switch reads and does on a host; tests give it another root and another `systemctl`."""
+
+    root: Path = Path("/")
+
+    def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
+        """Whether the command succeeded within `timeout` seconds, and what it printed."""
+        try:
+            done = self._run(["systemctl", *arguments], timeout)
+        except FileNotFoundError:
+            return False, "systemctl is not installed"
+        except subprocess.TimeoutExpired:
+            return False, f"systemctl {' '.join(arguments)} took longer than {timeout:g} s"
+        return done.returncode == 0, done.stdout
+
+    def log(self, unit: str, since: float) -> list[str]:
+        """The last lines that the processes of a unit wrote since that time (seconds since 1970)."""
+        wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{since:.0f}", f"--lines={LOG_LINES}"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = self._run(["journalctl", "--sync"], 10)
+            done = self._run(["journalctl", "--quiet", "--no-pager", "--output=cat", *wanted], 20)
+            return [line[:LOG_LINE_LENGTH] for line in done.stdout.splitlines()[-LOG_LINES:]]
+        return []
+
+    def at(self, path: str) -> Path:
+        """The path below our root."""
+        return self.root / path.lstrip("/")
+
+    @staticmethod
+    def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """What a host says of an app."""
+
+    running: frozenset[str]  # releases whose instance is ready
+    present: frozenset[str]  # releases whose instance runs, starts, fails or waits for its next try
+    enabled: frozenset[str]  # releases that the next boot starts
+    socket_active: bool
+    link: str  # the release that `current` points to
+
+
+@dataclass
+class Switch:
+    """One call of the module; the fields are its options."""
+
+    host: Host
+    name: str
+    release: str
+    current: str = ""
+    health_path: str = ""
+    start_timeout: int = 60
+    watch: list[str] = field(default_factory=list)
+    watch_reload: list[str] = field(default_factory=list)
+    watch_socket: list[str] = field(default_factory=list)
+
+    def look(self) -> dict[str, Any]:
+        """What `run` would do now; changes nothing."""
+        state = self._state()
+        reasons = self._reasons(state)
+        return {"changed": bool(reasons), "reasons": reasons, "live": self._live(state), "previous": self._live(state)}
+
+    def run(self) -> dict[str, Any]:
+        """Make the release live.
+
+        Raises SwitchError when that fails, with the release that was live before still serving.
+        """
+        with self._lock():
+            state = self._state()
+            previous = self._live(state)
+            reasons = self._reasons(state)
+            if reasons:
+                self._check_paths()
+                self._bring_up(state, previous)
+                self._settle(state)
+            if status := self._sick():
+                self._withdraw(status, previous, changed=bool(reasons))
+        return {"changed": bool(reasons), "reasons": reasons, "live": self.release, "previous": previous}
+
+    def _unit(self, release: str, kind: str = "") -> str:
+        return f"{self.name}{kind}@{release}.service"
+
+    @property
+    def _socket(self) -> str:
+        return f"{self.name}.socket"
+
+    # Reading
+
+    def _state(self) -> State:
+        _, text = self.host.systemctl(
+            "list-units", "--all", "--plain", "--no-legend", "--full", self._unit("*"), self._socket
+        )
+        active = {words[0]: words[2] for line in text.splitlines() if len(words := line.split()) > 3}
+        instance = re.compile(rf"{re.escape(self.name)}@(.+)\.service")
+        releases = {found[1]: state for unit, state in active.items() if (found := instance.fullmatch(unit))}
+        wants = self.host.at("/etc/systemd/system/multi-user.target.wants")
+        links = wants.iterdir() if wants.is_dir() else ()
+        link = self.host.at(self.current) if self.current else None
+        return State(
+            running=frozenset(release for release, state in releases.items() if state in {"active", "reloading"}),
+            present=frozenset(release for release, state in releases.items() if state != "inactive"),
+            enabled=frozenset(found[1] for path in links if (found := instance.fullmatch(path.name))),
+            socket_active=active.get(self._socket) == "active",
+            link=link.readlink().name if link is not None and link.is_symlink() else "",
+        )
+
+    def _live(self, state: State) -> str:
+        """The release that serves: the one that `current` names, else any that runs."""
+        if state.link in state.running:
+            return state.link
+        return min(state.running, default="")
+
+    def _reasons(self, state: State) -> list[str]:
+        reasons = []
+        if self.release not in state.running:
+            reasons.append(f"release {self.release} does not run")
+        else:
+            for file in self._changed(self.watch, f"{self.release}.started"):
+                reasons.append(f"{file} changed since release {self.release} started")
+            for file in self._changed(self.watch_reload, f"{self.release}.reloaded"):
+                reasons.append(f"{file} changed since release {self.release} read it")
+        if not state.socket_active:
+            reasons.append(f"{self._socket} is not active")
+        else:
+            reasons += [f"{file} changed since the socket opened" for file in self._changed_socket()]
+        if self.release not in state.enabled:
+            reasons.append(f"release {self.release} would not start with the host")
+        if self.current and state.link != self.release:
+            reasons.append(f"{self.current} points to {state.link or 'nothing'}")
+        others = sorted((state.present | state.enabled) - {self.release})
+        return reasons + [f"release {other} is still there" for other in others]
+
+    def _changed(self, files: list[str], record: str) -> list[str]:
+        """The files whose sum is not the recorded one; one that is missing now and then has not changed."""
+        recorded = self.host.at(f"/run/{self.name}/{record}")
+        lines = recorded.read_text().splitlines() if recorded.is_file() else []
+        known = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+        return [file for file in files if known.get(file, "") != self._sum(file)]
+
+    def _changed_socket(self) -> list[str]:
+        return self._changed(self.watch_socket, "socket.started")
+
+    def _sum(self, file: str) -> str:
+        path = self.host.at(file)
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    # Doing
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        folder = self.host.at("/run/lock")
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"production.fastapi.{self.name}.switch").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _check_paths(self) -> None:
+        if not self.current:
+            return
+        link = self.host.at(self.current)
+        if link.exists() and not link.is_symlink():
+            raise SwitchError(f"{self.current} is not a link: move it away, it has to point to the live release.")
+        if not (link.parent / "releases" / self.release).is_dir():
+            raise SwitchError(f"{link.parent}/releases/{self.release} does not exist: build the release first.")
+
+    def _bring_up(self, state: State, previous: str) -> None:
+        """Get the instance of the release ready, with the files of now."""
+        self.host.systemctl("enable", self._socket)
+        socket_changed = state.socket_active and bool(self._changed_socket())
+        if self.release in state.running:
+            started_from_other_files = bool(self._changed(self.watch, f"{self.release}.started"))
+            if socket_changed or started_from_other_files:
+                self._try_beside()
+                unit = self._socket if socket_changed else self._unit(self.release)
+                self._start("restart", previous, unit)
+            elif self._changed(self.watch_reload, f"{self.release}.reloaded"):
+                self._reload()
+        else:
+            if socket_changed:
+                self._try_beside()
+                self.host.systemctl("restart", self._socket, timeout=self.start_timeout + 120)
+            self._start("start", previous, self._unit(self.release))
+
+    def _try_beside(self) -> None:
+        """Start the release with the files on disk, on a socket of its own; nobody is served by it."""
+        unit = self._unit(self.release, ".check")
+        began = time.time()
+        ready, _ = self.host.systemctl("start", unit, timeout=self.start_timeout + 60)
+        log = [] if ready else self.host.log(unit, began)
+        self.host.systemctl("stop", unit)
+        self.host.systemctl("reset-failed", unit)
+        if not ready:
+            raise self._failure(
+                f"Release {self.release} does not start with its changed configuration; the process that runs keeps the "
+                "former one, but would not come back after a restart.",
+                self.release,
+                log,
+            )
+
+    def _reload(self) -> None:
+        began = time.time()
+        unit = self._unit(self.release)
+        done, _ = self.host.systemctl("reload", unit, timeout=self.start_timeout + 60)
+        if not done:
+            check = self._unit(self.release, ".check")
+            log = self.host.log(check, began)
+            self.host.systemctl("reset-failed", check)
+            raise self._failure(f"The reload of release {self.release} was refused.", self.release, log)
+
+    def _start(self, verb: str, previous: str, unit: str) -> None:
+        began = time.time()
+        done, _ = self.host.systemctl(verb, unit, timeout=self.start_timeout + 120)
+        instance = self._unit(self.release)
+        if done and unit != instance:  # a restarted socket takes its instances with it, but does not wait for them
+            done, _ = self.host.systemctl("start", instance, timeout=self.start_timeout + 60)
+        if done:
+            return
+        log = self.host.log(instance, began)
+        if verb == "start":
+            self._discard(self.release)
+        live = previous if verb == "start" else ""
+        raise self._failure(f"Release {self.release} did not become ready within {self.start_timeout} s.", live, log)
+
+    def _settle(self, state: State) -> None:
+        """Make the release what a boot starts and what `current` names, and stop the others, which drain."""
+        self._point(self.release)
+        self.host.systemctl("enable", self._unit(self.release))
+        for other in sorted((state.present | state.enabled) - {self.release}):
+            self._discard(other)
+
+    def _discard(self, release: str) -> None:
+        unit = self._unit(release)
+        self.host.systemctl("disable", unit)
+        self.host.systemctl("stop", unit, timeout=3700)
+        self.host.systemctl("reset-failed", unit)
+
+    def _point(self, release: str) -> None:
+        """Let `current` point to a release, or to nothing, in one step."""
+        if not self.current:
+            return
+        link = self.host.at(self.current)
+        if not release:
+            link.unlink(missing_ok=True)
+            return
+        new = link.with_name(f".{link.name}.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(f"releases/{release}")
+        new.replace(link)
+
+    def _withdraw(self, status: str, previous: str, *, changed: bool) -> None:
+        """Go back to the release before, because this one does not answer over the socket; raises always."""
+        message = f"Release {self.release} is ready, but {self.health_path} {status} over {self._socket}."
+        log = self.host.log(self._unit(self.release), time.time() - 60)
+        if not changed or previous == self.release:
+            raise self._failure(f"{message} It was left as it is.", self.release, log)
+        if previous:
+            done, _ = self.host.systemctl("start", self._unit(previous), timeout=self.start_timeout + 60)
+            if not done:
+                raise self._failure(f"{message} Release {previous} did not start again either.", self.release, log)
+            self._point(previous)
+            self.host.systemctl("enable", self._unit(previous))
+        else:
+            self._point("")
+        self._discard(self.release)
+        raise self._failure(message, previous, log)
+
+    def _failure(self, message: str, live: str, log: list[str]) -> SwitchError:
+        serving = f"Release {live} serves." if live else "No release serves."
+        lines = "".join(f"\n  {line}" for line in log)
+        said = f" The last lines of its log:{lines}" if log else " Its log is empty."
+        return SwitchError(f"{message} {serving}{said}", {"live": live, "log": log})
+
+    # Asking over the socket
+
+    def _sick(self) -> str:
+        """What is wrong with the answer over the socket; empty when it is below 500, or when nothing is to be asked."""
+        if not self.health_path:
+            return ""
+        deadline = time.monotonic() + HEALTH_TIMEOUT
+        while True:
+            try:
+                status = self._ask()
+            except (OSError, http.client.HTTPException) as error:
+                problem = f"gets no answer ({type(error).__name__}: {error})"
+            else:
+                if status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return ""
+                problem = f"answers {status}"
+            if time.monotonic() > deadline:
+                return problem
+            time.sleep(0.2)
+
+    def _ask(self) -> int:
+        _, text = self.host.systemctl("show", "--property=Listen", "--value", self._socket)
+        address = text.strip().rsplit(" (", 1)[0]
+        connection = http.client.HTTPConnection("localhost", timeout=5)
+        if address.startswith("/"):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(5)
+            connection.sock.connect(str(self.host.at(address)))
+        else:
+            where, _, port = address.rpartition(":")
+            any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
+            connection.sock = socket.create_connection((any_address.get(where, where.strip("[]")), int(port)), timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", self.health_path, headers={"Connection": "close"})
+            return connection.getresponse().status

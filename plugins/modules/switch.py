@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Makes a release live; the decisions are in module_utils/switching.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: switch
+short_description: Make a release of an app the live one, without losing a request
+version_added: 0.1.0
+description:
+  - A release is an instance of the unit C(NAME@.service), and C(NAME.socket) holds the listening socket for all of them.
+  - The new instance is started first. C(systemctl start) comes back when a worker of it has finished its start-up, has
+    answered its readiness path in process, and has said so; until then it accepts nothing, and a failure ends here with
+    the old release untouched.
+  - From then on both accept from one queue, so an answer over the socket could come from either of them and proves
+    nothing. So RV(live) is settled first, the old instance is stopped (it drains), and only then O(health_path) is asked
+    over the socket, where nobody but the new instance can answer. When that fails, the old instance is started again
+    before the new one is stopped.
+  - A live release whose O(watch) files changed since it started is tried beside the live one with the new files first,
+    then restarted; requests wait in the socket meanwhile. When only O(watch_reload) files changed, it is reloaded.
+  - A live release that is not healthy is reported and left alone, since another start of it might be refused.
+options:
+  name:
+    description: The app; units are C(NAME@RELEASE.service), C(NAME.socket) and C(NAME.check@RELEASE.service).
+    type: str
+    required: true
+  release:
+    description: The release to make live, the instance name of its unit.
+    type: str
+    required: true
+  current:
+    description: Link that points to the live release, C(releases/RELEASE) beside it; empty when there is none.
+    type: str
+    default: ''
+  health_path:
+    description: Path that has to answer below 500 over the socket after the switch; empty to ask nothing.
+    type: str
+    default: ''
+  start_timeout:
+    description: Time for an instance to become ready, in seconds; the unit should have the same.
+    type: int
+    default: 60
+  watch:
+    description:
+      - Files that a process reads once, when it starts. A file counts as changed when its sum is not the one in
+        C(/run/NAME/RELEASE.started), which the unit writes.
+    type: list
+    elements: path
+    default: []
+  watch_reload:
+    description: Files that a reload reads again; their sums are in C(/run/NAME/RELEASE.reloaded).
+    type: list
+    elements: path
+    default: []
+  watch_socket:
+    description: Files that the socket is made from; their sums are in C(/run/NAME/socket.started).
+    type: list
+    elements: path
+    default: []
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+attributes:
+  check_mode:
+    description: Tells whether it would switch and why, on a host without any of the units too.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Make the release live
+  production.fastapi.switch:
+    name: shop
+    release: 4f2a9c01d3e5-8b1c2d3e
+    current: /srv/shop/current
+    health_path: /ready
+    watch: [/etc/shop/environment, /etc/systemd/system/shop@.service]
+    watch_reload: [/etc/shop/gunicorn.conf.py]
+
+- name: Serve an app in a folder that has no releases
+  production.fastapi.switch:
+    name: legacy
+    release: main
+"""
+
+RETURN = r"""
+live:
+  description: The release that serves now; empty when none does.
+  returned: always
+  type: str
+  sample: 4f2a9c01d3e5-8b1c2d3e
+previous:
+  description: The release that served before; empty when none did.
+  returned: always
+  type: str
+  sample: 17ab3c9d0e1f-8b1c2d3e
+reasons:
+  description: Why something had to be done, one phrase each; empty when nothing had to.
+  returned: always
+  type: list
+  elements: str
+  sample: ["/etc/shop/environment changed since release 4f2a9c01d3e5-8b1c2d3e started"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "release": {"type": "str", "required": True},
+            "current": {"type": "str", "default": ""},
+            "health_path": {"type": "str", "default": ""},
+            "start_timeout": {"type": "int", "default": 60},
+            "watch": {"type": "list", "elements": "path", "default": []},
+            "watch_reload": {"type": "list", "elements": "path", "default": []},
+            "watch_socket": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    switch = Switch(host=Host(), **module.params)
+    try:
+        result = switch.look() if module.check_mode else switch.run()
+    except SwitchError as error:
+        module.fail_json(msg=str(error), **error.result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
