@@ -8,12 +8,13 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import PATH, Account, Settings, run
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
+    FORMS,
     LOCKED_FORMS,
     ReleaseError,
     explain_install,
@@ -169,10 +170,26 @@ class Installer:
         return {normalise(name): version for name, _, version in (name.rpartition("-") for name in names)}
 
     def _sync(self, project: Path) -> None:
-        words = [self.uv, "sync", "--locked", "--no-dev", "--python", self.python, *self.options]
-        code, output = self._run([str(word) for word in words], folder=project)
+        if self.settings.index_url:
+            self._install_from_mirror(project)
+            return
+        words = ["sync", "--locked", "--no-dev", "--python", str(self.python), *self.options]
+        code, output = self._run([str(self.uv), *words], folder=project)
         if code != 0:
             raise ReleaseError(explain_install(output, "uv.lock"), output)
+
+    def _install_from_mirror(self, project: Path) -> None:
+        """Install what uv.lock pins from another index: `uv sync` would take that for a change of the lock."""
+        words = ["export", "--quiet", "--locked", "--offline", "--no-dev", "--no-header"]
+        own_index = replace(self, settings=replace(self.settings, index_url=""))
+        code, output = own_index._run([str(self.uv), *words, "--python", str(self.python)], folder=project)
+        if code != 0:
+            raise ReleaseError(explain_install("needs to be updated", "uv.lock"), output)
+        workspace = next(folder for folder in (project, *project.parents) if (folder / "uv.lock").is_file())
+        pins = self.venv.with_name("locked.txt")
+        pins.write_text(output)
+        self._install(["-r", str(pins)], "uv.lock", workspace)
+        pins.unlink()
 
     def _wanted(self, form: str, project: Path) -> list[str]:
         """What an unlocked form asks for, as arguments of an installation; a form that is no file is a requirement."""
@@ -190,7 +207,8 @@ class Installer:
             return
         code, output = self._pip(words, folder)
         if code != 0:
-            raise ReleaseError(explain_install(output, form), output)
+            label = form if form in FORMS else f"app_source.package {form}"
+            raise ReleaseError(explain_install(output, label), output)
 
     def _pip(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
         if self.uv:

@@ -200,17 +200,22 @@ def explain_install(output: str, form: str) -> str:
         r"dns error|error sending request|failed to fetch|connection|timed out|certificate", output, re.IGNORECASE
     ):
         return f"The index cannot be reached; look at app_index_url, app_proxy and app_ca_bundle: {last_line(output)}"
-    return f"What {form} asks for cannot be installed: {last_line(output)}"
+    return f"{form} cannot be installed: {last_line(output)}"
 
 
 def last_line(output: str) -> str:
-    """The last line that says something; uv wraps its reasons, so a continued sentence is put together."""
-    lines = [line.strip(_DECORATION) for line in output.strip().splitlines()]
-    meaningful = [line for line in lines if line and not line.startswith(("hint:", "note:", "[notice]"))]
-    if not meaningful:
+    """The line that says why: uv's reasoning, else the last cause, else the last error, else the last line."""
+    lines = [line.strip(_DECORATION) for line in output.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("hint:", "note:", "[notice]"))]
+    if not lines:
         return "it said nothing."
-    reason = next((i for i, line in enumerate(meaningful) if line.startswith("Because ")), len(meaningful) - 1)
-    return re.sub(r"^(error|cause|fatal|ERROR): *", "", " ".join(meaningful[reason:]))
+    reasoning = next((i for i, line in enumerate(lines) if "Because " in line), None)
+    if reasoning is not None:
+        chosen = " ".join(lines[reasoning:])
+    else:
+        starts = (("cause:",), ("error:", "ERROR:", "fatal:"), ("",))
+        chosen = next(found[-1] for start in starts if (found := [line for line in lines if line.startswith(start)]))
+    return re.sub(r"^(error|cause|fatal|ERROR): *", "", chosen)
 
 
 def last_error(output: str) -> str:
