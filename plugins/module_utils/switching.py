@@ -53,9 +53,10 @@ class Host:
 
     def log(self, unit: str, since: float) -> list[str]:
         """The last lines that the processes of a unit wrote since that time (seconds since 1970)."""
-        wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{since:.0f}", f"--lines={LOG_LINES}"]
+        # Not --lines: together with --since it counts from the beginning.
+        wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{since:.0f}"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = self._run(["journalctl", "--sync"], 10)
+            self._run(["journalctl", "--sync"], 10)
             done = self._run(["journalctl", "--quiet", "--no-pager", "--output=cat", *wanted], 20)
             return [line[:LOG_LINE_LENGTH] for line in done.stdout.splitlines()[-LOG_LINES:]]
         return []
@@ -269,7 +270,9 @@ class Switch:
         if verb == "start":
             self._discard(self.release)
         live = previous if verb == "start" else ""
-        raise self._failure(f"Release {self.release} did not become ready within {self.start_timeout} s.", live, log)
+        waited = time.time() - began >= self.start_timeout
+        problem = f"was not ready after {self.start_timeout} s" if waited else "could not start"
+        raise self._failure(f"Release {self.release} {problem}.", live, log)
 
     def _settle(self, state: State) -> None:
         """Make the release what a boot starts and what `current` names, and stop the others, which drain."""
