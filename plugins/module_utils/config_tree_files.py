@@ -37,7 +37,8 @@ def check_files(files: Iterable[ConfigFile]) -> None:
     seen: set[str] = set()
     for file in files:
         dest = file.dest
-        if not dest.isprintable() or not dest.startswith("/") or posixpath.normpath(dest) != dest or dest == "/":
+        plain = dest.startswith("/") and not dest.startswith("//") and posixpath.normpath(dest) == dest != "/"
+        if not plain or not dest.isprintable():
             raise ConfigError(
                 f"files: dest {dest!r} is not a plain absolute path; "
                 "write it like /etc/nginx/nginx.conf, without `..`, double or trailing slashes."
@@ -53,10 +54,8 @@ def check_files(files: Iterable[ConfigFile]) -> None:
 
 def parents(path: str) -> list[str]:
     """The folders above an absolute path, outermost first, without `/`."""
-    folders = []
-    while (path := posixpath.dirname(path)) != "/":
-        folders.append(path)
-    return folders[::-1]
+    names = path.split("/")[1:-1]
+    return ["/" + "/".join(names[:depth]) for depth in range(1, len(names) + 1)]
 
 
 def with_generation(files: Iterable[ConfigFile]) -> tuple[str, list[ConfigFile]]:
