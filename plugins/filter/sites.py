@@ -143,7 +143,7 @@ def server_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: s
     if not is_port or not is_remote(address):
         raise AnsibleFilterError(
             f"{load_balancer} cannot reach the app {app} on {host} at {bind}; set gunicorn_bind of {host} to the "
-            "address and port that the load balancer can reach, such as 10.0.0.5:8000."
+            "address and port at which the load balancer reaches it, such as 10.0.0.5:8000."
         )
     return f"{address}:{port}"
 

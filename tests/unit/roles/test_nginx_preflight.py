@@ -1,0 +1,116 @@
+"""What the role nginx refuses before anything changes, in one sentence each."""
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from conftest import role_variables
+
+SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": ["unix:/run/shop/http.sock"]}
+HOST = {"distribution": "debian", "distribution_version": "13", "packages": {}, "candidates": {}}
+
+
+@pytest.fixture
+def problems():
+    def evaluate(app_servers=None, **variables):
+        values = role_variables("nginx") | {
+            "nginx_sites": [SITE],
+            "fastapi_host": HOST,
+            "groups": {"app_servers": list(app_servers or {})},
+            "hostvars": app_servers or {},
+            **variables,
+        }
+        return Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __nginx_problems }}"))
+
+    return evaluate
+
+
+def test_the_defaults_have_no_problems(problems):
+    assert problems() == []
+    assert problems(app_servers={"app1": {}}) == []
+
+
+def test_a_role_alone_does_not_ask_for_gunicorn(problems):
+    assert problems(groups={}, nginx_proxy_read_timeout=600, nginx_upstream_keepalive_timeout=300) == []
+
+
+@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11")])
+def test_another_system_is_refused(problems, distribution, version):
+    (problem,) = problems(fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
+    assert problem == f"This host runs {distribution} {version}; the role nginx supports Debian 12 and 13."
+
+
+def test_debian_testing_has_no_version_and_is_let_through(problems):
+    assert problems(fastapi_host={**HOST, "distribution_version": ""}) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("nginx_hsts_max_age", -1, "nginx_hsts_max_age is -1; write 0 or more."),
+        ("nginx_worker_connections", 10, "nginx_worker_connections is 10; write 64 or more."),
+        ("nginx_keepalive_timeout", -1, "nginx_keepalive_timeout is -1; write 0 or more."),
+        ("nginx_proxy_connect_timeout", 0, "nginx_proxy_connect_timeout is 0; write 1 or more."),
+        ("nginx_proxy_connect_timeout", 76, "nginx_proxy_connect_timeout is 76 s; write 75 or less"),
+        ("nginx_proxy_read_timeout", 0, "nginx_proxy_read_timeout is 0; write 1 or more."),
+        ("nginx_upstream_keepalive", 0, "nginx_upstream_keepalive is 0; write 1 or more."),
+        ("nginx_upstream_keepalive_timeout", 0, "nginx_upstream_keepalive_timeout is 0; write 1 or more."),
+        ("nginx_rate_limit_per_second", 0, "nginx_rate_limit_per_second is 0; write 1 or more."),
+        ("nginx_rate_limit_burst", -1, "nginx_rate_limit_burst is -1; write 0 or more."),
+        ("nginx_client_max_body_size", "10 MB", "nginx_client_max_body_size is 10 MB; write a number with k, m or g"),
+        (
+            "nginx_rate_limit_exempt",
+            ["/a b"],
+            "nginx_rate_limit_exempt has /a b; write a plain path, such as /healthz.",
+        ),
+        ("nginx_rate_limit_exempt", ["healthz"], "nginx_rate_limit_exempt has healthz; write a plain path"),
+        (
+            "nginx_sites",
+            [{**SITE, "domains": ["no domain"]}],
+            "Site shop: 'no domain' in its domains (app_domains) is not",
+        ),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(problems, variable, value, sentence):
+    (problem,) = problems(**{variable: value})
+    assert problem.startswith(sentence)
+
+
+def test_all_problems_are_told_at_once(problems):
+    assert (
+        len(problems(nginx_upstream_keepalive=0, nginx_client_max_body_size="x", nginx_sites=[{**SITE, "servers": []}]))
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "keepalive", "upstream", "refused"),
+    [
+        ("host", 60, 60, True),
+        ("host", 61, 60, False),
+        ("app server", 60, 60, True),
+        ("app server", 61, 60, False),
+        ("default", None, 75, True),
+        ("default", None, 74, False),
+    ],
+)
+def test_nginx_lets_an_idle_connection_go_before_the_worker_does(problems, where, keepalive, upstream, refused):
+    servers = {"app1": {"gunicorn_keepalive": keepalive} if where == "app server" else {}}
+    found = problems(
+        app_servers=servers if where != "host" else None,
+        nginx_upstream_keepalive_timeout=upstream,
+        **({"gunicorn_keepalive": keepalive} if where == "host" else {}),
+    )
+    assert len(found) == refused
+    if refused:
+        assert f"nginx_upstream_keepalive_timeout ({upstream} s) must be less than gunicorn_keepalive" in found[0]
+        assert f"set gunicorn_keepalive to {upstream + 15} or more" in found[0]
+
+
+@pytest.mark.parametrize(("timeout", "read", "refused"), [(60, 61, True), (60, 60, False), ("60", "61", True)])
+def test_nginx_does_not_wait_longer_than_gunicorn(problems, timeout, read, refused):
+    found = problems(app_servers={"app1": {}, "app2": {"gunicorn_timeout": timeout}}, nginx_proxy_read_timeout=read)
+    sentence = (
+        "nginx_proxy_read_timeout (61 s) must not be longer than gunicorn_timeout (60 s); set nginx_proxy_read_timeout "
+        "to 60 or less, or gunicorn_timeout to 61 or more."
+    )
+    assert found == [sentence] * refused
