@@ -217,7 +217,8 @@ class Switch:
     def _bring_up(self, state: State, previous: str) -> None:
         """Get the instance of the release ready, with the files of now."""
         self.host.systemctl("enable", self._socket)
-        socket_changed = state.socket_active and bool(self._changed_socket())
+        # A process keeps the socket that it was given, so a socket that was closed or changed takes its processes along.
+        socket_changed = not state.socket_active or bool(self._changed_socket())
         if self.release in state.running:
             started_from_other_files = bool(self._changed(self.watch, f"{self.release}.started"))
             if socket_changed or started_from_other_files:
@@ -227,7 +228,7 @@ class Switch:
             elif self._changed(self.watch_reload, f"{self.release}.reloaded"):
                 self._reload()
         else:
-            if socket_changed:
+            if state.socket_active and socket_changed:
                 self._try_beside()
                 self.host.systemctl("restart", self._socket, timeout=self.start_timeout + 120)
             self._start("start", previous, self._unit(self.release))

@@ -1,0 +1,303 @@
+"""The switch on a host made of a folder and a `systemctl` that remembers what it was told."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import socketserver
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
+
+WANTS = "etc/systemd/system/multi-user.target.wants"
+SOCKET = "run/shop/http.sock"
+
+
+@dataclass(frozen=True)
+class FakeHost(Host):
+    """systemd as far as the switch can tell; `broken` units do not start."""
+
+    active: dict[str, str] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+
+    def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
+        verb, unit = arguments[0], arguments[-1]
+        if verb == "list-units":
+            return True, "".join(f"{name} loaded {state} sub words\n" for name, state in self.active.items())
+        if verb == "show":
+            return True, f"/{SOCKET} (Stream)\n"
+        self.calls.append((verb, unit))
+        link = self.root / WANTS / unit
+        if verb == "enable" and "@" in unit:
+            link.touch()
+        elif verb == "disable":
+            link.unlink(missing_ok=True)
+        elif verb == "stop":
+            self.active.pop(unit, None)
+        elif verb in {"start", "restart", "reload"}:
+            if unit in self.broken:
+                if verb == "start":
+                    self.active[unit] = "activating"  # systemd tries again
+                return False, ""
+            self.active[unit] = "active"
+            self.active["shop.socket"] = "active"
+        return True, ""
+
+    def log(self, unit: str, since: float) -> list[str]:
+        return [f"log of {unit}"]
+
+    def told(self, *verbs: str) -> list[tuple[str, str]]:
+        return [call for call in self.calls if call[0] in verbs and "@" in call[1]]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    for release in ("one", "two"):
+        (tmp_path / "srv/shop/releases" / release).mkdir(parents=True)
+    for folder in (WANTS, "run/shop", "run/lock", "etc/shop"):
+        (tmp_path / folder).mkdir(parents=True)
+    return FakeHost(root=tmp_path)
+
+
+def switch(host: FakeHost, release: str, **options: Any) -> Switch:
+    return Switch(host=host, name="shop", release=release, current="/srv/shop/current", **options)
+
+
+def record(host: FakeHost, name: str, *files: str) -> None:
+    """What the unit does when it starts."""
+    lines = [f"{hashlib.sha256(host.at(file).read_bytes()).hexdigest()}  {file}\n" for file in files]
+    host.at(f"/run/shop/{name}").write_text("".join(lines))
+
+
+def live(host: FakeHost) -> str:
+    return host.at("/srv/shop/current").readlink().name
+
+
+def enabled(host: FakeHost) -> list[str]:
+    return sorted(path.name for path in host.at(f"/{WANTS}").iterdir())
+
+
+@pytest.fixture
+def running(host: FakeHost) -> FakeHost:
+    """A host on which release one is live."""
+    switch(host, "one").run()
+    host.calls.clear()
+    return host
+
+
+def test_the_first_release(host: FakeHost) -> None:
+    result = switch(host, "one").run()
+    assert result["changed"]
+    assert (result["previous"], result["live"], live(host)) == ("", "one", "one")
+    assert enabled(host) == ["shop@one.service"]
+
+
+def test_a_second_run_does_nothing(running: FakeHost) -> None:
+    assert switch(running, "one").run() == {"changed": False, "reasons": [], "live": "one", "previous": "one"}
+    assert running.calls == []
+
+
+def test_the_new_release_is_ready_before_the_old_one_is_told_to_stop(running: FakeHost) -> None:
+    result = switch(running, "two").run()
+    assert (result["previous"], result["live"], live(running)) == ("one", "two", "two")
+    assert running.told("start", "stop") == [("start", "shop@two.service"), ("stop", "shop@one.service")]
+    assert enabled(running) == ["shop@two.service"]
+
+
+def test_a_release_that_does_not_start_changes_nothing(running: FakeHost) -> None:
+    running.broken.add("shop@two.service")
+    with pytest.raises(SwitchError) as failure:
+        switch(running, "two").run()
+    assert "Release two could not start. Release one serves. The last lines of its log:" in str(failure.value)
+    assert "log of shop@two.service" in str(failure.value)
+    assert failure.value.result["live"] == live(running) == "one"
+    assert running.active == {"shop@one.service": "active", "shop.socket": "active"}
+    assert enabled(running) == ["shop@one.service"]
+
+
+def test_a_first_release_that_does_not_start_leaves_nothing(host: FakeHost) -> None:
+    host.broken.add("shop@one.service")
+    with pytest.raises(SwitchError, match="No release serves"):
+        switch(host, "one").run()
+    assert not host.at("/srv/shop/current").is_symlink()
+    assert enabled(host) == []
+
+
+@pytest.mark.parametrize("killed_after", ["start", "enable", "disable"])
+def test_the_next_run_completes_a_killed_one(running: FakeHost, killed_after: str) -> None:
+    running.active["shop@two.service"] = "active"
+    if killed_after in {"enable", "disable"}:
+        switch(running, "two")._point("two")
+        running.systemctl("enable", "shop@two.service")
+    if killed_after == "disable":
+        running.systemctl("disable", "shop@one.service")
+    switch(running, "two").run()
+    assert running.active == {"shop@two.service": "active", "shop.socket": "active"}
+    assert (live(running), enabled(running)) == ("two", ["shop@two.service"])
+
+
+def test_what_the_host_lost_is_made_good(running: FakeHost) -> None:
+    running.systemctl("disable", "shop@one.service")
+    running.active["shop.socket"] = "inactive"
+    result = switch(running, "one").run()
+    assert sorted(result["reasons"]) == ["release one would not start with the host", "shop.socket is not active"]
+    assert running.active["shop.socket"] == "active"
+    assert enabled(running) == ["shop@one.service"]
+
+
+@pytest.mark.parametrize(
+    ("option", "kept_in", "verbs"),
+    [
+        ("watch", "one.started", [("start", "shop.check@one.service"), ("restart", "shop@one.service")]),
+        ("watch_reload", "one.reloaded", [("reload", "shop@one.service")]),
+    ],
+)
+def test_a_changed_file(running: FakeHost, option: str, kept_in: str, verbs: list[tuple[str, str]]) -> None:
+    file = "/etc/shop/file"
+    running.at(file).write_text("before")
+    record(running, kept_in, file)
+    options = {option: [file, "/etc/shop/missing-then-and-now"]}
+    assert not switch(running, "one", **options).run()["changed"]
+    running.at(file).write_text("after")
+    (reason,) = switch(running, "one", **options).run()["reasons"]
+    assert reason.startswith("/etc/shop/file changed since release one")
+    assert running.told("start", "restart", "reload") == verbs
+
+
+def test_a_removed_file_is_a_change(running: FakeHost) -> None:
+    running.at("/etc/shop/environment").write_text("A=1")
+    record(running, "one.started", "/etc/shop/environment")
+    running.at("/etc/shop/environment").unlink()
+    assert switch(running, "one", watch=["/etc/shop/environment"]).look()["changed"]
+
+
+def test_a_changed_file_that_does_not_work_leaves_the_process_alone(running: FakeHost) -> None:
+    running.at("/etc/shop/environment").write_text("DATABASE=wrong")
+    running.broken.add("shop.check@one.service")
+    with pytest.raises(SwitchError, match=r"does not start with its changed configuration.*\n  log of shop.check@one"):
+        switch(running, "one", watch=["/etc/shop/environment"]).run()
+    assert running.told("restart", "reload") == []
+    assert running.active["shop@one.service"] == "active"
+
+
+def test_a_refused_reload_is_an_error(running: FakeHost) -> None:
+    running.at("/etc/shop/gunicorn.conf.py").write_text("x = 1")
+    running.broken.add("shop@one.service")
+    with pytest.raises(SwitchError, match="The reload of release one was refused. Release one serves"):
+        switch(running, "one", watch_reload=["/etc/shop/gunicorn.conf.py"]).run()
+
+
+def test_a_changed_socket_is_opened_again_with_its_release(running: FakeHost) -> None:
+    running.at("/etc/shop/shop.socket").write_text("ListenStream=8000")
+    result = switch(running, "one", watch_socket=["/etc/shop/shop.socket"]).run()
+    assert result["reasons"] == ["/etc/shop/shop.socket changed since the socket opened"]
+    assert ("restart", "shop.socket") in running.calls
+    assert running.told("start") == [("start", "shop.check@one.service"), ("start", "shop@one.service")]
+
+
+def test_check_mode_tells_and_does_nothing(running: FakeHost) -> None:
+    result = switch(running, "two").look()
+    assert result["changed"]
+    assert result["live"] == "one"
+    assert "release two does not run" in result["reasons"]
+    assert running.calls == []
+
+
+def test_check_mode_on_a_bare_host(tmp_path: Path) -> None:
+    assert Switch(host=FakeHost(root=tmp_path), name="shop", release="main").look()["changed"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_place_of_the_link_is_left_alone(running: FakeHost) -> None:
+    running.at("/srv/shop/current").unlink()
+    running.at("/srv/shop/current").mkdir()
+    with pytest.raises(SwitchError, match="/srv/shop/current is not a link: move it away"):
+        switch(running, "two").run()
+    assert running.calls == []
+
+
+def test_a_release_that_was_not_built(running: FakeHost) -> None:
+    with pytest.raises(SwitchError, match="releases/three does not exist: build the release first"):
+        switch(running, "three").run()
+    assert running.calls == []
+
+
+def test_units_of_another_app_are_left_alone(running: FakeHost) -> None:
+    running.active["shop-two@main.service"] = running.active["shop.check@one.service"] = "active"
+    assert not switch(running, "one").run()["changed"]
+
+
+# Asking over the socket
+
+
+@pytest.fixture
+def answers(host: FakeHost) -> Iterator[list[int]]:
+    """A server on the socket; it answers with these statuses, the last one for ever."""
+    statuses = [200]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+            self.end_headers()
+
+        def address_string(self) -> str:
+            return "client"
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with socketserver.UnixStreamServer(str(host.at(f"/{SOCKET}")), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield statuses
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "ansible_collections.production.fastapi.plugins.module_utils.switching"
+    monkeypatch.setattr(f"{module}.HEALTH_TIMEOUT", 0.3)
+
+
+@pytest.mark.parametrize("statuses", [[200], [404], [503, 200]])
+def test_a_healthy_answer(running: FakeHost, answers: list[int], statuses: list[int]) -> None:
+    answers[:] = statuses
+    assert switch(running, "two", health_path="/ready").run()["live"] == "two"
+
+
+def test_a_sick_release_gives_way_to_the_one_before(running: FakeHost, answers: list[int]) -> None:
+    answers[:] = [503]
+    with pytest.raises(SwitchError, match="Release two is ready, but /ready answers 503 over shop.socket. Release one serve"):
+        switch(running, "two", health_path="/ready").run()
+    assert running.told("start", "stop") == [
+        ("start", "shop@two.service"),
+        ("stop", "shop@one.service"),
+        ("start", "shop@one.service"),
+        ("stop", "shop@two.service"),
+    ]
+    assert (live(running), enabled(running)) == ("one", ["shop@one.service"])
+
+
+def test_a_sick_first_release_is_taken_back(host: FakeHost, answers: list[int]) -> None:
+    answers[:] = [500]
+    with pytest.raises(SwitchError, match="No release serves"):
+        switch(host, "one", health_path="/ready").run()
+    assert "shop@one.service" not in host.active
+    assert not host.at("/srv/shop/current").is_symlink()
+
+
+def test_a_live_release_that_is_sick_is_left_running(running: FakeHost, answers: list[int]) -> None:
+    answers[:] = [503]
+    with pytest.raises(SwitchError, match="answers 503 over shop.socket. It was left as it is. Release one serves"):
+        switch(running, "one", health_path="/ready").run()
+    assert running.told("start", "stop", "restart") == []
+
+
+def test_a_socket_that_nobody_answers(running: FakeHost) -> None:
+    with pytest.raises(SwitchError, match=r"/ready gets no answer \(FileNotFoundError"):
+        switch(running, "one", health_path="/ready").run()
