@@ -118,8 +118,11 @@ def _unpack_tar(archive: Path, stage: Path) -> None:
         opened.extraction_filter = lambda member, _path: member
         now = int(time.time())
         members = opened.getmembers()
+        links = {PurePosixPath(member.name) for member in members if member.issym()}
         for member in members:
             _refuse_outside(member.name)
+            if links.intersection(PurePosixPath(member.name).parents):
+                raise ReleaseError(f"app_source: {member.name} is behind a link of the archive; remove it.")
             if member.issym() or member.islnk():
                 beside = PurePosixPath(member.name).parent if member.issym() else PurePosixPath()
                 _refuse_outside(os.path.normpath(beside / member.linkname), member.name)

@@ -1,0 +1,110 @@
+"""What leaves the controller: nothing readable that is secret, and no source that is already there."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible_collections.production.fastapi.plugins.action import release as action
+from ansible_collections.production.fastapi.plugins.modules import release as module
+
+
+class Loader:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def path_dwim(self, path):
+        return str(self.folder / path)
+
+
+class Task:
+    def __init__(self, **options):
+        self.args = {"name": "shop", **options}
+
+
+def make(tmp_path, answers, monkeypatch, **options):
+    """An action whose module answers with `answers`, and the list of the arguments that it was called with."""
+    plugin = action.ActionModule.__new__(action.ActionModule)
+    plugin._task, plugin._loader = Task(**options), Loader(tmp_path)
+    calls = []
+    monkeypatch.setattr(action.ActionBase, "run", lambda *_args: {})
+    monkeypatch.setattr(
+        plugin, "_module", lambda arguments, _vars: calls.append(arguments) or dict(answers[len(calls) - 1])
+    )
+    monkeypatch.setattr(plugin, "_send", lambda local: f"/remote/{local.name}")
+    return plugin, calls
+
+
+def test_secrets_are_sent_but_not_shown():
+    options = {
+        "name": "shop",
+        "source": {"git": "https://bot:s3cr3t@git.example.com/x.git"},
+        "index_url": "https://user:s3cr3t@index/",
+        "environment": {"TOKEN": "s3cr3t"},
+    }
+    arguments = action.seal(options)
+    assert "s3cr3t" not in json.dumps(arguments)
+    assert arguments["source"] == {"git": "https://********@git.example.com/x.git"}
+    hidden = json.loads(base64.b64decode(arguments["sealed"]))
+    assert hidden == {key: options[key] for key in ("source", "index_url", "environment")}
+
+
+def test_the_module_shows_none_of_what_is_sealed():
+    assert module.ARGUMENTS["sealed"]["no_log"]
+    assert module.ARGUMENTS["environment"]["no_log"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (1, "1"), (1.5, "1.5"), ("x", "x")])
+def test_values_become_text_as_they_are_written(value, text):
+    assert action.as_text(value) == text
+
+
+def test_a_release_that_is_there_needs_no_transfer(tmp_path, monkeypatch):
+    (tmp_path / "main.py").write_text("")
+    plugin, calls = make(tmp_path, [{"changed": False, "complete": True}], monkeypatch, source={"folder": "."})
+    result = plugin.run(None, {})
+    assert result["changed"] is False
+    assert len(calls) == 1
+    assert "upload" not in calls[0]
+
+
+def test_the_source_follows_when_the_host_asks_for_it(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "main.py").write_text("")
+    answers = [{"changed": True, "wants_upload": True}, {"changed": True, "complete": True}]
+    plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"})
+    assert plugin.run(None, {})["complete"]
+    assert calls[1]["upload"] == "/remote/app"
+
+
+def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, monkeypatch):
+    answers = [{"changed": False, "complete": True, "release": {"name": "x"}}] * 2
+    plugin, calls = make(tmp_path, answers, monkeypatch, source={"git": "https://x/y.git", "version": "main"})
+    found = plugin.run(None, {})
+    assert plugin.run(None, {"app_release": found})["release"] == {"name": "x"}
+    assert len(calls) == 1
+    plugin._task.args["source"] = {"git": "https://x/y.git", "version": "other"}
+    plugin.run(None, {"app_release": found})
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ({}, r"app_source: name one of git, folder, archive, package\."),
+        ({"git": "x", "folder": "y"}, "app_source: name one of"),
+        ({"folder": "missing"}, r"app_source\.folder: the controller has no folder .*missing"),
+        ({"archive": "missing.zip"}, r"app_source\.archive: the controller has no file .*missing\.zip"),
+        ({"archive": "here", "checksum": "sha256:0"}, r"app_source\.checksum: .*here has sha256:e3b0c442"),
+        ({"archive": "https://x/y.zip"}, r"app_source\.checksum: a URL needs"),
+        ({"package": "x"}, r"app_source\.version: name the version"),
+    ],
+)
+def test_a_source_that_is_none_is_refused_on_the_controller(tmp_path, monkeypatch, source, sentence):
+    (tmp_path / "here").touch()
+    plugin, calls = make(tmp_path, [], monkeypatch, source=source)
+    with pytest.raises(AnsibleActionFail, match=sentence):
+        plugin.run(None, {})
+    assert calls == []

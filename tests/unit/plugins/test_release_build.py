@@ -1,0 +1,228 @@
+"""A build from its first folder to its last file, without a network: what it leaves behind, and what it finds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
+from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings, run
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import pack, tree_hash
+
+MAIN = "import os\n\nasync def app(scope, receive, send):\n    pass\n"
+PYPROJECT = '[project]\nname = "hello"\nversion = "1"\n[tool.fastapi]\nentrypoint = "main:app"\n'
+
+
+@pytest.fixture(autouse=True)
+def this_python(monkeypatch):
+    """Build as whoever runs the tests and without an installer: nothing here has a dependency."""
+    monkeypatch.setattr(Account, "find", classmethod(lambda cls, _name: cls(None)))
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: None)
+    monkeypatch.setattr(release_install, "pip_command", lambda: ["false"])
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "main.py").write_text(MAIN)
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    return folder
+
+
+def prepare(source: Path, **options: object) -> tuple[Release, Path]:
+    directory = source.parent / "srv"
+    upload = source.parent / "upload"
+    with upload.open("wb") as file:
+        pack(source, file)
+    wanted = {"folder": str(source), "tree": tree_hash(source)}
+    spec = Spec(name="hello", directory=directory, user="hello", **{"source": wanted, **options})
+    release = Release(spec, warn=lambda _text: None)
+    release.resolve()
+    release.folders(check=False)
+    return release, upload
+
+
+def releases(source: Path) -> list[str]:
+    return sorted(path.name for path in (source.parent / "srv" / "releases").iterdir())
+
+
+def test_a_release_is_built_and_then_found(source):
+    release, upload = prepare(source)
+    assert release.read() is None
+    built = release.build(upload)
+    assert built["entrypoint"] == "main:app"
+    assert built["dependencies"] == "pyproject.toml"
+    assert release.read() == built
+    assert sorted(path.name for path in release.path.iterdir()) == ["release.env", "release.json", "src", "venv"]
+    assert f'APP_DIRECTORY="{release.path}/src"' in (release.path / "release.env").read_text()
+
+
+def test_bytecode_is_there_when_the_app_starts(source):
+    release, upload = prepare(source)
+    release.build(upload)
+    assert list((release.path / "src" / "__pycache__").glob("main.*.pyc"))
+
+
+def test_a_complete_release_is_not_built_again(source, monkeypatch):
+    release, upload = prepare(source)
+    built = release.build(upload)
+    monkeypatch.setattr(Release, "_fill", lambda *_: pytest.fail("built twice"))
+    assert release.build(upload) == built
+
+
+def test_a_build_that_fails_leaves_nothing(source):
+    (source / "main.py").write_text("import nothing_of_that_name")
+    release, upload = prepare(source)
+    with pytest.raises(
+        ReleaseError, match=r"^main:app cannot be imported: ModuleNotFoundError: No module named"
+    ) as error:
+        release.build(upload)
+    assert "Traceback" in error.value.log
+    assert releases(source) == []
+
+
+def test_a_build_that_was_killed_is_not_complete_and_is_removed(source):
+    release, upload = prepare(source)
+    dead = release.path.with_name("dead-1234")
+    dead.mkdir()
+    (dead / release_build.UNDER_WAY).touch()
+    release.path.mkdir()
+    (release.path / release_build.UNDER_WAY).touch()
+    assert release.read() is None
+    release.build(upload)
+    assert releases(source) == [release.path.name]
+
+
+def test_a_folder_of_somebody_else_stays(source):
+    release, upload = prepare(source)
+    release.path.mkdir()
+    (release.path / "precious").touch()
+    with pytest.raises(ReleaseError, match="was not made by this collection"):
+        release.build(upload)
+    assert (release.path / "precious").exists()
+
+
+def test_the_import_sees_the_environment_and_the_release(source):
+    checked = 'import os\nassert os.environ["TOKEN"] == "a $b"\nassert os.environ["APP_NAME"] == "hello"\n'
+    (source / "main.py").write_text(checked + MAIN)
+    release, upload = prepare(source, environment={"TOKEN": "a $b"})
+    release.build(upload)
+
+
+def test_an_import_that_hangs_is_ended(source, monkeypatch):
+    monkeypatch.setattr(release_build, "IMPORT_TIMEOUT", 0.5)
+    (source / "main.py").write_text("import time\ntime.sleep(30)\n")
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match="it takes more than"):
+        release.build(upload)
+
+
+def test_what_is_no_app_is_refused(source):
+    (source / "main.py").write_text("app = 1\n")
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match="app is a int and no ASGI application"):
+        release.build(upload)
+
+
+@pytest.mark.parametrize("option", ["minimum_free_disk_mb", "minimum_free_memory_mb"])
+def test_a_build_without_room_is_refused(source, option):
+    release, _upload = prepare(source, **{option: 1 << 40})
+    with pytest.raises(ReleaseError, match=f"app_{option} asks for {1 << 40}"):
+        release.check_room()
+
+
+def test_a_lock_of_uv_is_refused_without_uv(source):
+    (source / "uv.lock").touch()
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match=r"^app_installer: uv\.lock needs uv"):
+        release.build(upload)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"python": "3.12"},
+        {"installer": "pip"},
+        {"dependencies": "pyproject.toml"},
+        {"entrypoint": "main:app"},
+        {"requirements": ["gunicorn>=25"]},
+        {"install_options": ["--pre"]},
+        {"settings": Settings(index_url="https://index.example.com")},
+    ],
+    ids=str,
+)
+def test_whatever_changes_the_build_changes_the_name(source, option):
+    assert prepare(source)[0].path != prepare(source, **option)[0].path
+
+
+def test_secrets_and_the_way_to_the_network_do_not_change_the_name(source):
+    others = {"environment": {"A": "b"}, "settings": Settings(proxy="http://proxy"), "minimum_free_disk_mb": 1}
+    assert prepare(source)[0].path == prepare(source, **others)[0].path
+
+
+def test_folders_are_repaired_and_only_said_in_check_mode(source):
+    release, _upload = prepare(source)
+    assert release.folders(check=False) is False
+    (release.spec.directory / "shared").chmod(0o700)
+    assert release.folders(check=True) is True
+    assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o700
+    assert release.folders(check=False) is True
+    assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o755
+
+
+def test_the_app_s_own_version_outside_the_range_is_named(source, monkeypatch):
+    monkeypatch.setattr(release_install.Installer, "installed", lambda _self: {"gunicorn": "20.1.0"})
+    release, upload = prepare(source, requirements=["gunicorn>=25,<28"])
+    with pytest.raises(
+        ReleaseError, match=r"gunicorn 20\.1\.0 \(supported: >=25,<28\); change them in pyproject\.toml"
+    ):
+        release.build(upload)
+
+
+@pytest.fixture
+def repository(tmp_path, source):
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "x"], ["tag", "-am", "one", "v1"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=source, check=True)
+    return Git(f"file://{source}", "", Account(None), Settings(), tmp_path)
+
+
+def test_a_repository_is_resolved_and_checked_out(repository, tmp_path):
+    commit = repository.resolve("main")
+    assert repository.resolve("v1") == repository.resolve("HEAD") == repository.resolve(commit) == commit
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        repository.checkout(commit, tmp_path / name)
+        assert (tmp_path / name / "main.py").read_text() == MAIN
+    with pytest.raises(ReleaseError, match=r"^app_source\.version: .* has no commit 0000"):
+        repository.checkout("0" * 40, tmp_path / "again")
+
+
+def test_a_repository_that_cannot_be_read_is_named_without_its_password(tmp_path):
+    git = Git("https://bot:s3cr3t@127.0.0.1:1/shop.git", "", Account(None), Settings(), tmp_path)
+    with pytest.raises(
+        ReleaseError, match=r"^app_source\.git: https://\*+@127\.0\.0\.1:1/shop\.git cannot be read"
+    ) as error:
+        git.resolve("main")
+    assert "s3cr3t" not in str(error.value) + error.value.log
+
+
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
+    command = ["sh", "-c", f"sleep 30 & echo $! > {tmp_path}/child; wait"]
+    assert run(command, Account(None), {}, folder=tmp_path, timeout=0.5)[0] == 124
+    child = (tmp_path / "child").read_text().strip()
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or " Z " in status.read_text()
+
+
+def test_release_json_is_whole_or_absent(source, monkeypatch):
+    release, upload = prepare(source)
+    monkeypatch.setattr(json, "dumps", lambda *_args, **_options: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        release.build(upload)
+    assert releases(source) == []

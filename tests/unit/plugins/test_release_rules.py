@@ -1,0 +1,188 @@
+"""Names, dependency forms, ranges and sentences of a release."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.production.fastapi.plugins.module_utils import release_rules as rules
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+
+REMOTE = "https://git.example.com/shop.git"
+LISTING = "\n".join(
+    [
+        "a" * 40 + "\tHEAD",
+        "a" * 40 + "\trefs/heads/main",
+        "b" * 40 + "\trefs/heads/v1",
+        "c" * 40 + "\trefs/tags/v1",
+        "d" * 40 + "\trefs/tags/v1^{}",
+        "e" * 40 + "\trefs/heads/feature/main",
+    ]
+)
+
+
+def project(folder: Path, *files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (folder / file).write_text("")
+    return folder
+
+
+def test_the_same_input_has_the_same_name_and_any_other_another():
+    build = {"python": "3.11", "options": ["--no-binary"]}
+    assert rules.release_name("abc", build) == rules.release_name("abc", dict(reversed(build.items())))
+    assert rules.release_name("abc", build) != rules.release_name("abc", build | {"python": "3.12"})
+    assert rules.release_name("abc", build) != rules.release_name("abd", build)
+
+
+@pytest.mark.parametrize("source_id", ["Shop_API-1.2.3+local", "feature/main", "--x--", "ümlaut", "/"])
+def test_a_name_has_only_letters_that_systemd_and_paths_allow(source_id):
+    assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", rules.release_name(source_id, {}))
+
+
+@pytest.mark.parametrize(
+    ("version", "letter"), [("HEAD", "a"), ("main", "a"), ("v1", "d"), ("feature/main", "e")], ids=str
+)
+def test_a_version_is_a_tag_before_it_is_a_branch(version, letter):
+    assert rules.pick_commit(LISTING, version, REMOTE) == letter * 40
+
+
+def test_a_version_that_does_not_exist_is_named():
+    with pytest.raises(
+        ReleaseError, match=r"^app_source\.version: https://git\.example\.com/shop\.git has no .* v9\.$"
+    ):
+        rules.pick_commit(LISTING, "v9", REMOTE)
+    with pytest.raises(ReleaseError, match=r"^app_source\.version: .*all its 40 characters\.$"):
+        rules.pick_commit(LISTING, "abcdef1", REMOTE)
+
+
+@pytest.mark.parametrize("count", range(1, 5))
+def test_forms_are_detected_in_their_order(tmp_path, count):
+    folder = project(tmp_path, *rules.FORMS[-count:])
+    assert rules.detect_form(folder, folder, "auto") == (rules.FORMS[-count] if count < 4 else "uv.lock")
+
+
+def test_the_lock_of_a_workspace_is_found_above_the_app(tmp_path):
+    project(tmp_path, "uv.lock", "pyproject.toml")
+    app = project(tmp_path / "services" / "api", "pyproject.toml", "requirements.txt")
+    assert rules.detect_form(tmp_path, app, "auto") == "uv.lock"
+    assert rules.detect_form(tmp_path, app, "requirements.txt") == "requirements.txt"
+
+
+def test_a_lock_above_the_source_is_not_looked_at(tmp_path):
+    project(tmp_path, "uv.lock")
+    source = project(tmp_path / "src", "pyproject.toml")
+    assert rules.detect_form(source, source, "auto") == "pyproject.toml"
+
+
+def test_a_lock_above_says_nothing_about_a_folder_without_project(tmp_path):
+    project(tmp_path, "uv.lock")
+    app = project(tmp_path / "tools", "requirements.txt")
+    assert rules.detect_form(tmp_path, app, "auto") == "requirements.txt"
+
+
+def test_missing_forms_are_said(tmp_path):
+    with pytest.raises(ReleaseError, match=r"^app_source: the source needs one of uv\.lock, pylock\.toml"):
+        rules.detect_form(tmp_path, tmp_path, "auto")
+    project(tmp_path, "pyproject.toml")
+    with pytest.raises(ReleaseError, match=r"^app_dependencies: the source has no uv\.lock; it has pyproject\.toml\.$"):
+        rules.detect_form(tmp_path, tmp_path, "uv.lock")
+
+
+@pytest.mark.parametrize("subdirectory", ["/etc", "../other", "a/../../b", "missing"])
+def test_a_subdirectory_is_in_the_source(tmp_path, subdirectory):
+    with pytest.raises(ReleaseError, match=r"^app_source\.subdirectory: "):
+        rules.project_folder(tmp_path, subdirectory)
+
+
+def test_a_subdirectory_cannot_leave_by_a_link(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "out").symlink_to(tmp_path)
+    with pytest.raises(ReleaseError, match="no folder out"):
+        rules.project_folder(tmp_path / "src", "out")
+
+
+def test_the_entry_point_of_the_variable_wins():
+    declared = {"tool": {"fastapi": {"entrypoint": "shop.main:app"}}}
+    assert rules.find_entrypoint("", declared) == "shop.main:app"
+    assert rules.find_entrypoint("shop.other:api.app", declared) == "shop.other:api.app"
+
+
+@pytest.mark.parametrize("entrypoint", ["", "shop", "shop:", ":app", "shop/main:app", "shop.main:create()", "a b:c"])
+def test_an_entry_point_that_is_none_is_refused(entrypoint):
+    with pytest.raises(ReleaseError, match=r"^app_entrypoint: .*module:attribute"):
+        rules.find_entrypoint(entrypoint, {})
+
+
+@pytest.mark.parametrize(
+    ("version", "range_", "inside"),
+    [
+        ("27.0.1", ">=25,<28", True),
+        ("28", ">=25,<28", False),
+        ("20.1.0", ">=25,<28", False),
+        ("25", ">=25.0.0", True),
+        ("0.36.0rc1", ">=0.36,<1", True),
+        ("1.0.0+local", "<1", False),
+        ("2.0", "!=2", False),
+        ("9.9", "", True),
+        ("0.10", ">0.9", True),
+    ],
+)
+def test_versions_are_compared_as_numbers(version, range_, inside):
+    assert rules.in_range(version, range_) is inside
+
+
+def test_only_what_the_app_chose_outside_the_range_is_unfit():
+    requirements = ["gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1"]
+    installed = {"gunicorn": "20.1.0", "uvicorn": "0.54.0"}
+    assert rules.unfit(installed, requirements) == {"gunicorn": ("20.1.0", ">=25,<28")}
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        (
+            "error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided.",
+            "run uv lock and commit it.",
+        ),
+        ("error: Hash mismatch for `x==1`", "does not have the hash"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "does not have the hash"),
+        ("In --require-hashes mode, all requirements must have their versions pinned", "others have none"),
+        (
+            "error: Failed to fetch\n  cause: dns error\n  cause: no such host",
+            "look at app_index_url, .*: no such host",
+        ),
+        (
+            "  cause: Because x==1 and y,\n         we cannot.\n\nhint: go",
+            "cannot be installed: Because x==1 and y, we cannot.",
+        ),
+        (
+            "error: unexpected argument '--x' found\n\nFor more information, try '--help'.",
+            "unexpected argument '--x' found",
+        ),
+    ],
+)
+def test_a_failed_installation_is_one_sentence(output, sentence):
+    explained = rules.explain_install(output, "requirements.txt")
+    assert re.search(sentence, explained)
+    assert "\n" not in explained
+
+
+def test_the_exception_ends_a_traceback():
+    output = 'Traceback (most recent call last):\n  File "x", line 1\n    import y\na.Error: 1 error\nDATABASE_URL\n  missing\n'
+    assert rules.last_error(output) == "a.Error: 1 error DATABASE_URL missing"
+    assert rules.last_error("usage: app\nno configuration\n") == "no configuration"
+
+
+def test_secrets_of_urls_are_hidden_everywhere():
+    settings = {"git": "https://bot:s3cr3t%21x@git.example.com/x.git", "options": ["--index", "http://token@mirror/"]}
+    secrets = rules.secrets_of(settings)
+    shown = rules.mask("failed: bot:s3cr3t%21x s3cr3t!x https://a:b@c/ token", secrets)
+    assert not re.search("s3cr3t|token|a:b@", shown)
+    assert rules.plain_url(settings["git"]) == "https://git.example.com/x.git"
+    assert rules.mask_url("ssh://git@host/x.git") == "ssh://git@host/x.git"
+
+
+def test_short_values_do_not_eat_the_message():
+    assert rules.mask("release 1", {"1", ""}) == "release 1"

@@ -1,0 +1,55 @@
+"""The environment file of the app, as systemd and a shell read it back."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import quote
+
+
+def read_back(text: str) -> dict[str, str]:
+    """The variables of the file as a shell reads them; for quoted values systemd has the same rules."""
+    command = ["env", "-i", "/bin/sh", "-ac", f"{text}\nexec /usr/bin/env -0"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    variables = dict(line.split("=", 1) for line in output.split("\0") if line)
+    return {name: value for name, value in variables.items() if name not in ("PWD", "_", "SHLVL")}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "two words",
+        'say "hi"',
+        "it's",
+        "$HOME ${X} `id`",
+        "C:\\new\\",
+        "\\\\",
+        "a#b # c",
+        "a=b;c&d",
+        "ümlaut",
+        "tab\there",
+    ],
+)
+def test_each_value_comes_back_as_it_was(render, value):
+    text = render("app", "environment.j2", {"app_environment": {"VALUE": value}})
+    assert read_back(text) == {"VALUE": value, "APP_REQUEST_TIMEOUT": "30"}
+    assert f"VALUE={quote(value)}\n" in text
+
+
+def test_numbers_and_truth_are_written_as_in_yaml(render):
+    text = render("app", "environment.j2", {"app_environment": {"PORT": 80, "RATE": 1.5, "DEBUG": False}})
+    assert read_back(text) == {"PORT": "80", "RATE": "1.5", "DEBUG": "false", "APP_REQUEST_TIMEOUT": "30"}
+
+
+def test_the_order_of_the_variables_does_not_matter(render):
+    one, other = ({"A": 1, "B": 2}, {"B": 2, "A": 1})
+    assert render("app", "environment.j2", {"app_environment": one}) == render(
+        "app", "environment.j2", {"app_environment": other}
+    )
+
+
+def test_the_file_says_who_wrote_it(render):
+    assert render("app", "environment.j2").startswith("# Written by production.fastapi.app; change app_environment")

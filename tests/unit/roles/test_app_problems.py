@@ -1,0 +1,126 @@
+"""Bad input of the role app: one sentence for each, and none for what is right."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from conftest import role_variables
+
+HOST = {"distribution": "debian", "distribution_version": "12", "packages": {"git": "1"}, "users": []}
+CHECKSUM = "sha256:" + "0" * 64
+
+
+def evaluate(expression, tmp_path, **variables):
+    known = {"fastapi_host": HOST, "inventory_dir": str(tmp_path), "playbook_dir": str(tmp_path), "role_path": "/role"}
+    templar = Templar(loader=DataLoader(), variables={**role_variables("app"), **known, **variables})
+    return templar.template(trust_as_template(f"{{{{ {expression} }}}}"))
+
+
+@pytest.fixture
+def problems(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app.zip").touch()
+    return lambda **variables: evaluate("__app_problems", tmp_path, **variables)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"app_source": {"git": "git@git.example.com:shop.git", "version": "main", "subdirectory": "a/b", "key": "/k"}},
+        {"app_source": {"folder": "app"}},
+        {"app_source": {"archive": "app.zip"}},
+        {"app_source": {"archive": "https://example.com/x.zip", "checksum": CHECKSUM}},
+        {"app_source": {"package": "shop", "version": "1.2.3"}, "app_entrypoint": "shop.main:app"},
+        {"app_source": {"folder": "app", "subdirectory": "..data/a..b"}},
+        {"app_environment": {"A_1": "x", "b": 1, "C": True, "D": "", "E": "tab\there"}, "app_python": "3.12"},
+    ],
+    ids=str,
+)
+def test_good_input_is_no_problem(problems, variables):
+    assert problems(**variables) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"fastapi_host": HOST | {"distribution": "ubuntu"}}, "The host runs ubuntu 12; use Debian 12 or 13."),
+        ({"fastapi_host": HOST | {"distribution_version": "11"}}, "The host runs debian 11; use Debian 12 or 13."),
+        ({"app_name": "My App"}, "app_name: My App is no name"),
+        ({"app_name": "a" * 32}, "app_name: a{32} is no name"),
+        ({"app_name": "root"}, "app_name: root is a name of the system"),
+        ({"app_domains": "shop.example.com"}, "app_domains: write a list"),
+        ({"app_source": {"git": "x", "folder": "app"}}, "app_source: name one of git, .*: git, folder."),
+        ({"app_source": {"path": "x"}}, "app_source: name one of git, .*: path."),
+        (
+            {"app_source": {"folder": "app", "branch": "x"}},
+            "folder does not know branch; it takes folder, subdirectory.",
+        ),
+        (
+            {"app_source": {"folder": "missing"}},
+            "app_source.folder: the controller has no missing, neither beside the inv",
+        ),
+        ({"app_source": {"archive": "missing.zip"}}, "app_source.archive: the controller has no missing.zip"),
+        ({"app_source": {"archive": "https://x/y.zip"}}, "app_source.checksum: an archive from a URL needs"),
+        ({"app_source": {"archive": "app.zip", "checksum": "md5:0"}}, "app_source.checksum: write md5:0 as sha256:"),
+        ({"app_source": {"archive": "ftp://x/y.zip", "checksum": CHECKSUM}}, "app_source.archive: use a URL with http"),
+        ({"app_source": {"package": "shop"}, "app_entrypoint": "a:b"}, "app_source.version: name the version"),
+        (
+            {"app_source": {"package": "-e x", "version": "1"}, "app_entrypoint": "a:b"},
+            "app_source.package: -e x is no",
+        ),
+        ({"app_source": {"package": "shop", "version": "1"}}, "app_entrypoint: a package does not say"),
+        ({"app_source": {"folder": "app", "subdirectory": "a/../.."}}, "app_source.subdirectory: write a/../.. as"),
+        ({"app_source": {"folder": "app", "subdirectory": "/etc"}}, "app_source.subdirectory: write /etc as"),
+        ({"app_entrypoint": "shop.main"}, "app_entrypoint: write shop.main as module:attribute"),
+        ({"app_python": "python3"}, "app_python: write python3 as a version"),
+        ({"app_request_timeout": 0}, "app_request_timeout: 0 seconds"),
+        ({"app_environment": {"A-B": "x", "1C": "y"}}, "app_environment: A-B, 1C can be no name"),
+        ({"app_environment": {"APP_NAME": "x"}}, "app_environment: APP_NAME is set by this role"),
+        ({"app_environment": {"KEY": "s3cr3t\nline"}}, "app_environment: the value of KEY has a line break"),
+        (
+            {"app_environment": {"KEY": ["s3cr3t"]}},
+            "app_environment: the value of KEY has a line break, .* or a structure",
+        ),
+        ({"app_environment": {"KEY": {"a": "s3cr3t"}}}, "app_environment: the value of KEY"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_sentence(problems, variables, sentence):
+    found = problems(**variables)
+    assert len(found) == 1
+    assert re.search(sentence, found[0])
+    assert re.fullmatch(r"[^\n]+\.", found[0])
+    assert "s3cr3t" not in found[0]
+    assert "  " not in found[0]
+
+
+def test_a_path_is_looked_for_beside_the_inventory_first(tmp_path):
+    for folder in ("inventory", "playbook"):
+        (tmp_path / folder / "app").mkdir(parents=True)
+    (tmp_path / "playbook" / "other").mkdir()
+    where = {"inventory_dir": f"{tmp_path}/inventory", "playbook_dir": f"{tmp_path}/playbook"}
+    for name, folder in (("app", "inventory"), ("other", "playbook")):
+        source = evaluate("__app_source", tmp_path, app_source={"folder": name, "subdirectory": "x"}, **where)
+        assert source == {"folder": f"{tmp_path}/{folder}/{name}", "subdirectory": "x"}
+
+
+def test_the_sample_is_the_default_source(tmp_path):
+    assert evaluate("__app_source", tmp_path) == {"folder": "/role/files/shop"}
+
+
+@pytest.mark.parametrize(
+    ("source", "packages"),
+    [
+        ({}, {"ca-certificates", "python3-pip-whl"}),
+        ({"git": "https://x/y.git"}, {"ca-certificates", "python3-pip-whl", "git"}),
+        ({"git": "git@x:y.git"}, {"ca-certificates", "python3-pip-whl", "git", "openssh-client"}),
+        ({"git": "https://x/y.git", "key": "/k"}, {"ca-certificates", "python3-pip-whl", "git", "openssh-client"}),
+    ],
+)
+def test_only_the_packages_that_the_source_needs(tmp_path, source, packages):
+    assert set(evaluate("__app_packages", tmp_path, app_source=source)) == packages
+    assert "git" not in evaluate("__app_missing_packages", tmp_path, app_source=source)
