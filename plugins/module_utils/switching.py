@@ -31,6 +31,7 @@ class SwitchError(Exception):
     """The message is for a person; `result` is what the module returns beside it."""
 
     def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
+        """What to say and what to return."""
         super().__init__(message)
         self.result = result or {}
 
@@ -217,7 +218,7 @@ class Switch:
     def _bring_up(self, state: State, previous: str) -> None:
         """Get the instance of the release ready, with the files of now."""
         self.host.systemctl("enable", self._socket)
-        # A process keeps the socket that it was given, so a socket that was closed or changed takes its processes along.
+        # A process keeps the socket that it was given, so a closed or changed socket takes its processes along.
         socket_changed = not state.socket_active or bool(self._changed_socket())
         if self.release in state.running:
             started_from_other_files = bool(self._changed(self.watch, f"{self.release}.started"))
@@ -243,8 +244,8 @@ class Switch:
         self.host.systemctl("reset-failed", unit)
         if not ready:
             raise self._failure(
-                f"Release {self.release} does not start with its changed configuration; the process that runs keeps the "
-                "former one, but would not come back after a restart.",
+                f"Release {self.release} does not start with its changed configuration; "
+                "the process that runs keeps the former one, but would not come back after a restart.",
                 self.release,
                 log,
             )
@@ -355,7 +356,8 @@ class Switch:
         else:
             where, _, port = address.rpartition(":")
             any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
-            connection.sock = socket.create_connection((any_address.get(where, where.strip("[]")), int(port)), timeout=5)
+            target = any_address.get(where, where.strip("[]"))
+            connection.sock = socket.create_connection((target, int(port)), timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", self.health_path, headers={"Connection": "close"})
             return connection.getresponse().status

@@ -10,14 +10,14 @@ module: switch
 short_description: Make a release of an app the live one, without losing a request
 version_added: 0.1.0
 description:
-  - A release is an instance of the unit C(NAME@.service), and C(NAME.socket) holds the listening socket for all of them.
+  - A release is an instance of the unit C(NAME@.service); C(NAME.socket) holds the listening socket for all of them.
   - The new instance is started first. C(systemctl start) comes back when a worker of it has finished its start-up, has
     answered its readiness path in process, and has said so; until then it accepts nothing, and a failure ends here with
     the old release untouched.
-  - From then on both accept from one queue, so an answer over the socket could come from either of them and proves
-    nothing. So RV(live) is settled first, the old instance is stopped (it drains), and only then O(health_path) is asked
-    over the socket, where nobody but the new instance can answer. When that fails, the old instance is started again
-    before the new one is stopped.
+  - From then on both accept from one queue, so an answer over the socket could come from either and proves nothing.
+    O(current) and the next boot are settled first, the old instance is stopped (it drains), and only then
+    O(health_path) is asked over the socket, where nobody but the new instance can answer. When that fails, the old
+    instance is started again before the new one is stopped.
   - A live release whose O(watch) files changed since it started is tried beside the live one with the new files first,
     then restarted; requests wait in the socket meanwhile. When only O(watch_reload) files changed, it is reloaded.
   - A live release that is not healthy is reported and left alone, since another start of it might be refused.
@@ -103,7 +103,6 @@ reasons:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
 
 

@@ -1,4 +1,4 @@
-"""Runs real Gunicorn with the rendered configuration, and speaks HTTP to it as Nginx does: with kept-alive connections."""
+"""Runs real Gunicorn with the rendered configuration, and speaks HTTP to it over kept-alive connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = Path(os.environ.get("WORKER_PYTHON", REPOSITORY / ".cache/worker-venv/bin/python"))
 
 _spec = importlib.util.spec_from_file_location("unit_conftest", REPOSITORY / "tests/unit/conftest.py")
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 _unit = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_unit)
 render = _unit.render
@@ -40,8 +41,8 @@ class Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
 
-    def ask(self, target: str, method: str = "GET", body: str | None = None, **headers: str) -> http.client.HTTPResponse:
-        self.request(method, target, body, headers)
+    def ask(self, target: str, method: str = "GET", body: str = "", **headers: str) -> http.client.HTTPResponse:
+        self.request(method, target, body or None, headers)
         response = self.getresponse()
         response.text = response.read().decode()
         return response
@@ -89,7 +90,7 @@ class Gunicorn:
         """Whether systemd hears READY=1 within so many seconds."""
         self.notified.settimeout(within)
         try:
-            return self.notified.recv(100) == b"READY=1"
+            return self.notified.recv(100).startswith(b"READY=1")
         except TimeoutError:
             return False
 
@@ -163,7 +164,7 @@ def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
         )
         running.append(Gunicorn(tmp_path, process, notified))
         if wait and worker_class:
-            wait_for(lambda: (tmp_path / "http.sock").exists())
+            wait_for((tmp_path / "http.sock").exists)
         elif wait:
             assert running[-1].ready(within=20), running[-1].log()
         return running[-1]

@@ -19,7 +19,7 @@ PLAIN = "uvicorn_worker.UvicornWorker"
 
 
 class Load(threading.Thread):
-    """POSTs over one kept-alive connection, as Nginx does: a closed connection is not used, a sent POST not repeated."""
+    """POSTs over one kept-alive connection as Nginx does: never over a closed one, and never the same POST twice."""
 
     def __init__(self, gunicorn: Gunicorn, pause: float) -> None:
         super().__init__(daemon=True)

@@ -92,10 +92,10 @@ def test_a_replaced_worker_that_cannot_start_spares_the_others(start: Start, tmp
 
 
 def test_another_version_is_refused_in_one_sentence(start: Start, tmp_path: Path) -> None:
-    plain = tmp_path / "old"
-    (plain / "uvicorn-0.20.0.dist-info").mkdir(parents=True)
-    (plain / "uvicorn-0.20.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: uvicorn\nVersion: 0.20.0\n")
-    gunicorn = start(environment={"PYTHONPATH": str(plain)}, wait=False)
+    package = tmp_path / "old" / "uvicorn-0.20.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: uvicorn\nVersion: 0.20.0\n")
+    gunicorn = start(environment={"PYTHONPATH": str(package.parent)}, wait=False)
     assert gunicorn.process.wait(timeout=10) == 1
     (line,) = gunicorn.log().splitlines()
     assert line.startswith("The production.fastapi worker needs uvicorn from 0.36 to below 1 and found 0.20.0")

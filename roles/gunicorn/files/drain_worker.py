@@ -1,6 +1,6 @@
 """The worker class of production.fastapi: a Uvicorn worker that is ready before it accepts and drains before it closes.
 
-Written by Ansible (role production.fastapi.gunicorn, files/drain_worker.py); gunicorn.conf.py beside it holds the settings.
+Written by Ansible, role production.fastapi.gunicorn; gunicorn.conf.py beside it holds the settings.
 
 What it adds to `uvicorn_worker.UvicornWorker`:
 
@@ -13,7 +13,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   limit_request_line (414), limit_request_fields and limit_request_field_size (431), and SIGQUIT (quick stop).
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
 """
-# mypy: disable-error-code="import-not-found", allow-subclassing-any
+# mypy: disable-error-code="import-not-found,import-untyped", allow-subclassing-any
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 by httptools with `Limits`: 414 for a long request line, 431 for too many or too long headers."""
 
     def __init__(self, limits: Limits, **kwargs: Any) -> None:
+        """`kwargs` are what Uvicorn gives each connection."""
         super().__init__(**kwargs)
         self.limits = limits
         self.refusal = HTTPStatus.BAD_REQUEST
@@ -86,11 +87,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self.head_size = 0
 
     def on_message_begin(self) -> None:
+        """Begin to count the bytes of a head."""
         super().on_message_begin()
         self.head_open = True
         self.head_size = 0
 
     def data_received(self, data: bytes) -> None:
+        """Parse, and refuse a head that is too long before it is complete."""
         super().data_received(data)
         if self.head_open:
             self.head_size += len(data)
@@ -99,6 +102,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.send_400_response("")
 
     def on_headers_complete(self) -> None:
+        """Refuse a head that is over a limit before the app hears of it."""
         self.head_open = False
         if excess := self._excess():
             self.refusal = excess
@@ -130,10 +134,12 @@ class GatedLifespan(LifespanOn):
     """The app's lifespan; start-up is complete only when the worker's gate has opened too."""
 
     def __init__(self, config: Any, gate: Any) -> None:
+        """`gate` is awaited with the state that the app's start-up left."""
         super().__init__(config)
         self.gate = gate
 
     async def startup(self) -> None:
+        """Return when the app has started and the gate is open."""
         await super().startup()
         if not self.should_exit:
             await self.gate(self.state)
@@ -143,15 +149,18 @@ class DrainServer(Server):
     """A Uvicorn server that says READY=1 to systemd and drains before it shuts down."""
 
     def __init__(self, worker: DrainWorker) -> None:
+        """Serve with the configuration and the times of `worker`."""
         super().__init__(worker.config)
         self.worker = worker
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, accept, and tell systemd so."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
             tell_systemd("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then shut down as Uvicorn does; bounded at each step."""
         worker, now = self.worker, asyncio.get_running_loop().time
         begin = now()
         end = begin + worker.idle_grace + worker.request_grace
@@ -180,7 +189,7 @@ class DrainServer(Server):
             await asyncio.sleep(0.05)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
-        """Stop gracefully. (Uvicorn would raise the signal again at the end, and Gunicorn's exit hooks would not run.)"""
+        """Stop gracefully; Uvicorn would raise the signal again at the end, and Gunicorn's exit hooks would not run."""
         if not self.started:
             os._exit(0)  # still starting, perhaps for ever: there is nothing to drain
         self.should_exit = True
@@ -204,6 +213,7 @@ class DrainWorker(UvicornWorker):
     CONFIG_KWARGS = {"loop": "uvloop", "http": "httptools"}  # noqa: RUF012
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Hand Gunicorn's limits to Uvicorn."""
         super().__init__(*args, **kwargs)
         cfg = self.cfg
         limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
@@ -217,6 +227,7 @@ class DrainWorker(UvicornWorker):
         return bool(self.age > self.cfg.workers)
 
     def init_process(self) -> None:
+        """Run the worker; spare the healthy ones when this one replaces another and cannot start."""
         try:
             super().init_process()
         except (Exception, SystemExit) as error:
@@ -266,7 +277,7 @@ class DrainWorker(UvicornWorker):
             await asyncio.sleep(0.2)
 
     async def _ask(self, path: str, state: dict[str, Any]) -> int:
-        """The status of GET `path`, asked of the app in process; 504 when it takes more than 5 s, 500 when it raises."""
+        """The status of GET `path`, asked of the app in process; 504 after 5 s, 500 when it raises."""
         answered: list[int] = []
 
         async def receive() -> dict[str, Any]:
@@ -303,7 +314,7 @@ class DrainWorker(UvicornWorker):
 
 
 def tell_systemd(state: str) -> None:
-    """Send `state` to systemd; gunicorn.conf.py keeps its address where Gunicorn does not look. No systemd, no effect."""
+    """Send `state` to systemd, if it runs us; gunicorn.conf.py keeps its address where Gunicorn does not look."""
     address = os.environ.get("WORKER_NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:

@@ -1,0 +1,125 @@
+"""Bad values of the gunicorn role's variables: one clear sentence each, and none for good ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible_collections.production.fastapi.plugins.filter.python_assignments import python_assignments
+from conftest import role_variables
+
+
+def problems(**variables: Any) -> list[str]:
+    values = {**role_variables("gunicorn"), "gunicorn_name": "shop", **variables}
+    found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __gunicorn_problems }}"))
+    assert isinstance(found, list)
+    return found
+
+
+ALONE = {
+    "gunicorn_directory": "/opt/legacy",
+    "gunicorn_virtualenv": "/opt/legacy/venv",
+    "gunicorn_entrypoint": "main:app",
+    "fastapi_host": {"users": ["root", "shop"]},
+}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"gunicorn_workers": "classic"},
+        {"gunicorn_workers": 1},
+        {"gunicorn_bind": "0.0.0.0:80"},
+        {"gunicorn_bind": "[::]:65535"},
+        {"gunicorn_bind": "unix:/run/other/x.sock"},
+        {"gunicorn_max_requests": 0},
+        {"gunicorn_drain_timeout": 0},
+        {"gunicorn_entrypoint": "shop.main:create.app"},
+        {"gunicorn_extra_config": "statsd_host = 'localhost:8125'\n\ndef on_exit(server):\n    reload = 1\n"},
+        {"app_request_timeout": 30},
+        {"gunicorn_release": "4f2a9c01d3e5-8b1c.2"},
+        ALONE,
+    ],
+)
+def test_good_values(variables: dict[str, Any]) -> None:
+    assert problems(**variables) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"gunicorn_workers": "many"}, 'gunicorn_workers is "many"; write async'),
+        ({"gunicorn_workers": 0}, 'gunicorn_workers is "0"; write async'),
+        ({"gunicorn_workers": -2}, 'gunicorn_workers is "-2"; write async'),
+        ({"gunicorn_workers": 2.5}, 'gunicorn_workers is "2.5"; write async'),
+        ({"gunicorn_name": "Shop"}, 'gunicorn_name is "Shop"; write a lower-case letter'),
+        ({"gunicorn_release": "../x"}, 'gunicorn_release is "../x"; write'),
+        ({"gunicorn_bind": "8000"}, 'gunicorn_bind is "8000"; write unix:/PATH or ADDRESS:PORT'),
+        ({"gunicorn_bind": "localhost:8000"}, 'gunicorn_bind is "localhost:8000"; write'),
+        ({"gunicorn_bind": "10.0.0.5:0"}, 'gunicorn_bind is "10.0.0.5:0"; write'),
+        ({"gunicorn_bind": "10.0.0.5:70000"}, 'gunicorn_bind is "10.0.0.5:70000"; write'),
+        ({"gunicorn_bind": "unix:run/x"}, 'gunicorn_bind is "unix:run/x"; write'),
+        ({"gunicorn_backlog": 0}, 'gunicorn_backlog is "0"; write a whole number from 1 to 65535.'),
+        ({"gunicorn_max_requests": -1}, 'gunicorn_max_requests is "-1"; write a whole number from 0'),
+        ({"gunicorn_limit_request_line": 9000}, '_line is "9000"; write a whole number from 1 to 8190.'),
+        ({"gunicorn_worker_memory": 0}, 'gunicorn_worker_memory is "0"'),
+        ({"gunicorn_readiness_path": "ready"}, 'gunicorn_readiness_path is "ready"; write a path such as /ready'),
+        ({"gunicorn_readiness_path": "/ready?deep=1"}, "without a query"),
+        ({"gunicorn_directory": "relative/%i"}, 'gunicorn_directory is "relative/%i"'),
+        ({"gunicorn_writable_folders": ["data"]}, 'gunicorn_writable_folders is ["data"]; write absolute paths'),
+        ({"gunicorn_entrypoint": "main"}, 'gunicorn_entrypoint is "main"; write MODULE:ATTRIBUTE'),
+        ({"gunicorn_entrypoint": "main:app()"}, "write MODULE:ATTRIBUTE"),
+        ({**ALONE, "gunicorn_entrypoint": ""}, "gunicorn_entrypoint is empty; write MODULE:ATTRIBUTE"),
+        ({**ALONE, "fastapi_host": {"users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
+        (
+            {**ALONE, "__gunicorn_program": {"stat": {"exists": False}}},
+            "There is no /opt/legacy/venv/bin/gunicorn; set gunicorn_virtualenv",
+        ),
+        (
+            {"app_request_timeout": 120, "gunicorn_graceful_timeout": 200},
+            "app_request_timeout (120 s) must be below gunicorn_timeout (120 s); raise",
+        ),
+        (
+            {"app_request_timeout": 60},
+            "app_request_timeout (60 s) must not be above gunicorn_graceful_timeout (30 s), or a reload cuts",
+        ),
+        ({"gunicorn_websocket_grace": 31}, "websocket_grace (31 s) must not be above gunicorn_graceful"),
+        ({"gunicorn_keepalive": 60}, "gunicorn_keepalive (60 s) must be above the 60 s for which Nginx keeps idle"),
+        ({"gunicorn_extra_config": "x = = 1"}, "gunicorn_extra_config is not Python, line 1:"),
+        ({"gunicorn_extra_config": "threads = 4"}, "may not set threads: an async worker has one."),
+        ({"gunicorn_extra_config": "if True:\n    reload = True"}, "may not set reload"),
+        ({"gunicorn_extra_config": "reload_engine, x = 'poll', 1"}, "may not set reload_engine"),
+        ({"gunicorn_extra_config": "workers: int = 9"}, "sets workers; set gunicorn_workers instead."),
+        ({"gunicorn_extra_config": "timeout = 5"}, "gunicorn_extra_config sets timeout; set gunicorn_timeout instead."),
+    ],
+)
+def test_bad_values(variables: dict[str, Any], sentence: str) -> None:
+    (found,) = problems(**variables)
+    assert sentence in found
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert len(problems(gunicorn_workers=0, gunicorn_backlog=0, gunicorn_extra_config="reload = True")) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("a = b = 1", ["a", "b"]),
+        ("a += 1", ["a"]),
+        ("for a in b: pass", ["a"]),
+        ("with open('x') as a: b = 1", ["a", "b"]),
+        ("import threads", ["threads"]),
+        ("from x import y as reload", ["reload"]),
+        ("def timeout(): pass", ["timeout"]),
+        ("def f():\n    reload = 1", ["f"]),
+        ("(reload := True)", ["reload"]),
+        ("print(reload == 1)", []),
+        ("# reload = True", []),
+    ],
+)
+def test_assigned_names(source: str, names: list[str]) -> None:
+    assert python_assignments(source) == {"names": names, "error": ""}

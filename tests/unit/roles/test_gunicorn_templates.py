@@ -1,0 +1,283 @@
+"""What the gunicorn role writes, for the corner cases of its variables. Whether Gunicorn obeys is in tests/worker."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+Render = Callable[..., str]
+WORKER = "class DrainWorker:\n    shutdown_grace = 3.0\n"
+
+
+class Unit(configparser.RawConfigParser):
+    """A unit file; a setting that stands there twice is a list."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(strict=False, delimiters=("=",))
+        self.optionxform = str  # type: ignore[assignment,method-assign]
+        self.text = text
+        self.read_string(text)
+
+    def every(self, setting: str) -> list[str]:
+        return re.findall(rf"^{setting}=(.*)$", self.text, re.MULTILINE)
+
+
+@pytest.fixture
+def service(render: Render) -> Callable[..., Unit]:
+    def make(check: bool = False, **variables: Any) -> Unit:
+        item = {"unit": "shop.check", "check": True} if check else {"unit": "shop"}
+        return Unit(render("gunicorn", "app@.service.j2", {"gunicorn_name": "shop", "item": item, **variables}))
+
+    return make
+
+
+@pytest.fixture
+def config(render: Render, tmp_path: Path) -> Callable[..., SimpleNamespace]:
+    """The rendered gunicorn.conf.py, executed beside a worker class that does nothing."""
+
+    def execute(**variables: Any) -> SimpleNamespace:
+        (tmp_path / "drain_worker.py").write_text(WORKER)
+        file = tmp_path / "gunicorn.conf.py"
+        file.write_text(render("gunicorn", "gunicorn.conf.py.j2", {"gunicorn_name": "shop", **variables}))
+        names: dict[str, Any] = {"__file__": str(file), "__name__": "gunicorn_conf"}
+        exec(compile(file.read_text(), str(file), "exec"), names)
+        return SimpleNamespace(**names)
+
+    return execute
+
+
+@pytest.mark.parametrize(
+    ("policy", "cores", "memory", "workers"),
+    [
+        ("classic", 4, 8000, 9),
+        ("async", 4, 8000, 5),
+        ("7", 4, 8000, 7),
+        ("async", 1, 8000, 2),
+        ("classic", 16, 2560, 10),
+        ("7", 4, 600, 2),
+        ("async", 2, 100, 1),
+        ("async", 2, -50, 1),
+    ],
+)
+def test_worker_count(config: Any, policy: str, cores: int, memory: int, workers: int) -> None:
+    assert config().worker_count(policy, cores, memory) == workers
+
+
+def test_workers_that_do_not_fit_are_said(config: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    config().worker_count("7", 4, 600)
+    assert capsys.readouterr().err == (
+        "gunicorn_workers (7) asks for 7 workers; 600 MiB hold 2 of gunicorn_worker_memory = 256 MiB.\n"
+    )
+
+
+def group(folder: Path, cpu: str, memory: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cpu.max").write_text(f"{cpu}\n")
+    (folder / "memory.max").write_text(f"{memory}\n")
+
+
+def test_control_groups_bound_cores_and_memory(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = config().usable_cores.__globals__
+    monkeypatch.setitem(names, "CGROUPS", tmp_path / "cgroup")
+    own = Path("/proc/self/cgroup").read_text()
+    inner = next((line[4:] for line in own.splitlines() if line.startswith("0::/")), "")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    group(tmp_path / "cgroup" / inner, "max 100000", "max")
+    assert names["usable_cores"]() == 8
+    group(tmp_path / "cgroup" / inner, "150000 100000", str(512 * 2**20))
+    assert names["usable_cores"]() == 2
+    assert names["usable_memory"]() == 512
+
+
+def test_the_group_around_ours_counts_too(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = config().cgroup_settings.__globals__
+    monkeypatch.setitem(names, "CGROUPS", tmp_path)
+    monkeypatch.setattr(Path, "read_text", lambda path: "0::/a/b\n" if path.name == "cgroup" else path.open().read())
+    group(tmp_path / "a", "100000 100000", "1000")
+    group(tmp_path / "a" / "b", "max 100000", "max")
+    assert names["cgroup_settings"]("memory.max") == [["max"], ["1000"]]
+
+
+def test_every_setting_reaches_the_configuration(config: Any) -> None:
+    made = config(
+        gunicorn_backlog=1,
+        gunicorn_worker_connections=2,
+        gunicorn_timeout=3,
+        gunicorn_keepalive=4,
+        gunicorn_max_requests=5,
+        gunicorn_max_requests_jitter=6,
+        gunicorn_limit_request_line=7,
+        gunicorn_limit_request_fields=8,
+        gunicorn_limit_request_field_size=9,
+        gunicorn_graceful_timeout=10,
+        gunicorn_drain_timeout=11,
+        gunicorn_websocket_grace=12,
+        gunicorn_readiness_path="/ready",
+        gunicorn_log_level="info",
+        gunicorn_access_log=True,
+        gunicorn_bind="127.0.0.1:8000",
+        gunicorn_workers=1,
+        gunicorn_entrypoint="main:app",
+        gunicorn_directory="/opt/legacy",
+    )
+    assert (made.backlog, made.worker_connections, made.timeout, made.keepalive) == (1, 2, 3, 4)
+    assert (made.max_requests, made.max_requests_jitter) == (5, 6)
+    assert (made.limit_request_line, made.limit_request_fields, made.limit_request_field_size) == (7, 8, 9)
+    assert (made.Worker.request_grace, made.Worker.idle_grace, made.Worker.websocket_grace) == (10, 11, 12)
+    assert made.graceful_timeout > 10 + 11
+    assert (made.Worker.readiness_path, made.loglevel, made.accesslog) == ("/ready", "info", "-")
+    assert (made.bind, made.workers, made.wsgi_app, made.chdir) == ("127.0.0.1:8000", 1, "main:app", "/opt/legacy")
+
+
+def test_the_release_comes_before_the_variables(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_ENTRYPOINT", "shop.main:app")
+    monkeypatch.setenv("APP_DIRECTORY", "/srv/shop/releases/1/src")
+    made = config(gunicorn_entrypoint="other:app")
+    assert (made.wsgi_app, made.chdir) == ("shop.main:app", "/srv/shop/releases/1/src")
+
+
+def test_systemd_is_hidden_from_gunicorn_and_stays_so_after_a_reload(
+    config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
+    monkeypatch.delenv("WORKER_NOTIFY_SOCKET", raising=False)
+    environment = config().os.environ
+    config()
+    assert "NOTIFY_SOCKET" not in environment
+    assert environment["WORKER_NOTIFY_SOCKET"] == "/run/notify"
+
+
+def test_extra_config_is_heard_but_the_promises_are_the_last_word(config: Any) -> None:
+    made = config(gunicorn_extra_config="statsd_host = 'localhost:8125'\nthreads = 8\nreload = True\ntimeout = 7")
+    assert (made.statsd_host, made.timeout) == ("localhost:8125", 7)
+    assert (made.threads, made.reload, made.preload_app, made.control_socket_disable) == (1, False, False, True)
+    assert made.worker_tmp_dir == "/dev/shm"
+
+
+@pytest.mark.parametrize(
+    ("variables", "trusted"),
+    [
+        ({}, "*"),
+        ({"gunicorn_trusted_proxies": ["10.0.0.0/8"]}, "10.0.0.0/8"),
+        ({"gunicorn_bind": "10.0.0.5:8000"}, "127.0.0.1,::1"),
+        (
+            {
+                "gunicorn_bind": "10.0.0.5:8000",
+                "groups": {"load_balancers": ["192.0.2.1", "lb", "2001:db8::1"]},
+                "hostvars": {"192.0.2.1": {}, "lb": {"ansible_host": "192.0.2.2"}, "2001:db8::1": {}},
+            },
+            "127.0.0.1,::1,192.0.2.1,2001:db8::1,192.0.2.2",
+        ),
+    ],
+)
+def test_trusted_proxies(config: Any, variables: dict[str, Any], trusted: str) -> None:
+    assert config(**variables).forwarded_allow_ips == trusted
+
+
+# Units
+
+
+def test_a_unix_socket_is_for_nginx_only(render: Render) -> None:
+    unit = Unit(render("gunicorn", "app.socket.j2", {"gunicorn_name": "shop", "gunicorn_socket_group": "web"}))
+    assert dict(unit["Socket"]) == {
+        "ListenStream": "/run/shop/http.sock",
+        "Backlog": "2048",
+        "Service": "shop-socket.service",
+        "SocketUser": "shop",
+        "SocketGroup": "web",
+        "SocketMode": "0660",
+        "DirectoryMode": "0755",
+        "RemoveOnStop": "yes",
+    }
+
+
+@pytest.mark.parametrize("bind", ["10.0.0.5:8000", "[2001:db8::5]:8000"])
+def test_a_tcp_socket(render: Render, bind: str) -> None:
+    unit = Unit(render("gunicorn", "app.socket.j2", {"gunicorn_name": "shop", "gunicorn_bind": bind}))
+    assert unit["Socket"]["ListenStream"] == bind
+    assert "SocketMode" not in unit["Socket"]
+
+
+def test_the_service(service: Any) -> None:
+    unit = service()
+    assert unit["Service"]["ExecStart"] == (
+        "/srv/shop/releases/%i/venv/bin/gunicorn --config /etc/shop/gunicorn.conf.py"
+    )
+    assert (unit["Service"]["Sockets"], unit["Service"]["User"]) == ("shop.socket", "shop")
+    assert unit.every("EnvironmentFile") == ["-/etc/shop/environment", "-/srv/shop/releases/%i/release.env"]
+    assert unit.every("ExecReload")[0] == "+/etc/shop/try %i"
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_the_check_has_no_part_in_what_is_live(service: Any) -> None:
+    unit = service(check=True)
+    assert "Sockets" not in unit["Service"]
+    assert "Requires" not in unit["Unit"]
+    assert "Install" not in unit
+    assert unit.every("ExecStartPre") == []
+    assert "Restart" not in unit["Service"]
+    sandbox = ("ProtectSystem", "User", "NoNewPrivileges", "CapabilityBoundingSet", "UMask")
+    assert all(unit["Service"][name] == service()["Service"][name] for name in sandbox)
+
+
+def test_systemd_waits_longer_than_gunicorn_and_gunicorn_longer_than_the_worker(service: Any, config: Any) -> None:
+    times = {"gunicorn_graceful_timeout": 300, "gunicorn_drain_timeout": 20}
+    gunicorn = config(**times).graceful_timeout
+    assert 300 + 20 < gunicorn < int(service(**times)["Service"]["TimeoutStopSec"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "home"),
+    [
+        ({}, "yes"),
+        ({"gunicorn_directory": "/home/ann/app"}, "read-only"),
+        ({"gunicorn_virtualenv": "/root/venv"}, "read-only"),
+        ({"gunicorn_directory": "/srv/home/app"}, "yes"),
+    ],
+)
+def test_home_directories(service: Any, variables: dict[str, str], home: str) -> None:
+    assert service(**variables)["Service"]["ProtectHome"] == home
+
+
+def test_what_the_sandbox_leaves_open(service: Any) -> None:
+    unit = service(gunicorn_writable_folders=["/srv/shop/shared", "/var/spool/shop"])
+    assert unit.every("ReadWritePaths") == ["-/srv/shop/shared", "-/var/spool/shop"]
+    assert service(gunicorn_writable_folders=[]).every("ReadWritePaths") == []
+
+
+def test_memory_limit_and_extra_lines(service: Any) -> None:
+    assert "MemoryMax" not in service()["Service"]
+    unit = service(gunicorn_memory_max=512, gunicorn_unit_extra_config="Nice=5\nCPUQuota=50%")
+    assert (unit["Service"]["MemoryMax"], unit["Service"]["Nice"], unit["Service"]["CPUQuota"]) == ("512M", "5", "50%")
+
+
+@pytest.mark.parametrize("template", ["record.sh.j2", "try.sh.j2"])
+def test_scripts_are_shell(render: Render, tmp_path: Path, template: str) -> None:
+    (tmp_path / "script").write_text(render("gunicorn", template))
+    subprocess.run(["sh", "-n", str(tmp_path / "script")], check=True)
+
+
+def test_every_file_says_who_wrote_it(render: Render) -> None:
+    folder = Path(__file__).parents[3] / "roles/gunicorn/templates"
+    for template in folder.iterdir():
+        text = render("gunicorn", template.name, {"item": {"unit": "shop"}})
+        top = "\n".join(text.splitlines()[:2])
+        assert "Ansible managed: role production.fastapi.gunicorn" in top, template
+
+
+def test_the_app_role_installs_what_the_worker_takes() -> None:
+    root = Path(__file__).parents[3] / "roles"
+    source = (root / "gunicorn/files/drain_worker.py").read_text()
+    names: dict[str, Any] = {}
+    exec(re.search(r"^SUPPORTED = .*$", source, re.MULTILINE)[0], names)  # type: ignore[index]
+    installed = yaml.safe_load((root / "app/vars/main.yml").read_text())["__app_stack_requirements"]
+    wanted = {f"{package}>={lowest},<{too_new}" for package, (lowest, too_new) in names["SUPPORTED"].items()}
+    assert wanted <= set(installed)
