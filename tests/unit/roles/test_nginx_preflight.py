@@ -75,6 +75,10 @@ def test_a_value_that_cannot_work_is_refused(problems, variable, value, sentence
     assert problem.startswith(sentence)
 
 
+def test_the_smallest_value_that_is_allowed_is_allowed(problems):
+    assert problems(**role_variables("nginx")["__nginx_minimum"]) == []
+
+
 def test_all_problems_are_told_at_once(problems):
     assert (
         len(problems(nginx_upstream_keepalive=0, nginx_client_max_body_size="x", nginx_sites=[{**SITE, "servers": []}]))
