@@ -219,7 +219,7 @@ class Release:
         installer.create(interpreter)
         installer.install_project(form, project)
         installer.join(self.spec.requirements, form, project)
-        installer.compile(source)
+        installer.finish(source)
 
         variables = {
             "APP_NAME": self.spec.name,

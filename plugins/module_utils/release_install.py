@@ -158,8 +158,10 @@ class Installer:
                 f"Gunicorn and its worker cannot be installed beside what {form} pins: {last_line(output)}", output
             )
 
-    def compile(self, source: Path) -> None:
+    def finish(self, source: Path) -> None:
         """Compile all bytecode: the app cannot write any later. Files that are no valid Python are left alone."""
+        # uv's own lock on the virtualenv stays behind, and everybody may write to it.
+        (self.venv / ".lock").unlink(missing_ok=True)
         self._run([self.python, "-m", "compileall", "-q", "-j", "0", self.venv / "lib", source], folder=Path("/"))
 
     def installed(self) -> dict[str, str]:

@@ -36,6 +36,10 @@ def test_the_same_input_has_the_same_name_and_any_other_another():
     assert rules.release_name("abc", build) != rules.release_name("abd", build)
 
 
+def test_a_name_says_what_it_is_of():
+    assert rules.release_name("Shop_API-1.2.3+local", {}).startswith("shop-api-1.2.3-local-")
+
+
 @pytest.mark.parametrize("source_id", ["Shop_API-1.2.3+local", "feature/main", "--x--", "ümlaut", "/"])
 def test_a_name_has_only_letters_that_systemd_and_paths_allow(source_id):
     assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", rules.release_name(source_id, {}))
@@ -170,7 +174,7 @@ def test_a_failed_installation_is_one_sentence(output, sentence):
 
 
 def test_the_exception_ends_a_traceback():
-    output = 'Traceback (most recent call last):\n  File "x", line 1\n    import y\na.Error: 1 error\nDATABASE_URL\n  missing\n'
+    output = "Traceback (most recent call last):\n  File x, line 1\na.Error: 1 error\nDATABASE_URL\n  missing\n"
     assert rules.last_error(output) == "a.Error: 1 error DATABASE_URL missing"
     assert rules.last_error("usage: app\nno configuration\n") == "no configuration"
 
