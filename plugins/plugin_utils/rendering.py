@@ -25,7 +25,7 @@ def render_file(templar: Templar, path: Path, variables: Mapping[str, Any], sear
     engine = templar.copy_with_new_env(searchpath=folders, available_variables=values)
     try:
         text = trust_as_template(path.read_text(encoding="utf-8"))
-        rendered = engine.template(text, escape_backslashes=False, overrides={"trim_blocks": True})
+        rendered = engine.template(text, escape_backslashes=False)
     except UnicodeDecodeError as error:
         raise AnsibleError(f"Template {path} is not UTF-8 text; copy such a file with `src`.") from error
     except AnsibleError as error:

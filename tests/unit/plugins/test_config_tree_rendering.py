@@ -21,8 +21,9 @@ def test_variables_that_are_templates_themselves_are_resolved(tmp_path: Path) ->
     assert render(tmp_path, "user {{ a }};\n", a=trust_as_template("{{ b }}"), b="www-data") == "user www-data;\n"
 
 
-def test_whitespace_is_that_of_the_template_module(tmp_path: Path) -> None:
-    assert render(tmp_path, "{% if true %}\nyes\n{% endif %}\n{% raw %}\\n{% endraw %}\n") == "yes\n\\n\n"
+def test_whitespace_and_escapes_are_those_of_the_template_module(tmp_path: Path) -> None:
+    assert render(tmp_path, "{% if true %}\nyes\n{% endif %}\n") == "yes\n"
+    assert render(tmp_path, r"{{ 'a\nb' }} \d" + "\n") == "a\nb \\d\n"
 
 
 def test_a_template_that_renders_to_one_number_is_text(tmp_path: Path) -> None:
