@@ -69,13 +69,17 @@ def read(path: Path) -> Entry | None:
 def write(path: Path, entry: Entry, sync: bool = True) -> None:
     """Create a file that nobody else reads before owner and mode are set; with `sync` it survives a power cut."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(entry.content)
-        file.flush()
-        os.fchown(file.fileno(), entry.uid, entry.gid)
-        os.fchmod(file.fileno(), entry.mode)
-        if sync:
-            os.fsync(file.fileno())
+    try:
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(entry.content)
+            file.flush()
+            os.fchown(file.fileno(), entry.uid, entry.gid)
+            os.fchmod(file.fileno(), entry.mode)
+            if sync:
+                os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)  # a full disk does not say where
+        raise
 
 
 def copy(source: Path, target: Path, sync: bool = True) -> None:

@@ -237,7 +237,7 @@ def test_a_file_that_does_not_fit_is_named_and_nothing_changes(template: Path) -
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(ConfigError, match=r"File too large.* Nothing was changed"):
+        with pytest.raises(ConfigError, match=r"File too large: .*/etc/app/\.big.* Nothing was changed"):
             run(template, ConfigFile("/etc/app/big", b"x" * 200_000, *owner()))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
