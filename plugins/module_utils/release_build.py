@@ -154,13 +154,13 @@ class Release:
 
     def _name(self) -> str:
         source = self.spec.source
-        if "git" in source:
-            source_id = self.commit[:12] or slug(source.get("version") or "HEAD")
-        elif "package" in source:
-            source_id = f"{source['package']}-{source['version']}"
+        if "package" in source:
+            identity = source_id = f"{source['package']}-{source['version']}"
         else:
-            source_id = (source.get("tree") or source["checksum"].removeprefix("sha256:"))[:12]
+            identity = self.commit or source.get("tree") or source.get("checksum", "").removeprefix("sha256:")
+            source_id = identity[:12] or slug(source.get("version") or "HEAD")
         build = {
+            "source": identity,
             "python": self.spec.python or find_python("", None, self.spec.settings).name,
             "dependencies": self.spec.dependencies,
             "installer": self.spec.installer,

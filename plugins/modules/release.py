@@ -168,6 +168,10 @@ release:
       description: Program that filled the virtualenv.
       type: str
       sample: uv
+complete:
+  description: Whether nothing is left to do for the release and its folders.
+  returned: success
+  type: bool
 log:
   description: Last lines of the command that failed.
   returned: failure
@@ -237,7 +241,8 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     release.resolve(offline=module.check_mode and shutil.which("git") is None)
     known = release.read()
     if known is not None:
-        return {"changed": release.folders(check=module.check_mode), "release": known, "complete": True}
+        drifted = release.folders(check=module.check_mode)
+        return {"changed": drifted, "release": known, "complete": not (drifted and module.check_mode)}
     release.check_room()
     if module.check_mode:
         return {"changed": True, "release": release.plan(), "complete": False}

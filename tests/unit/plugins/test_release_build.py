@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import http.server
 import json
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings, run
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings, download, run
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import pack, tree_hash
 
@@ -162,6 +165,16 @@ def test_whatever_changes_the_build_changes_the_name(source, option):
     assert prepare(source)[0].path != prepare(source, **option)[0].path
 
 
+def test_a_checksum_that_differs_in_its_last_digit_is_another_release(tmp_path):
+    names = set()
+    for digit in "12":
+        source = {"archive": "https://example.com/x.zip", "checksum": f"sha256:{'0' * 63}{digit}"}
+        release = Release(Spec(name="hello", directory=tmp_path, user="hello", source=source), warn=print)
+        release.resolve()
+        names.add(release.path.name)
+    assert len(names) == 2
+
+
 def test_secrets_and_the_way_to_the_network_do_not_change_the_name(source):
     others = {"environment": {"A": "b"}, "settings": Settings(proxy="http://proxy"), "minimum_free_disk_mb": 1}
     assert prepare(source)[0].path == prepare(source, **others)[0].path
@@ -193,6 +206,28 @@ def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
     monkeypatch.setattr(release_install.Installer, "_pip", lambda *_: pytest.fail("resolved again"))
     with pytest.raises(ReleaseError, match=rf"gunicorn 20\.1\.0 .* change them in {form}"):
         installer.join(["gunicorn>=25,<28"], form, tmp_path)
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.headers.get("Authorization") == "Basic " + base64.b64encode(b"bot:s3cr3t!").decode()
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(b"archive")
+
+    def log_message(self, *_arguments):
+        pass
+
+
+def test_an_archive_is_fetched_with_the_credentials_of_its_url(tmp_path):
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"127.0.0.1:{server.server_port}/x.zip"
+        download(f"http://bot:s3cr3t%21@{where}", tmp_path / "x.zip", Settings())
+        assert (tmp_path / "x.zip").read_bytes() == b"archive"
+        with pytest.raises(ReleaseError, match=r"^app_source\.archive: .* cannot be fetched: HTTP Error 401"):
+            download(f"http://{where}", tmp_path / "y.zip", Settings())
+        server.shutdown()
 
 
 @pytest.fixture
