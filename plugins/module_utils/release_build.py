@@ -275,7 +275,7 @@ class Release:
         try:
             return install_uv(self.spec.uv_version, self.spec.settings)
         except ReleaseError as error:
-            self.warn(f"{error} pip is used instead, which is slower and knows no uv.lock.")
+            self.warn(f"{str(error).rstrip('.')}; pip is used instead, which is slower and knows no uv.lock.")
             return None
 
     def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> None:
