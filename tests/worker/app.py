@@ -21,6 +21,9 @@ FOLDER = Path(os.environ["APP_TEST_FOLDER"])
 async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, str]]:
     if (FOLDER / "break-start").exists():
         raise RuntimeError("planted: start-up fails")
+    while (FOLDER / "hang-start").exists():
+        (FOLDER / "hanging").touch()
+        await asyncio.sleep(0.1)
     yield {"from_lifespan": "yes"}
     (FOLDER / f"ended-{os.getpid()}").touch()
 

@@ -134,6 +134,16 @@ def test_an_open_request_is_answered(start: Start) -> None:
     assert "WORKER TIMEOUT" not in gunicorn.log()
 
 
+def test_a_recycled_worker_answers_its_open_request_and_is_not_taken_for_hung(start: Start) -> None:
+    gunicorn = start(gunicorn_max_requests=1, gunicorn_max_requests_jitter=0, gunicorn_timeout=2)
+    connection = gunicorn.connection()
+    connection.request("GET", "/slow?seconds=5")
+    time.sleep(0.3)
+    gunicorn.ask("/pid")
+    assert connection.getresponse().status == 200
+    assert "WORKER TIMEOUT" not in gunicorn.log()
+
+
 def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
     gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=1, gunicorn_graceful_timeout=1)
     connection = gunicorn.connection()

@@ -69,6 +69,15 @@ def test_a_worker_that_waits_in_vain_stops_at_once(start: Start, tmp_path: Path)
     assert time.monotonic() - began < 2
 
 
+def test_a_start_up_that_hangs_is_stopped_at_once(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "hang-start").touch()
+    gunicorn = start(wait=False)
+    wait_for((tmp_path / "hanging").exists)
+    began = time.monotonic()
+    assert gunicorn.stop() == 0
+    assert time.monotonic() - began < 2
+
+
 def test_a_replaced_worker_does_not_wait_for_ever(start: Start, tmp_path: Path) -> None:
     gunicorn = start(gunicorn_readiness_path="/ready", gunicorn_extra_config="Worker.readiness_patience = 1")
     (tmp_path / "not-ready").touch()

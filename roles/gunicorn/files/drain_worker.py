@@ -10,7 +10,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   `idle_grace` seconds to let go of idle connections, closes WebSockets with 1012 after `websocket_grace`, and cancels
   what still runs after `request_grace`. It keeps its heartbeat meanwhile, so Gunicorn does not take it for hung.
 - Gunicorn's settings that UvicornWorker leaves out have an effect: worker_connections (503 above it),
-  limit_request_line (414), limit_request_fields and limit_request_field_size (431), and SIGQUIT (quick stop).
+  limit_request_line (414), limit_request_fields and limit_request_field_size (431). SIGQUIT ends it at once.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
 """
 # mypy: disable-error-code="import-not-found,import-untyped", allow-subclassing-any
@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import signal
 import socket
 import sys
 import time
@@ -185,7 +184,7 @@ class DrainServer(Server):
 
     async def _until_gone(self, deadline: float, *, websockets: bool) -> None:
         now = asyncio.get_running_loop().time
-        while self._open(websockets=websockets) and now() < deadline and not self.force_exit:
+        while self._open(websockets=websockets) and now() < deadline:
             await asyncio.sleep(0.05)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
@@ -193,11 +192,6 @@ class DrainServer(Server):
         if not self.started:
             os._exit(0)  # still starting, perhaps for ever: there is nothing to drain
         self.should_exit = True
-
-    def quit(self) -> None:
-        """Stop without waiting for anybody."""
-        self.force_exit = self.should_exit = True
-        self.worker.idle_grace = self.worker.websocket_grace = self.worker.request_grace = 0
 
 
 class DrainWorker(UvicornWorker):
@@ -238,13 +232,11 @@ class DrainWorker(UvicornWorker):
             sys.exit(1)  # Gunicorn's own boot error code would end the healthy workers with it
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
         self.config.app = self.wsgi
         self.config.load()
         server = DrainServer(self)
         self.config.lifespan_class = partial(GatedLifespan, gate=partial(self._until_ready, server))
-        loop.add_signal_handler(signal.SIGQUIT, server.quit)
-        heartbeat = loop.create_task(self._heartbeat())
+        heartbeat = asyncio.create_task(self._heartbeat())
         await server.serve(sockets=self.sockets)
         heartbeat.cancel()
         if not server.started:
