@@ -33,5 +33,6 @@ def play(*arguments: str, playbook: Path = SITE, inventory: str | None = None, *
     """Run a playbook with extra variables; the inventory is that of the scenario unless another is named."""
     command = ["ansible-playbook", "-i", inventory or os.environ["MOLECULE_INVENTORY_FILE"], str(playbook)]
     command += [*arguments, "--extra-vars", json.dumps(variables)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "PY_COLORS": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False, timeout=600)
     return Result(done.returncode, done.stdout + done.stderr)

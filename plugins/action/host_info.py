@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Answers from `fastapi_host` when a host has been read before; several roles ask, one round trip is enough."""
+"""Answers from `__fastapi_host` when a host has been read before; several roles ask, one round trip is enough."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         """The known result, or that of the module."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        host = known_host(task_vars.get("fastapi_host"))
+        host = known_host(task_vars.get("__fastapi_host"))
         if host is None or boolean(self._task.args.get("refresh", False), strict=False):
             host = self._execute_module("production.fastapi.host_info", task_vars=task_vars)
         return {**result, "changed": False, **host}

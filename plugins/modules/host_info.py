@@ -11,10 +11,10 @@ short_description: Read what the roles need to know of a host
 version_added: 0.1.0
 description:
   - Reads a few files instead of gathering facts, and changes nothing.
-  - When the variable C(fastapi_host) holds an earlier result, that is returned and the host is not asked again.
+  - When the variable C(__fastapi_host) holds an earlier result, that is returned and the host is not asked again.
 options:
   refresh:
-    description: Ask the host even though C(fastapi_host) is known, for example after packages were installed.
+    description: Ask the host even though C(__fastapi_host) is known, for example after packages were installed.
     type: bool
     default: false
   candidates:
@@ -36,12 +36,12 @@ attributes:
 EXAMPLES = r"""
 - name: Read what the host is
   production.fastapi.host_info:
-  register: fastapi_host
+  register: __fastapi_host
 
 - name: Read it again, now that packages were installed
   production.fastapi.host_info:
     refresh: true
-  register: fastapi_host
+  register: __fastapi_host
 """
 
 RETURN = r"""

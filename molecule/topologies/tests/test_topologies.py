@@ -1,7 +1,8 @@
-"""Topologies other than one app on one server that is provisioned from elsewhere. The order of the tests is part of it."""
+"""Topologies other than one app on one server, provisioned from elsewhere. The order of the tests is part of it."""
 
 import subprocess
 
+from asking import ask, ask_json, on
 from plays import ROOT, play
 
 INVENTORY = """
@@ -18,23 +19,30 @@ async def app(scope, receive, send):
 """
 
 
-def on(host, command, *arguments):
-    result = host.run(command, *arguments)
-    assert result.rc == 0, result.stdout + result.stderr
-    return result.stdout
+def make_venv(host, path, *requirements):
+    """Make a virtual environment as somebody would by hand."""
+    on(host, "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null")
+    on(host, "python3 -m venv %s", path)
+    pip = f"PIP_CERT=/etc/ssl/certs/ca-certificates.crt {path}/bin/pip install -q"
+    on(host, f"{pip} {' '.join(['%s'] * len(requirements))}", *requirements)
 
 
 def write(host, path, text):
     on(host, "mkdir -p $(dirname %s) && printf %%s %s > %s", path, text, path)
 
 
-def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(debian13, ask_json, tmp_path):
-    subprocess.run(["ansible-galaxy", "collection", "build", "--output-path", tmp_path, ROOT], check=True, capture_output=True)
+def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(debian13, tmp_path):
+    subprocess.run(
+        ["ansible-galaxy", "collection", "build", "--output-path", tmp_path, ROOT], check=True, capture_output=True
+    )
     (archive,) = tmp_path.glob("*.tar.gz")
     subprocess.run(["docker", "cp", archive, "pf-debian13:/root/collection.tar.gz"], check=True, capture_output=True)
     on(debian13, "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null")
     on(debian13, "python3 -m venv /root/ansible")
-    on(debian13, "PIP_CERT=/etc/ssl/certs/ca-certificates.crt /root/ansible/bin/pip install -q 'ansible-core>=2.19,<2.22'")
+    on(
+        debian13,
+        "PIP_CERT=/etc/ssl/certs/ca-certificates.crt /root/ansible/bin/pip install -q 'ansible-core>=2.19,<2.22'",
+    )
     on(debian13, "/root/ansible/bin/ansible-galaxy collection install --offline /root/collection.tar.gz")
     write(debian13, "/root/hosts.yml", INVENTORY)
     run = "/root/ansible/bin/ansible-playbook -i /root/hosts.yml production.fastapi.site"
@@ -44,13 +52,8 @@ def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(deb
 
 
 def test_gunicorn_alone_runs_a_folder_that_exists_already(debian12):
-    on(debian12, "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null")
-    on(debian12, "useradd --system --user-group legacy && python3 -m venv /opt/legacy/venv")
-    on(
-        debian12,
-        "PIP_CERT=/etc/ssl/certs/ca-certificates.crt /opt/legacy/venv/bin/pip install -q "
-        "'gunicorn==27.0.1' 'uvicorn[standard]==0.54.0' 'uvicorn-worker==0.4.0'",
-    )
+    on(debian12, "useradd --system --user-group legacy")
+    make_venv(debian12, "/opt/legacy/venv", "gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1")
     write(debian12, "/opt/legacy/legacy.py", LEGACY)
     example = ROOT / "examples" / "gunicorn_alone.yml"
     first = play("--limit", "pf-debian12", playbook=example)
@@ -58,7 +61,7 @@ def test_gunicorn_alone_runs_a_folder_that_exists_already(debian12):
     assert play("--limit", "pf-debian12", playbook=example).stats("changed") == {"pf-debian12": 0}
 
 
-def test_nginx_alone_serves_something_else(debian12, ask):
+def test_nginx_alone_serves_something_else(debian12):
     example = ROOT / "examples" / "nginx_alone.yml"
     first = play("--limit", "pf-debian12", playbook=example)
     assert first.returncode == 0, first.output
@@ -66,7 +69,7 @@ def test_nginx_alone_serves_something_else(debian12, ask):
     assert play("--limit", "pf-debian12", playbook=example).stats("changed") == {"pf-debian12": 0}
 
 
-def test_two_applications_on_one_server(debian12, ask, ask_json, tmp_path):
+def test_two_applications_on_one_server(debian12, tmp_path):
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(
         (ROOT / "inventories/two-apps/hosts.yml")

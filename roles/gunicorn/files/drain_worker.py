@@ -18,6 +18,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import socket
@@ -171,7 +172,7 @@ class DrainServer(Server):
         for connection in self._open(websockets=False):
             connection.shutdown()
         await self._until_gone(begin + worker.websocket_grace, websockets=True)
-        self.config.timeout_graceful_shutdown = max(0.1, end - now())
+        self.config.timeout_graceful_shutdown = math.ceil(max(0.1, end - now()))  # Uvicorn counts whole seconds
         try:
             async with asyncio.timeout(max(0.1, end - now()) + worker.shutdown_grace):
                 await super().shutdown(sockets)

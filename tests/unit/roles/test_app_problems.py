@@ -14,7 +14,12 @@ CHECKSUM = "sha256:" + "0" * 64
 
 
 def evaluate(expression, tmp_path, **variables):
-    known = {"fastapi_host": HOST, "inventory_dir": str(tmp_path), "playbook_dir": str(tmp_path), "role_path": "/role"}
+    known = {
+        "__fastapi_host": HOST,
+        "inventory_dir": str(tmp_path),
+        "playbook_dir": str(tmp_path),
+        "role_path": "/role",
+    }
     templar = Templar(loader=DataLoader(), variables={**role_variables("app"), **known, **variables})
     return templar.template(trust_as_template(f"{{{{ {expression} }}}}"))
 
@@ -47,8 +52,8 @@ def test_good_input_is_no_problem(problems, variables):
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"fastapi_host": HOST | {"distribution": "ubuntu"}}, "The host runs ubuntu 12; use Debian 12 or 13."),
-        ({"fastapi_host": HOST | {"distribution_version": "11"}}, "The host runs debian 11; use Debian 12 or 13."),
+        ({"__fastapi_host": HOST | {"distribution": "ubuntu"}}, "The host runs ubuntu 12; use Debian 12 or 13."),
+        ({"__fastapi_host": HOST | {"distribution_version": "11"}}, "The host runs debian 11; use Debian 12 or 13."),
         ({"app_name": "My App"}, "app_name: My App is no name"),
         ({"app_name": "a" * 32}, "app_name: a{32} is no name"),
         ({"app_name": "root"}, "app_name: root is a name of the system"),

@@ -44,7 +44,7 @@ def test_no_output_has_a_secret(tmp_path, source, ends):
         "app_install_options": ["--extra-index-url", f"https://{PLANTED}@other.example.com/"],
         "app_minimum_free_disk_mb": 0,
         "app_minimum_free_memory_mb": 0,
-        "fastapi_host": HOST,
+        "__fastapi_host": HOST,
         "ansible_python_interpreter": sys.executable,
     }
     (tmp_path / "vars.json").write_text(json.dumps(variables))

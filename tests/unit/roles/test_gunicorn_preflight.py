@@ -22,7 +22,7 @@ ALONE = {
     "gunicorn_directory": "/opt/legacy",
     "gunicorn_virtualenv": "/opt/legacy/venv",
     "gunicorn_entrypoint": "main:app",
-    "fastapi_host": {"users": ["root", "shop"]},
+    "__fastapi_host": {"users": ["root", "shop"]},
 }
 
 
@@ -73,7 +73,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_entrypoint": "main"}, 'gunicorn_entrypoint is "main"; write MODULE:ATTRIBUTE'),
         ({"gunicorn_entrypoint": "main:app()"}, "write MODULE:ATTRIBUTE"),
         ({**ALONE, "gunicorn_entrypoint": ""}, "gunicorn_entrypoint is empty; write MODULE:ATTRIBUTE"),
-        ({**ALONE, "fastapi_host": {"users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
+        ({**ALONE, "__fastapi_host": {"users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
         (
             {**ALONE, "__gunicorn_program": {"stat": {"exists": False}}},
             "There is no /opt/legacy/venv/bin/gunicorn; set gunicorn_virtualenv",

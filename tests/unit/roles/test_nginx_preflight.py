@@ -14,7 +14,7 @@ def problems():
     def evaluate(app_servers=None, **variables):
         values = role_variables("nginx") | {
             "nginx_sites": [SITE],
-            "fastapi_host": HOST,
+            "__fastapi_host": HOST,
             "groups": {"app_servers": list(app_servers or {})},
             "hostvars": app_servers or {},
             **variables,
@@ -35,12 +35,12 @@ def test_a_role_alone_does_not_ask_for_gunicorn(problems):
 
 @pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11")])
 def test_another_system_is_refused(problems, distribution, version):
-    (problem,) = problems(fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
+    (problem,) = problems(__fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
     assert problem == f"This host runs {distribution} {version}; the role nginx supports Debian 12 and 13."
 
 
 def test_debian_testing_has_no_version_and_is_let_through(problems):
-    assert problems(fastapi_host={**HOST, "distribution_version": ""}) == []
+    assert problems(__fastapi_host={**HOST, "distribution_version": ""}) == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ BLOG = {"name": "blog", "domains": ["*.blog.example.com"], "servers": ["10.0.0.5
 @pytest.fixture
 def main(render):
     def nginx_conf(**variables):
-        return render("nginx", "nginx.conf.j2", {"fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables})
+        return render("nginx", "nginx.conf.j2", {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables})
 
     return nginx_conf
 
@@ -36,7 +36,7 @@ def main(render):
 @pytest.fixture
 def site(render):
     def site_conf(item, **variables):
-        values = {"fastapi_host": DEBIAN_13, "nginx_sites": [item], "item": item, **variables}
+        values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [item], "item": item, **variables}
         return render("nginx", "site.conf.j2", values)
 
     return site_conf
@@ -55,7 +55,7 @@ def block(text, opening):
 
 
 def test_every_file_begins_with_its_author_and_the_variable_to_change(render, site):
-    values = {"fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
+    values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
     templates = ["nginx.conf", *(f"snippets/{name}.conf" for name in ("errors", "headers", "proxy", "tls"))]
     for text in [*(render("nginx", f"{name}.j2", values) for name in templates), site(SHOP)]:
         assert "ritten by the role production.fastapi.nginx" in text.splitlines()[0]
@@ -65,10 +65,10 @@ def test_every_file_begins_with_its_author_and_the_variable_to_change(render, si
     ("host", "directive", "listen"), [(DEBIAN_12, False, "443 ssl http2"), (DEBIAN_13, True, "443 ssl")]
 )
 def test_http2_is_written_as_the_installed_version_needs_it(main, site, host, directive, listen):
-    text = main(fastapi_host=host)
+    text = main(__fastapi_host=host)
     assert directives(text, "http2") == (["on"] if directive else [])
     assert directives(text, "listen")[2:4] == [f"{listen} default_server", f"[::]:{listen} default_server"]
-    assert directives(site(SHOP, fastapi_host=host), "listen") == ["80", "[::]:80", listen, f"[::]:{listen}"]
+    assert directives(site(SHOP, __fastapi_host=host), "listen") == ["80", "[::]:80", listen, f"[::]:{listen}"]
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_http2_is_written_as_the_installed_version_needs_it(main, site, host, di
     ],
 )
 def test_without_an_installed_nginx_the_one_to_come_decides(main, host, http2):
-    assert bool(directives(main(fastapi_host=host), "http2")) is http2
+    assert bool(directives(main(__fastapi_host=host), "http2")) is http2
 
 
 def test_the_hybrid_curve_is_offered_only_where_openssl_has_it(render):
     curves = [
-        directives(render("nginx", "snippets/tls.conf.j2", {"fastapi_host": host}), "ssl_ecdh_curve")
+        directives(render("nginx", "snippets/tls.conf.j2", {"__fastapi_host": host}), "ssl_ecdh_curve")
         for host in (DEBIAN_12, DEBIAN_13, {**DEBIAN_13, "packages": {}})
     ]
     classic = "X25519:prime256v1:secp384r1"
