@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PYTHON = Path(os.environ.get("WORKER_PYTHON", REPOSITORY / ".cache/worker-venv/bin/python"))
+PYTHON = Path(os.environ.get("WORKER_PYTHON", REPOSITORY / ".cache/app-venv/bin/python"))
 
 _spec = importlib.util.spec_from_file_location("unit_conftest", REPOSITORY / "tests/unit/conftest.py")
 assert _spec is not None

@@ -1,6 +1,7 @@
 """Bad input: one clear sentence, and nothing on any host has changed."""
 
 import shutil
+import subprocess
 
 import pytest
 import testinfra
@@ -10,8 +11,8 @@ from plays import play
 
 PROVISIONED, BARE = "pf-debian12", "pf-debian13"
 
-# Every file with its time, every folder without: a folder shows what is in it. Left out are what packages and services write
-# by themselves, and the caches of downloads.
+# Every file with its time, every folder without: a folder shows what is in it. Left out is what packages and services
+# write by themselves, and the caches of downloads.
 TREE = (
     "find /etc /opt /srv /usr/local /var/lib -xdev "
     "'(' -path /var/lib/apt -o -path /var/lib/systemd -o -path '/srv/*/cache' ')' -prune "
@@ -22,7 +23,7 @@ TREE = (
 REFUSED = {
     "an unknown worker policy": (
         {"gunicorn_workers": "lots"},
-        'gunicorn_workers is "lots"; write async (cores + 1), classic (2 × cores + 1) or a number from 1.',
+        'gunicorn_workers is "lots"; write async (cores + 1), classic (2 \u00d7 cores + 1) or a number from 1.',
     ),
     "no workers": ({"gunicorn_workers": 0}, 'gunicorn_workers is "0"; write async'),
     "a domain that is none": (
@@ -115,6 +116,8 @@ def sources(tmp_path_factory):
 def _provisioned(sources):
     """One host serves the sample; the other stays bare."""
     host = host_of(PROVISIONED)
+    copy = ["docker", "cp", str(sources / "monorepo.git"), f"{PROVISIONED}:/opt/monorepo.git"]
+    subprocess.run(copy, check=True, capture_output=True)
     on(host, "apt-get update -qq && apt-get install -qq -y --no-install-recommends git >/dev/null")
     on(host, "printf '[safe]\\n\\tdirectory = *\\n' > /etc/gitconfig")
     done = play("--limit", PROVISIONED)
