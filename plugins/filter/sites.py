@@ -134,7 +134,7 @@ def common(app: str, hosts: list[str], hostvars: Mapping[str, Any], variable: st
 def server_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: str) -> str:
     """The address of a member as Nginx writes it."""
     bind = str(hostvars[host].get("gunicorn_bind", "") or f"unix:/run/{app}/http.sock")
-    address, _, port = bind.rpartition(":")
+    address, _unused, port = bind.rpartition(":")
     is_port = address != "" and port.isdigit()
     if machine(load_balancer, hostvars) == machine(host, hostvars):
         return f"{loopback(address)}:{port}" if is_port and is_wildcard(address) else bind
@@ -239,7 +239,7 @@ def server_problem(server: Any) -> str:
     text = str(server)
     if re.fullmatch(r"unix:/[^\s;{}:$\"']+", text):
         return ""
-    address, _, port = text.rpartition(":")
+    address, _unused, port = text.rpartition(":")
     is_address = address_of(address) is not None and bracketed(address) == address
     if is_address and port.isdigit() and 1 <= int(port) <= 65535:
         return ""

@@ -479,7 +479,7 @@ class ConfigTree:
 
     def _forget_originals(self) -> None:
         """Remove kept originals that the manifest does not know."""
-        manifest, _ = self._read_manifest()
+        manifest, _unused = self._read_manifest()
         kept = {self._original(path) for path, flags in manifest.files.items() if flags["displaced"]}
         for folder, folders, files in os.walk(self.originals, topdown=False):
             for path in (Path(folder, name) for name in [*files, *folders]):

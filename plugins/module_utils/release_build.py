@@ -298,4 +298,4 @@ def available_memory_mb(meminfo: Path = Path("/proc/meminfo")) -> int:
 def python_version(venv: Path) -> str:
     """The Python of a virtualenv, as 3.12.4."""
     pairs = (line.partition("=") for line in (venv / "pyvenv.cfg").read_text().splitlines())
-    return next(value.strip() for key, _, value in pairs if key.strip() == "version")
+    return next(value.strip() for key, _unused, value in pairs if key.strip() == "version")

@@ -124,7 +124,7 @@ def download(url: str, target: Path, settings: Settings) -> None:
     address = plain_url(url)
     passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
     if address != url:
-        user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+        user, _unused, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
         # Sent at once, and only to this address: many stores hide what they have instead of asking who wants it.
         passwords.add_password(None, address, unquote(user), unquote(password), is_authenticated=True)
     opener = urllib.request.build_opener(

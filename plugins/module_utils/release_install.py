@@ -169,7 +169,7 @@ class Installer:
         names = (
             path.name.removesuffix(".dist-info") for path in self.venv.glob("lib/python*/site-packages/*.dist-info")
         )
-        return {normalise(name): version for name, _, version in (name.rpartition("-") for name in names)}
+        return {normalise(name): version for name, _unused, version in (name.rpartition("-") for name in names)}
 
     def _sync(self, project: Path) -> None:
         if self.settings.index_url:

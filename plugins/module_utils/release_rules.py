@@ -54,7 +54,7 @@ def is_commit(version: str) -> bool:
 
 def pick_commit(listing: str, version: str, url: str) -> str:
     """The commit of a branch, tag or `HEAD` in the output of `git ls-remote`; a tag wins over a branch, as in git."""
-    refs = {ref: commit for commit, _, ref in (line.partition("\t") for line in listing.splitlines())}
+    refs = {ref: commit for commit, _unused, ref in (line.partition("\t") for line in listing.splitlines())}
     for ref in (f"refs/tags/{version}^{{}}", f"refs/tags/{version}", f"refs/heads/{version}", version):
         if ref in refs:
             return refs[ref]
@@ -220,7 +220,7 @@ def last_line(output: str) -> str:
 
 def last_error(output: str) -> str:
     """The exception at the end of a traceback, in one line; without a traceback the last line."""
-    _, traceback, rest = output.rpartition("Traceback (most recent call last):")
+    _unused, traceback, rest = output.rpartition("Traceback (most recent call last):")
     if not traceback:
         return last_line(output)
     lines = rest.splitlines()

@@ -139,7 +139,7 @@ class Switch:
     # Reading
 
     def _state(self) -> State:
-        _, text = self.host.systemctl(
+        _unused, text = self.host.systemctl(
             "list-units", "--all", "--plain", "--no-legend", "--full", self._unit("*"), self._socket
         )
         active = {words[0]: words[2] for line in text.splitlines() if len(words := line.split()) > 3}
@@ -186,7 +186,7 @@ class Switch:
         """The files whose sum is not the recorded one; one that is missing now and then has not changed."""
         recorded = self.host.at(f"/run/{self.name}/{record}")
         lines = recorded.read_text().splitlines() if recorded.is_file() else []
-        known = {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
+        known = {path: digest for digest, _unused, path in (line.partition("  ") for line in lines)}
         return [file for file in files if known.get(file, "") != self._sum(file)]
 
     def _changed_socket(self) -> list[str]:
@@ -238,7 +238,7 @@ class Switch:
         """Start the release with the files on disk, on a socket of its own; nobody is served by it."""
         unit = self._unit(self.release, ".check")
         began = time.time()
-        ready, _ = self.host.systemctl("start", unit, timeout=self.start_timeout + 60)
+        ready, _unused = self.host.systemctl("start", unit, timeout=self.start_timeout + 60)
         log = [] if ready else self.host.log(unit, began)
         self.host.systemctl("stop", unit)
         self.host.systemctl("reset-failed", unit)
@@ -253,7 +253,7 @@ class Switch:
     def _reload(self) -> None:
         began = time.time()
         unit = self._unit(self.release)
-        done, _ = self.host.systemctl("reload", unit, timeout=self.start_timeout + 60)
+        done, _unused = self.host.systemctl("reload", unit, timeout=self.start_timeout + 60)
         if not done:
             check = self._unit(self.release, ".check")
             log = self.host.log(check, began)
@@ -262,10 +262,10 @@ class Switch:
 
     def _start(self, verb: str, previous: str, unit: str) -> None:
         began = time.time()
-        done, _ = self.host.systemctl(verb, unit, timeout=self.start_timeout + 120)
+        done, _unused = self.host.systemctl(verb, unit, timeout=self.start_timeout + 120)
         instance = self._unit(self.release)
         if done and unit != instance:  # a restarted socket takes its instances with it, but does not wait for them
-            done, _ = self.host.systemctl("start", instance, timeout=self.start_timeout + 60)
+            done, _unused = self.host.systemctl("start", instance, timeout=self.start_timeout + 60)
         if done:
             return
         log = self.host.log(instance, began)
@@ -309,7 +309,7 @@ class Switch:
         if not changed or previous == self.release:
             raise self._failure(f"{message} It was left as it is.", self.release, log)
         if previous:
-            done, _ = self.host.systemctl("start", self._unit(previous), timeout=self.start_timeout + 60)
+            done, _unused = self.host.systemctl("start", self._unit(previous), timeout=self.start_timeout + 60)
             if not done:
                 raise self._failure(f"{message} Release {previous} did not start again either.", self.release, log)
             self._point(previous)
@@ -346,7 +346,7 @@ class Switch:
             time.sleep(0.2)
 
     def _ask(self) -> int:
-        _, text = self.host.systemctl("show", "--property=Listen", "--value", self._socket)
+        _unused, text = self.host.systemctl("show", "--property=Listen", "--value", self._socket)
         address = text.strip().rsplit(" (", 1)[0]
         connection = http.client.HTTPConnection("localhost", timeout=5)
         if address.startswith("/"):
@@ -354,7 +354,7 @@ class Switch:
             connection.sock.settimeout(5)
             connection.sock.connect(str(self.host.at(address)))
         else:
-            where, _, port = address.rpartition(":")
+            where, _unused, port = address.rpartition(":")
             any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
             target = any_address.get(where, where.strip("[]"))
             connection.sock = socket.create_connection((target, int(port)), timeout=5)

@@ -203,7 +203,7 @@ class Store:
         describe = ["openssl", "x509", "-in", str(path), "-noout", "-serial", "-subject", "-pubkey"]
         seconds = str(self.renew_days * SECONDS_PER_DAY)
         # The exit status of -checkend says only whether the certificate lasts; an unreadable one has no serial number.
-        status, output, _ = self.run([*describe, "-ext", "subjectAltName", "-checkend", seconds])
+        status, output, _unused = self.run([*describe, "-ext", "subjectAltName", "-checkend", seconds])
         certificate = parse(output, lasts=status == 0)
         return certificate if certificate.serial else None
 
@@ -214,7 +214,7 @@ class Store:
         key = self.directory / site / "self-signed" / "privkey.pem"
         if not key.is_file() or stat.S_IMODE(key.stat().st_mode) & 0o077 or key.stat().st_uid != os.geteuid():
             return False
-        status, output, _ = self.run(["openssl", "pkey", "-in", str(key), "-pubout"])
+        status, output, _unused = self.run(["openssl", "pkey", "-in", str(key), "-pubout"])
         return status == 0 and output.strip() == certificate.public_key
 
     def is_placeholder(self, site: str) -> bool:
@@ -238,7 +238,7 @@ class Store:
             config.write_text(openssl_config(site, domains), encoding="utf-8")
             command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
             command += ["-days", str(days), "-config", str(config), "-keyout", str(key), "-out", str(chain)]
-            status, _, error = self.run(command)
+            status, _unused, error = self.run(command)
             if status != 0:
                 raise CertificateError(f"openssl made no certificate for {site}: {error.strip()}")
             key.chmod(0o600)
