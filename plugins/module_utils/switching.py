@@ -346,8 +346,8 @@ class Switch:
             time.sleep(0.2)
 
     def _ask(self) -> int:
-        _unused, text = self.host.systemctl("show", "--property=Listen", "--value", self._socket)
-        address = text.strip().rsplit(" (", 1)[0]
+        shown = self.host.systemctl("show", "--property=Listen", "--value", self._socket)[1]
+        address = shown.strip().rsplit(" (", 1)[0]
         connection = http.client.HTTPConnection("localhost", timeout=5)
         if address.startswith("/"):
             connection.sock = socket.socket(socket.AF_UNIX)
