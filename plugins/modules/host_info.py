@@ -22,6 +22,11 @@ options:
     type: list
     elements: str
     default: [nginx]
+  services:
+    description: Services of systemd whose state is looked up.
+    type: list
+    elements: str
+    default: [nginx]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -96,6 +101,11 @@ disk_free_mb:
   returned: success
   type: dict
   sample: {/: 18211, /srv: 18211, /var: 18211}
+services:
+  description: Whether each service in O(services) starts at boot, and what it does now, as systemd names it.
+  returned: success
+  type: dict
+  sample: {nginx: "enabled, active"}
 users:
   description: Names of the local users.
   returned: success
@@ -120,10 +130,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-APT_TIMEOUT = 30
+TIMEOUT = 30
 
 
-def read_host(root: Path, candidates: Iterable[str]) -> dict[str, Any]:
+def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) -> dict[str, Any]:
     """Everything that the module returns, of the host whose files are below `root`."""
     release = os_release(_text(root / "etc/os-release"))
     memory = meminfo(_text(root / "proc/meminfo"))
@@ -140,8 +150,9 @@ def read_host(root: Path, candidates: Iterable[str]) -> dict[str, Any]:
         "memory_available_mb": memory.get("MemAvailable", 0),
         "systemd_version": int(systemd[0]) if systemd else 0,
         "packages": packages,
-        "candidates": parse_policy(_apt_policy(missing)) if missing and any(lists) else {},
+        "candidates": parse_policy(_output("apt-cache", "policy", "--", *missing)) if missing and any(lists) else {},
         "disk_free_mb": {path: disk_free_mb(root / path.lstrip("/")) for path in ("/srv", "/var", "/")},
+        "services": {name: _service(name) for name in services},
         "users": [line.split(":")[0] for line in _text(root / "etc/passwd").splitlines() if ":" in line],
         "is_systemd": (root / "run/systemd/system").is_dir(),
     }
@@ -180,13 +191,21 @@ def disk_free_mb(path: Path) -> int:
     return shutil.disk_usage(path).free // 2**20
 
 
-def _apt_policy(names: list[str]) -> str:
+def parse_service(text: str) -> str:
+    """UnitFileState and ActiveState in the output of `systemctl show`, in this order, as far as there are any."""
+    states = dict(re.findall(r"^(\w+)=(\S+)$", text, re.MULTILINE))
+    return ", ".join(states[key] for key in ("UnitFileState", "ActiveState") if key in states)
+
+
+def _service(name: str) -> str:
+    properties = ("--property=UnitFileState", "--property=ActiveState")
+    return parse_service(_output("systemctl", "show", *properties, f"{name}.service"))
+
+
+def _output(*command: str) -> str:
     try:
-        command = ["apt-cache", "policy", "--", *names]
         environment = {**os.environ, "LC_ALL": "C"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=APT_TIMEOUT, env=environment, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout
@@ -202,10 +221,11 @@ def main() -> None:
         argument_spec={
             "refresh": {"type": "bool", "default": False},
             "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
+            "services": {"type": "list", "elements": "str", "default": ["nginx"]},
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **read_host(Path("/"), module.params["candidates"]))
+    module.exit_json(changed=False, **read_host(Path("/"), module.params["candidates"], module.params["services"]))
 
 
 if __name__ == "__main__":

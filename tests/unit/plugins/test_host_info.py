@@ -58,7 +58,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_host_is_read_from_its_files(root: Path) -> None:
     (root / "run/systemd/system").mkdir(parents=True)
-    host = host_info.read_host(root, [])
+    host = host_info.read_host(root, [], [])
     free = host.pop("disk_free_mb")
     assert set(free) == {"/srv", "/var", "/"}
     assert all(amount > 0 for amount in free.values())
@@ -72,13 +72,14 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
         "systemd_version": 252,
         "packages": {"systemd": "252.39-1~deb12u2", "held": "1:2.0-1"},
         "candidates": {},
+        "services": {},
         "users": ["root", "www-data"],
         "is_systemd": True,
     }
 
 
 def test_a_host_without_any_of_it_has_empty_values(tmp_path: Path) -> None:
-    host = host_info.read_host(tmp_path, ["nginx"])
+    host = host_info.read_host(tmp_path, ["nginx"], [])
     assert host["distribution"] == host["distribution_version"] == ""
     assert host["packages"] == host["candidates"] == {}
     assert (host["systemd_version"], host["memory_mb"], host["users"], host["is_systemd"]) == (0, 0, [], False)
@@ -98,20 +99,36 @@ def test_apt_is_asked_only_for_what_it_can_tell(
 ) -> None:
     calls: list[list[str]] = []
 
-    def policy(names: list[str]) -> str:
-        calls.append(names)
+    def policy(*command: str) -> str:
+        calls.append(list(command[3:]))
         return POLICY
 
-    monkeypatch.setattr(host_info, "_apt_policy", policy)
+    monkeypatch.setattr(host_info, "_output", policy)
     if lists:
         (root / "var/lib/apt/lists").mkdir(parents=True)
         (root / "var/lib/apt/lists/debian_main_binary-amd64_Packages").touch()
     if installed:
         with (root / "var/lib/dpkg/status").open("a") as status:
             status.write("\nPackage: nginx\nStatus: install ok installed\nVersion: 1.22.1-9\n")
-    host = host_info.read_host(root, ["nginx", "systemd"])
+    host = host_info.read_host(root, ["nginx", "systemd"], [])
     assert calls == asked
     assert host["candidates"].get("nginx") == ("1.22.1" if asked else None)
+
+
+@pytest.mark.parametrize(
+    ("shown", "state"),
+    [
+        ("ActiveState=active\nUnitFileState=enabled\n", "enabled, active"),
+        ("ActiveState=failed\nUnitFileState=disabled\n", "disabled, failed"),
+        ("ActiveState=inactive\nUnitFileState=\n", "inactive"),
+        ("", ""),
+    ],
+)
+def test_a_service_is_what_systemd_calls_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, shown: str, state: str
+) -> None:
+    monkeypatch.setattr(host_info, "_output", lambda *command: shown if command[-1] == "nginx.service" else "")
+    assert host_info.read_host(root, [], ["nginx"])["services"] == {"nginx": state}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def problems(tmp_path):
         {"app_source": {"archive": "https://example.com/x.zip", "checksum": CHECKSUM}},
         {"app_source": {"package": "shop", "version": "1.2.3"}, "app_entrypoint": "shop.main:app"},
         {"app_source": {"folder": "app", "subdirectory": "..data/a..b"}},
-        {"app_environment": {"A_1": "x", "b": 1, "C": True, "D": "", "E": "tab\there"}, "app_python": "3.12"},
+        {"app_python": "3.12"},
     ],
     ids=str,
 )
@@ -83,14 +83,6 @@ def test_good_input_is_no_problem(problems, variables):
         ({"app_entrypoint": "shop.main"}, "app_entrypoint: write shop.main as module:attribute"),
         ({"app_python": "python3"}, "app_python: write python3 as a version"),
         ({"app_request_timeout": 0}, "app_request_timeout: 0 seconds"),
-        ({"app_environment": {"A-B": "x", "1C": "y"}}, "app_environment: A-B, 1C can be no name"),
-        ({"app_environment": {"APP_NAME": "x"}}, "app_environment: APP_NAME is set by this role"),
-        ({"app_environment": {"KEY": "s3cr3t\nline"}}, "app_environment: the value of KEY has a line break"),
-        (
-            {"app_environment": {"KEY": ["s3cr3t"]}},
-            "app_environment: the value of KEY has a line break, .* or a structure",
-        ),
-        ({"app_environment": {"KEY": {"a": "s3cr3t"}}}, "app_environment: the value of KEY"),
     ],
     ids=str,
 )
@@ -99,7 +91,6 @@ def test_bad_input_is_one_sentence(problems, variables, sentence):
     assert len(found) == 1
     assert re.search(sentence, found[0])
     assert re.fullmatch(r"[^\n]+\.", found[0])
-    assert "s3cr3t" not in found[0]
     assert "  " not in found[0]
 
 

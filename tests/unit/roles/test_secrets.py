@@ -1,4 +1,4 @@
-"""Secrets are in no output: a real run of the role, as talkative as Ansible can be, is searched for planted values."""
+"""Secrets are in no output: a real run of the roles, as talkative as Ansible can be, is searched for planted values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAYBOOK = """
 - hosts: localhost
   gather_facts: false
   connection: local
-  roles: [production.fastapi.app]
+  roles: [production.fastapi.app, production.fastapi.gunicorn]
 """
 
 
@@ -61,3 +61,5 @@ def test_no_output_has_a_secret(tmp_path, source, ends):
     assert ends in output
     assert "module_args" in output
     assert PLANTED not in output
+    if ends == "failed=0":
+        assert "/etc/plantedapp/environment" in output, "the file with the secrets was not part of the run"

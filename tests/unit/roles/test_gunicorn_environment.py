@@ -34,22 +34,18 @@ def read_back(text: str) -> dict[str, str]:
     ],
 )
 def test_each_value_comes_back_as_it_was(render, value):
-    text = render("app", "environment.j2", {"app_environment": {"VALUE": value}})
+    text = render("gunicorn", "environment.j2", {"app_environment": {"VALUE": value}})
     assert read_back(text) == {"VALUE": value, "APP_REQUEST_TIMEOUT": "30"}
     assert f"VALUE={quote(value)}\n" in text
 
 
 def test_numbers_and_truth_are_written_as_in_yaml(render):
-    text = render("app", "environment.j2", {"app_environment": {"PORT": 80, "RATE": 1.5, "DEBUG": False}})
+    text = render("gunicorn", "environment.j2", {"app_environment": {"PORT": 80, "RATE": 1.5, "DEBUG": False}})
     assert read_back(text) == {"PORT": "80", "RATE": "1.5", "DEBUG": "false", "APP_REQUEST_TIMEOUT": "30"}
 
 
 def test_the_order_of_the_variables_does_not_matter(render):
     one, other = ({"A": 1, "B": 2}, {"B": 2, "A": 1})
-    assert render("app", "environment.j2", {"app_environment": one}) == render(
-        "app", "environment.j2", {"app_environment": other}
+    assert render("gunicorn", "environment.j2", {"app_environment": one}) == render(
+        "gunicorn", "environment.j2", {"app_environment": other}
     )
-
-
-def test_the_file_says_who_wrote_it(render):
-    assert render("app", "environment.j2").startswith("# Written by production.fastapi.app; change app_environment")
