@@ -1,5 +1,5 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
-# MIT License (see LICENSE or https://opensource.org/license/mit)
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A release: what it is called, whether it is there, and how it is built."""
 
 from __future__ import annotations

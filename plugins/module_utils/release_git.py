@@ -1,5 +1,5 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
-# MIT License (see LICENSE or https://opensource.org/license/mit)
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A git repository as the source of a release."""
 
 from __future__ import annotations
