@@ -104,6 +104,40 @@ def test_no_post_is_lost_by_recycled_workers(start: Start) -> None:
     assert len(seen) >= 6, f"only {len(seen)} workers within {sent} requests"
 
 
+def early_answer(connection: Connection) -> bytes:
+    """The whole answer, in lower case, to a request of which the body is still to come."""
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += connection.sock.recv(65536).lower()
+    return answer
+
+
+def test_an_answer_that_comes_before_the_body_lets_the_body_come_in(start: Start) -> None:
+    gunicorn = start()
+    connection = gunicorn.connection()
+    connection.ask("/pid")
+    reload(gunicorn)
+    time.sleep(0.5)  # the old worker has heard of it, and leaves the connection two seconds
+    connection.sock.sendall(b"POST /pid HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
+    answer = early_answer(connection)
+    assert b" 405 " in answer
+    assert b"connection: close" in answer
+    time.sleep(0.2)
+    connection.sock.sendall(b"y")  # a closed connection would be a broken pipe
+    assert connection.closed_by_server(within=1)
+
+
+def test_a_body_that_never_comes_does_not_keep_a_connection(start: Start) -> None:
+    gunicorn = start()
+    connection = gunicorn.connection()
+    connection.ask("/pid")
+    reload(gunicorn)
+    time.sleep(0.5)  # the old worker has heard of it, and leaves the connection two seconds
+    connection.sock.sendall(b"POST /pid HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+    assert b" 405 " in early_answer(connection)
+    assert connection.closed_by_server(within=5)
+
+
 def test_an_idle_connection_outlives_the_call_to_stop(start: Start) -> None:
     gunicorn = start()
     connection = gunicorn.connection()

@@ -61,6 +61,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import Server  # noqa: E402
 from uvicorn_worker import UvicornWorker  # noqa: E402
 
+# Seconds that a client gets to send the rest of a request that was answered before it was read.
+LINGER = 2.0
+
 
 class Limits(NamedTuple):
     """Gunicorn's limits on the head of a request, in bytes and in number of headers."""
@@ -85,6 +88,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.refusal = HTTPStatus.BAD_REQUEST
         self.head_open = False
         self.head_size = 0
+        self.lingers = False
 
     def on_message_begin(self) -> None:
         """Begin to count the bytes of a head."""
@@ -108,6 +112,27 @@ class LimitedProtocol(HttpToolsProtocol):
             self.refusal = excess
             raise ValueError(excess.phrase)  # httptools hands it to data_received, which calls send_400_response
         super().on_headers_complete()
+        cycle: Any = self.cycle
+        if cycle is not None:
+            cycle.transport = Lingering(self)
+
+    def close_when_read(self) -> None:
+        """Close when the request has come in whole, at the latest after `LINGER` seconds.
+
+        An app may answer before it has read the body. A client that still sends would find a closed connection instead
+        of the answer (RFC 9112, section 9.6).
+        """
+        if self.cycle is None or not self.cycle.more_body:
+            self.transport.close()
+        elif not self.lingers:
+            self.lingers = True
+            self.loop.call_later(LINGER, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        """Close if the answer was the last one and the body was all that was waited for."""
+        super().on_message_complete()
+        if self.lingers:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer `refusal` and close; the parser calls this for all that is not a request we take."""
@@ -128,6 +153,19 @@ class LimitedProtocol(HttpToolsProtocol):
         ):
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         return None
+
+
+class Lingering:
+    """The transport as one request's answer sees it: closing it waits until the request has been read."""
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        """Close `protocol` instead of its transport."""
+        self.close = protocol.close_when_read
+        self._transport = protocol.transport
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the transport's own."""
+        return getattr(self._transport, name)
 
 
 class GatedLifespan(LifespanOn):
