@@ -12,6 +12,7 @@ description:
   - The result is what the variable C(nginx_sites) of the role P(production.fastapi.nginx#role) takes.
   - A member on the load balancer's own machine (the same C(ansible_host) and C(ansible_port), or the same name) is
     reached by its Unix socket, any other by the address and port in its C(gunicorn_bind).
+  - Static files are served by Nginx where the app is on the same machine, and by the app itself elsewhere.
   - A member without C(gunicorn_bind) whose machine is a load balancer itself belongs to that load balancer alone, so
     several complete servers in both groups each serve themselves.
 version_added: "0.1.0"
@@ -98,6 +99,8 @@ def site_of(app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balanc
     static = common(app, hosts, hostvars, "app_static")
     if static is None:
         static = [] if common(app, hosts, hostvars, "app_source") else SAMPLE_STATIC
+    if machine(load_balancer, hostvars) not in {machine(host, hostvars) for host in hosts}:
+        static = []  # the files are on other machines, so the app serves them itself
     domains = common(app, hosts, hostvars, "app_domains") or []
     return {
         "name": app,

@@ -125,6 +125,12 @@ def test_an_app_of_your_own_has_the_static_files_that_it_names():
     assert derive({"lb": own}, members=["lb"])[0]["static"] == expected
 
 
+def test_static_files_on_other_machines_are_left_to_the_app():
+    member = {"ansible_host": "10.0.0.5", "gunicorn_bind": "10.0.0.5:8000"}
+    assert derive({"app1": member})[0]["static"] == []
+    assert derive({"app1": member, "app2": {"ansible_host": "203.0.113.1"}})[0]["static"] != []
+
+
 @pytest.mark.parametrize("entry", [{"url": "/static/"}, {"folder": "static"}, {"url": "/static/", "folder": "/"}])
 def test_static_files_without_a_folder_would_publish_the_source(entry):
     with pytest.raises(AnsibleFilterError, match="app_static of the app app needs a url and a folder"):
