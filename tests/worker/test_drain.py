@@ -128,12 +128,10 @@ def test_an_answer_that_comes_before_the_body_lets_the_body_come_in(start: Start
 
 
 def test_a_body_that_never_comes_does_not_keep_a_connection(start: Start) -> None:
-    gunicorn = start()
-    connection = gunicorn.connection()
-    connection.ask("/pid")
-    reload(gunicorn)
-    time.sleep(0.5)  # the old worker has heard of it, and leaves the connection two seconds
-    connection.sock.sendall(b"POST /pid HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+    connection = start().connection()
+    connection.connect()
+    head = b"POST /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+    connection.sock.sendall(head)
     assert b" 405 " in early_answer(connection)
     assert connection.closed_by_server(within=5)
 
