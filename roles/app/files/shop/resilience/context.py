@@ -1,0 +1,61 @@
+"""The request id: one name for a request in the logs of the proxy, of this service and of those that it calls."""
+
+import re
+import secrets
+from collections.abc import Awaitable
+from contextvars import ContextVar
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "X-Request-ID"
+
+_HEADER = HEADER.lower().encode()
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def request_id() -> str:
+    """Return the id of the request that is being answered; empty outside of one."""
+    return _request_id.get()
+
+
+class RequestContextMiddleware:
+    """Gives each request and WebSocket its id, and answers it in `X-Request-ID`.
+
+    The id is what the proxy sent in that header (it must overwrite what the client says there): up to 128 letters,
+    digits, dots, hyphens and underscores. One that is missing or looks otherwise is replaced by one of our own.
+
+    Around the whole application it is in every answer; as `app.add_middleware` it is missing in the 500 of an unhandled
+    exception, which Starlette answers outside of all middleware that was added.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application with the request's id in its context."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        given = b""
+        for name, value in scope["headers"]:
+            if name == _HEADER:
+                given = value
+                break
+        text = given.decode() if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
+        header = (_HEADER, text.encode())
+
+        def send_with_id(message: Message) -> Awaitable[None]:
+            if message["type"] in _WITH_HEADERS:
+                # A response object may be sent twice: its own list stays as it is.
+                headers = [pair for pair in message.get("headers", ()) if pair[0] != _HEADER]
+                headers.append(header)
+                message = {**message, "headers": headers}
+            return send(message)
+
+        token = _request_id.set(text)
+        await self.app(scope, receive, send_with_id)
+        # Not after an exception: the server logs it in this context, and that line needs the id most.
+        _request_id.reset(token)

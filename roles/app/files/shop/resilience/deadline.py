@@ -1,0 +1,201 @@
+"""Deadlines: every request has one, the work behind it is cancelled when it passes, and each step can ask what is left.
+
+The request stays in its own task, bounded by `asyncio.timeout`: context variables live on, and cancellation reaches
+whatever the request awaits. Two things no deadline can end: a thread (a plain `def` endpoint runs in one: it works on,
+and only then gets the client its 504), and code that swallows `CancelledError`.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextvars import ContextVar
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from resilience.errors import Refusal
+
+HEADER = "X-Request-Timeout-Ms"
+
+# Seconds that a client gets to take the answer that says that its time is over.
+FAREWELL = 1.0
+
+# Seconds by which a deadline precedes the steps that it bounds.
+_PRECEDENCE = 0.05
+_HEADER = HEADER.lower().encode()
+_MILLISECONDS = re.compile(rb"[0-9]{1,9}")
+_TOO_LATE = "The answer took longer than this request may take."
+
+logger = logging.getLogger(__name__)
+
+
+class DeadlineExceeded(Refusal, TimeoutError):  # noqa: N818 - as Refusal
+    """A step took too long.
+
+    `of_request` is false when it used up its own time-out; true when the deadline around it passed, so that there is no
+    time left for another try.
+    """
+
+    status = 504
+
+    def __init__(self, detail: str, *, retry_after: float | None = None, of_request: bool = False) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.of_request = of_request
+
+
+class _Deadline:
+    """A moment of `time.monotonic()`, which threads know too; None when it no longer holds."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float) -> None:
+        self.at: float | None = at
+
+
+_deadline: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
+
+
+def remaining() -> float | None:
+    """Seconds left, never negative; None where there is no deadline, as in what runs after the answer was sent."""
+    deadline = _deadline.get()
+    if deadline is None or deadline.at is None:
+        return None
+    return max(0.0, deadline.at - time.monotonic())
+
+
+@contextlib.asynccontextmanager
+async def timeout(seconds: float) -> AsyncIterator[None]:
+    """Cancel the block after `seconds`, or when the deadline around it passes if that is sooner.
+
+    Raises DeadlineExceeded. Within the block `remaining()` counts towards this bound. Usable as a decorator, too.
+
+    The deadline around it goes first: it cancels the request's task as a whole, block included, and answers. Only in a
+    task of its own, which that cancellation does not reach, does the block raise with `of_request`.
+    """
+    left = remaining()
+    of_request = left is not None and left < seconds
+    bound = left if left is not None and left < seconds else seconds
+    token = _deadline.set(_Deadline(time.monotonic() + bound))
+    limit = asyncio.timeout(bound + _PRECEDENCE if of_request else bound)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired() or isinstance(error, DeadlineExceeded):
+            raise
+        detail = _TOO_LATE if of_request else f"A step took longer than its {seconds:g} s."
+        raise DeadlineExceeded(detail, of_request=of_request) from error
+    finally:
+        _deadline.reset(token)
+
+
+class DeadlineMiddleware:
+    """Ends a request that takes too long, up to the last byte of its answer. WebSockets are not bounded.
+
+    `default` is in seconds, and so are the values of `routes`, whose keys are paths: the longest one that is the
+    request's path, or a folder above it, takes the place of the default. A caller that has less time says so in
+    `X-Request-Timeout-Ms` (whole milliseconds); it can only shorten.
+
+    Before the first byte the client gets a 504. After it, an event stream ends as if it were complete, so that the
+    client connects again; any other answer is broken off, so that half of a body is never taken for the whole. What
+    runs after the answer (background tasks) has no deadline. A TimeoutError of the application's own passes.
+    """
+
+    def __init__(self, app: ASGIApp, *, default: float, routes: Mapping[str, float] | None = None) -> None:
+        self.app = app
+        self.default = default
+        folders = {path.rstrip("/") + "/": seconds for path, seconds in (routes or {}).items()}
+        self.routes = sorted(folders.items(), key=lambda route: len(route[0]), reverse=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application within the request's deadline."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        seconds = self._seconds(scope)
+        limit = asyncio.timeout(seconds)
+        answer = _Answer(time.monotonic() + seconds, limit, send)
+        token = _deadline.set(answer)
+        try:
+            async with limit:
+                await self.app(scope, receive, answer.send)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            _deadline.reset(token)
+        if limit.expired() and not answer.complete:
+            logger.warning(
+                "%s %r was ended by its deadline of %g s, %s the first byte of the answer",
+                scope["method"],
+                scope["path"],
+                seconds,
+                "after" if answer.started else "before",
+            )
+            await answer.end()
+
+    def _seconds(self, scope: Scope) -> float:
+        seconds = self.default
+        if self.routes:
+            path = scope["path"] + "/"
+            for folder, own in self.routes:
+                if path.startswith(folder):
+                    seconds = own
+                    break
+        for name, value in scope["headers"]:
+            if name == _HEADER:
+                if _MILLISECONDS.fullmatch(value):
+                    seconds = min(seconds, int(value) / 1000)
+                break
+        return seconds
+
+
+class _Answer(_Deadline):
+    """A request's deadline, and how far its answer has come."""
+
+    __slots__ = ("_limit", "_send", "complete", "headers", "started")
+
+    def __init__(self, at: float, limit: asyncio.Timeout, send: Send) -> None:
+        super().__init__(at)
+        self.started = self.complete = False
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._limit = limit
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Hand a message on; the deadline is off when it was the last."""
+        await self._send(message)
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.started = True
+            self.headers = message.get("headers", [])
+        elif kind == "http.response.body" and not message.get("more_body", False):
+            self.complete = True
+            self.at = None
+            if not self._limit.expired():  # it has, in an application that swallowed the cancellation
+                self._limit.reschedule(None)
+
+    async def end(self) -> None:
+        """Answer 504, end an event stream, or leave the rest of a body unsent, for which the server closes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                if not self.started:
+                    await self._send(_START_OF_504)
+                    await self._send({"type": "http.response.body", "body": _BODY_OF_504})
+                elif any(name == b"content-type" and b"text/event-stream" in value for name, value in self.headers):
+                    await self._send({"type": "http.response.body", "body": b""})
+
+
+_BODY_OF_504 = json.dumps({"detail": _TOO_LATE}).encode()
+_START_OF_504: Message = {
+    "type": "http.response.start",
+    "status": DeadlineExceeded.status,
+    "headers": [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(_BODY_OF_504)).encode()),
+        (b"cache-control", b"no-store"),
+    ],
+}
