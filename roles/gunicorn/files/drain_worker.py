@@ -11,6 +11,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   what still runs after `request_grace`. It keeps its heartbeat meanwhile, so Gunicorn does not take it for hung.
 - Gunicorn's settings that UvicornWorker leaves out have an effect: worker_connections (503 above it),
   limit_request_line (414), limit_request_fields and limit_request_field_size (431). SIGQUIT ends it at once.
+- Every answer, a WebSocket's handshake too, says in `release_header` which release gave it, if APP_RELEASE names one.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
 """
 # mypy: disable-error-code="import-not-found,import-untyped", allow-subclassing-any
@@ -234,7 +235,10 @@ class DrainServer(Server):
 
 
 class DrainWorker(UvicornWorker):
-    """See the top of this file. gunicorn.conf.py sets the attributes in a subclass; all times are seconds."""
+    """See the top of this file. gunicorn.conf.py sets the attributes in a subclass; all times are seconds.
+
+    `release_header` is the name of a header, or empty to send none.
+    """
 
     idle_grace: float = 2.0
     websocket_grace: float = 5.0
@@ -242,6 +246,7 @@ class DrainWorker(UvicornWorker):
     shutdown_grace: float = 3.0
     readiness_path: str = ""
     readiness_patience: float = 10.0
+    release_header: str = "X-Release"
 
     CONFIG_KWARGS = {"loop": "uvloop", "http": "httptools"}  # noqa: RUF012
 
@@ -253,6 +258,9 @@ class DrainWorker(UvicornWorker):
         self.config.http = partial(LimitedProtocol, limits)
         # Uvicorn counts the connection that asks, too.
         self.config.limit_concurrency = cfg.worker_connections + 1
+        release = os.environ.get("APP_RELEASE", "")
+        if release and self.release_header:
+            self.config.headers.append((self.release_header, release))
 
     @property
     def is_replacement(self) -> bool:
