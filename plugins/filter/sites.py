@@ -13,6 +13,7 @@ description:
   - A member on the load balancer's own machine (the same C(ansible_host) and C(ansible_port), or the same name) is
     reached by its Unix socket, any other by the address and port in its C(gunicorn_bind).
   - Static files are served by Nginx where the app is on the same machine, and by the app itself elsewhere.
+  - An app whose C(app_public) is false has no site; other apps reach it where its C(gunicorn_bind) says.
   - A member without C(gunicorn_bind) whose machine is a load balancer itself belongs to that load balancer alone, so
     several complete servers in both groups each serve themselves.
 version_added: "0.1.0"
@@ -27,7 +28,7 @@ options:
   hostvars:
     description:
       - The variables of all hosts. Of the members of C(app_servers) these are read -
-        C(app_name), C(app_domains), C(app_source), C(app_static), C(app_site), C(gunicorn_bind).
+        C(app_name), C(app_public), C(app_domains), C(app_source), C(app_static), C(app_site), C(gunicorn_bind).
     type: dict
     required: true
   load_balancer:
@@ -61,6 +62,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 GROUP = "app_servers"
 BALANCERS = "load_balancers"
@@ -75,7 +77,7 @@ EXPIRES = re.compile(r"max|epoch|\d+[smhdwMy]?")
 
 
 def sites(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], load_balancer: str) -> list[dict[str, Any]]:
-    """One site for each app of the group app_servers.
+    """One site for each public app of the group app_servers.
 
     Raises AnsibleFilterError when there is no such group, members of one app disagree, or one has no usable address.
     """
@@ -91,7 +93,17 @@ def sites(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], load
     for app, hosts in list(members.items()):
         private = {host for host in hosts if not hostvars[host].get("gunicorn_bind")}
         members[app] = [host for host in hosts if host not in private or machine(host, hostvars) not in others]
-    return [site_of(app, hosts, hostvars, load_balancer) for app, hosts in members.items() if hosts]
+    return [
+        site_of(app, hosts, hostvars, load_balancer)
+        for app, hosts in members.items()
+        if hosts and is_public(app, hosts, hostvars)
+    ]
+
+
+def is_public(app: str, hosts: list[str], hostvars: Mapping[str, Any]) -> bool:
+    """Whether Nginx is to serve an app."""
+    value = common(app, hosts, hostvars, "app_public")
+    return value is None or bool(boolean(value))
 
 
 def site_of(app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balancer: str) -> dict[str, Any]:

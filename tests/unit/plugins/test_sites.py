@@ -40,6 +40,20 @@ def test_an_app_without_a_name_is_called_app():
     assert derive({"lb": {}}, members=["lb"])[0]["servers"] == ["unix:/run/app/http.sock"]
 
 
+@pytest.mark.parametrize("no", [False, "false", "no"])
+def test_an_app_that_is_not_public_has_no_site(no):
+    both = {"ansible_host": "203.0.113.1"}
+    payments = {**both, "app_name": "payments", "app_public": no, "gunicorn_bind": "127.0.0.1:9000"}
+    found = derive({"shop": {**both, "app_name": "shop", "app_public": True}, "payments": payments})
+    assert [site["name"] for site in found] == ["shop"]
+
+
+def test_members_of_an_app_agree_whether_it_is_public():
+    same = {"ansible_host": "203.0.113.1"}
+    with pytest.raises(AnsibleFilterError, match="app_public of b differs from app_public of a"):
+        derive({"a": {**same, "app_public": True}, "b": {**same, "app_public": False}})
+
+
 def test_several_app_servers_are_one_site_with_their_addresses():
     found = derive({f"app{n}": {"app_name": "shop", "gunicorn_bind": f"10.0.0.{n}:8000"} for n in (1, 2)})
     assert [site["servers"] for site in found] == [["10.0.0.1:8000", "10.0.0.2:8000"]]

@@ -49,3 +49,21 @@ def test_the_order_of_the_variables_does_not_matter(render):
     assert render("gunicorn", "environment.j2", {"app_environment": one}) == render(
         "gunicorn", "environment.j2", {"app_environment": other}
     )
+
+
+SOCKET = "unix:///run/redis/redis-server.sock"
+ON_ONE_HOST = {
+    "groups": {"redis_servers": ["web1"]},
+    "hostvars": {"web1": {"ansible_host": "203.0.113.10"}},
+    "inventory_hostname": "web1",
+}
+
+
+def test_the_redis_of_the_inventory_is_told_to_the_app(render):
+    text = render("gunicorn", "environment.j2", ON_ONE_HOST)
+    assert read_back(text) == {"APP_REDIS_URL": SOCKET, "APP_REQUEST_TIMEOUT": "30"}
+
+
+def test_the_environment_of_the_app_has_the_last_word(render):
+    text = render("gunicorn", "environment.j2", {**ON_ONE_HOST, "app_environment": {"APP_REDIS_URL": ""}})
+    assert read_back(text) == {"APP_REDIS_URL": "", "APP_REQUEST_TIMEOUT": "30"}

@@ -217,6 +217,22 @@ def test_the_service(service: Any) -> None:
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
+@pytest.mark.parametrize(
+    ("environment", "groups"),
+    [
+        ({}, []),
+        ({"APP_REDIS_URL": "unix:///run/redis/redis-server.sock"}, ["redis"]),
+        ({"APP_REDIS_URL": "redis://:secret@10.0.0.5:6379/0"}, []),
+        ({"APP_REDIS_URL": "unix:///run/other.sock"}, []),
+    ],
+)
+def test_the_app_is_in_the_group_of_redis_where_it_uses_the_socket(
+    service: Any, environment: dict[str, str], groups: list[str]
+) -> None:
+    for check in (False, True):
+        assert service(check=check, app_environment=environment).every("SupplementaryGroups") == groups
+
+
 def test_the_check_has_no_part_in_what_is_live(service: Any) -> None:
     unit = service(check=True)
     assert "Sockets" not in unit["Service"]

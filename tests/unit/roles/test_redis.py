@@ -1,0 +1,164 @@
+"""What the role redis refuses, and what a real redis-server makes of the file that it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from conftest import role_variables
+
+Render = Callable[..., str]
+HOST = {"distribution": "debian", "distribution_version": "13", "packages": {}}
+PASSWORD = "pl4nted: a long one"
+CLUSTER = {"redis_bind": "10.0.0.5:6379", "redis_password": PASSWORD}
+
+
+def problems(**variables: Any) -> list[str]:
+    values = {**role_variables("redis"), "__fastapi_host": HOST, **variables}
+    found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __redis_problems }}"))
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, CLUSTER, {**CLUSTER, "redis_bind": "[2001:db8::5]:6379"}, {"redis_memory": "16"}, {"redis_password": "short"}],
+)
+def test_good_values(variables: dict[str, Any]) -> None:
+    assert problems(**variables) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {**CLUSTER, "redis_password": ""},
+            "redis_password is missing, and whoever reaches 10.0.0.5:6379 may guess it",
+        ),
+        ({**CLUSTER, "redis_password": "fifteen letters"}, "redis_password is too short, and whoever reaches 10.0.0.5"),
+        (
+            {**CLUSTER, "redis_bind": "10.0.0.5"},
+            'redis_bind is "10.0.0.5"; write the private address of the host and a',
+        ),
+        ({**CLUSTER, "redis_bind": "redis1:6379"}, 'redis_bind is "redis1:6379"; write the private address'),
+        ({**CLUSTER, "redis_bind": "10.0.0.5:70000"}, 'redis_bind is "10.0.0.5:70000"; write the private address'),
+        ({**CLUSTER, "redis_bind": "0.0.0.0:6379"}, 'redis_bind is "0.0.0.0:6379", which is every address of the host'),
+        ({**CLUSTER, "redis_bind": "[::]:6379"}, 'redis_bind is "[::]:6379", which is every address of the host'),
+        ({"redis_memory": 15}, 'redis_memory is "15"; write a whole number of MiB from 16 to 1000000.'),
+        ({"redis_memory": "64mb"}, 'redis_memory is "64mb"; write a whole number of MiB'),
+        ({"__fastapi_host": {**HOST, "distribution": "ubuntu"}}, "The host runs ubuntu 13; use Debian 12 or 13."),
+    ],
+)
+def test_bad_values(variables: dict[str, Any], sentence: str) -> None:
+    (found,) = problems(**variables)
+    assert found.startswith(sentence)
+    assert variables.get("redis_password") or "short" not in found
+
+
+def test_a_refusal_does_not_tell_the_password() -> None:
+    assert "fifteen letters" not in str(problems(redis_bind="10.0.0.5:6379", redis_password="fifteen letters"))
+
+
+def test_the_file_has_the_password_only_as_its_sum(render: Render) -> None:
+    text = render("redis", "redis.conf.j2", CLUSTER)
+    assert PASSWORD not in text
+    assert "unixsocket" not in text
+
+
+def test_only_a_redis_with_an_address_may_use_the_network(render: Render) -> None:
+    assert "RestrictAddressFamilies=AF_UNIX\n" in render("redis", "redis-server.service.d.conf.j2")
+    assert "RestrictAddressFamilies" not in render("redis", "redis-server.service.d.conf.j2", CLUSTER)
+
+
+class Server:
+    """A redis-server with the role's file; only its folder is another."""
+
+    def __init__(self, folder: Path, text: str, *address: str) -> None:
+        self.address = address
+        config = folder / "redis.conf"
+        config.write_text(text.replace("/run/redis", str(folder)))
+        program = shutil.which("redis-server")
+        assert program, "redis-server is missing: install Debian's package redis-server"
+        self.process = subprocess.Popen([program, config], stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            if self.ask("ping") in ("PONG", "NOAUTH Authentication required."):
+                return
+            time.sleep(0.02)
+        raise RuntimeError("redis-server did not start within 4 seconds")
+
+    def ask(self, *words: str) -> str:
+        done = subprocess.run(
+            ["redis-cli", "--no-auth-warning", *self.address, *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+        return (done.stdout + done.stderr).strip()
+
+
+@pytest.fixture
+def server(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    folder = tmp_path_factory.mktemp("r")
+    with contextlib.ExitStack() as stack:
+
+        def start(*address: str, **variables: Any) -> Server:
+            made = Server(
+                folder, render("redis", "redis.conf.j2", variables), *(address or ("-s", f"{folder}/redis-server.sock"))
+            )
+            stack.callback(made.process.wait)
+            stack.callback(made.process.kill)
+            return made
+
+        yield start
+
+
+def test_it_listens_on_its_socket_alone(server: Any) -> None:
+    redis = server()
+    path = Path(redis.address[1])
+    assert path.stat().st_mode & 0o777 == 0o660
+    assert redis.ask("ping") == "PONG"
+    assert "tcp_port:0" in redis.ask("info", "server")
+
+
+def test_memory_is_bounded_and_what_is_there_stays(server: Any) -> None:
+    redis = server(redis_memory=16)
+    assert redis.ask("set", "answer", "kept", "ex", "600") == "OK"
+    answers = [redis.ask("setrange", f"filler-{number}", "1048576", "x") for number in range(20)]
+    assert answers[0] == "1048577"
+    assert answers[-1].startswith("OOM command not allowed")
+    assert redis.ask("get", "answer") == "kept"
+    assert "evicted_keys:0" in redis.ask("info", "stats")
+
+
+@pytest.mark.parametrize(
+    "command", ["flushall", "keys *", "config get *", "shutdown", "replicaof no one", "monitor", "save"]
+)
+def test_an_app_cannot_stop_empty_read_out_or_reconfigure_it(server: Any, command: str) -> None:
+    assert server().ask(*command.split()).startswith("NOPERM")
+
+
+def test_it_writes_nothing_to_disk_when_it_stops(server: Any) -> None:
+    redis = server()
+    redis.ask("set", "a", "b")
+    redis.process.terminate()
+    assert redis.process.wait(10) == 0
+    assert [path.name for path in Path(redis.address[1]).parent.iterdir()] == ["redis.conf"]
+
+
+def test_an_address_asks_for_the_password(server: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    redis = server("-p", port, redis_bind=f"127.0.0.1:{port}", redis_password=PASSWORD)
+    assert redis.ask("ping").startswith("NOAUTH")
+    assert "WRONGPASS" in redis.ask("-a", "another long password", "ping")
+    assert redis.ask("-a", PASSWORD, "ping") == "PONG"
