@@ -64,6 +64,12 @@ def test_debian_testing_has_no_version_and_is_let_through(problems):
         ),
         ("nginx_rate_limit_exempt", ["healthz"], "nginx_rate_limit_exempt has healthz; write a plain path"),
         (
+            "nginx_private_paths",
+            ["/metrics/"],
+            "nginx_private_paths has /metrics/; write a plain path without / at its",
+        ),
+        ("nginx_private_paths", ["/a b"], "nginx_private_paths has /a b; write a plain path without / at its end"),
+        (
             "nginx_sites",
             [{**SITE, "domains": ["no domain"]}],
             "Site shop: 'no domain' in its domains (app_domains) is not",

@@ -202,6 +202,14 @@ def test_a_site_without_static_files_has_no_alias(site):
     assert directives(site(BLOG), "alias") == []
 
 
+def test_private_paths_and_all_below_them_are_not_found(site):
+    text = site(SHOP)
+    for opening in ("location = /metrics", "location ^~ /metrics/"):
+        assert directives(block(text, opening), "return") == ["404"]
+        assert directives(block(text, opening), "error_page") == ["404 @error"]
+    assert "404 @error" not in directives(site({**SHOP, "static": []}, nginx_private_paths=[]), "error_page")
+
+
 def test_addresses_are_written_as_a_host_header_has_them(site):
     text = site({**SHOP, "domains": ["shop.example.com", "192.0.2.1", "2001:db8::1"]})
     assert directives(text, "server_name") == ["shop.example.com 192.0.2.1 [2001:db8::1]"] * 2
@@ -213,7 +221,7 @@ def test_every_location_that_sets_headers_includes_the_shared_ones(site):
 
 
 def test_port_80_redirects_all_but_acme_challenges(site):
-    text = site(SHOP)
+    text = site(SHOP).split("listen 443")[0]
     assert directives(text, "return") == ["301 https://$host$request_uri"]
     assert directives(block(text, "location ^~ /.well-known/acme-challenge/"), "root") == ["/var/www/acme"]
 
