@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 logger = logging.getLogger(__name__)
@@ -35,10 +37,10 @@ class Script:
 class _Call:
     """A script that waits for its answer."""
 
-    def __init__(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+    def __init__(self, script: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]) -> None:
         self.script = script
-        self.keys = len(keys)
-        self.parameters = (*keys, *arguments)
+        self.keys = keys
+        self.arguments = arguments
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -55,17 +57,23 @@ class SharedRedis:
         self.available = False
         self.configured = bool(url)
         self.on_change: list[Callable[[bool], None]] = []
-        self._client = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=timeout) if url else None
+        # A script whose answer was lost may have run, so nothing is sent twice.
+        once = Retry(NoBackoff(), 0)
+        self._client = Redis.from_url(url, socket_connect_timeout=timeout, retry=once) if url else None
         self._timeout = timeout
         self._check_every = check_every
+        self._refused: set[Script] = set()
         self._queue: list[_Call] = []
         self._sender: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect. A Redis that is away is not an error: it is looked for until it is there."""
-        if self._client is not None and not await self._reached():
-            self._watch()
+        if self._client is not None:
+            try:
+                await self._ping()
+            except (RedisError, OSError) as error:
+                self._lost(error)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -82,11 +90,20 @@ class SharedRedis:
         """Run a script and return its answer; RedisAway when there is none within the time-out."""
         if not self.available:
             raise RedisAway
+        return await self.submit(script, keys, lambda: arguments)
+
+    def submit(
+        self, script: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]
+    ) -> asyncio.Future[Any]:
+        """Like `run`, for arguments that grow while the call waits: they are asked for once, when it leaves."""
         call = _Call(script, keys, arguments)
+        if not self.available:
+            call.answer.set_exception(RedisAway())
+            return call.answer
         self._queue.append(call)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
-        return await call.answer
+        return call.answer
 
     async def _send(self) -> None:
         """Send what waits, one round trip after the other, until nothing waits."""
@@ -97,67 +114,73 @@ class SharedRedis:
                 async with asyncio.timeout(self._timeout):
                     answers = await self._round_trip(batch)
                 for call, answer in zip(batch, answers, strict=True):
-                    _settle(call, answer)
-        except (RedisError, OSError, TimeoutError) as error:
-            await self._lost(error)
+                    self._settle(call, answer)
+        except (RedisError, OSError) as error:  # a time-out is an OSError
+            self._lost(error)
         finally:
             self._sender = None
             for call in (*batch, *self._queue):
-                _settle(call, RedisAway())
+                if not call.answer.done():
+                    call.answer.set_exception(RedisAway())
             self._queue.clear()
 
     async def _round_trip(self, batch: list[_Call]) -> list[Any]:
         assert self._client is not None
+        parameters = [(*call.keys, *call.arguments()) for call in batch]
         pipeline = self._client.pipeline(transaction=False)
-        for call in batch:
-            pipeline.evalsha(call.script.digest, call.keys, *call.parameters)
-        answers = await pipeline.execute(raise_on_error=False)
-        for index, answer in enumerate(answers):
-            if isinstance(answer, NoScriptError):  # a new Redis, or one whose scripts were flushed
-                call = batch[index]
-                answers[index] = await self._client.eval(call.script.source, call.keys, *call.parameters)
-        return list(answers)
+        for call, given in zip(batch, parameters, strict=True):
+            pipeline.evalsha(call.script.digest, len(call.keys), *given)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        # A new Redis, or one whose scripts were flushed.
+        unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        for place in unknown:
+            call = batch[place]
+            pipeline.eval(call.script.source, len(call.keys), *parameters[place])
+        for place, answer in zip(unknown, await pipeline.execute(raise_on_error=False), strict=True):
+            answers[place] = answer
+        return answers
 
-    async def _lost(self, error: Exception) -> None:
-        logger.warning("Redis is away: %s", error or type(error).__name__)
+    def _settle(self, call: _Call, answer: Any) -> None:
+        """Give a call its answer, unless whoever waited was cancelled."""
+        refused = isinstance(answer, RedisError)  # out of memory, read-only, an error in the script
+        if refused and call.script not in self._refused:
+            logger.warning("Redis refuses a script: %s", answer)
+            self._refused.add(call.script)
+        elif not refused and call.script in self._refused:
+            logger.warning("Redis runs the script again")
+            self._refused.remove(call.script)
+        if call.answer.done():
+            return
+        if refused:
+            call.answer.set_exception(RedisAway(str(answer)))
+        else:
+            call.answer.set_result(answer)
+
+    def _lost(self, error: Exception) -> None:
+        logger.warning("Redis is away: %s", str(error) or type(error).__name__)
         self._set_available(False)
+        self._watcher = asyncio.create_task(self._wait_until_back())
+
+    async def _wait_until_back(self) -> None:
         assert self._client is not None
         with contextlib.suppress(RedisError, OSError):
             # A connection with half an answer in it must never be used again.
             await self._client.connection_pool.disconnect()
-        self._watch()
-
-    def _watch(self) -> None:
-        self._watcher = asyncio.create_task(self._wait_until_back())
-
-    async def _wait_until_back(self) -> None:
-        while not await self._reached():
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                await self._ping()
+                break
             await asyncio.sleep(self._check_every)
         logger.warning("Redis is back")
 
-    async def _reached(self) -> bool:
+    async def _ping(self) -> None:
         assert self._client is not None
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(self._timeout):
-                await self._client.ping()
-            self._set_available(True)
-        return self.available
+        async with asyncio.timeout(self._timeout):
+            await self._client.ping()
+        self._set_available(True)
 
     def _set_available(self, available: bool) -> None:
         if available != self.available:
             self.available = available
             for listener in self.on_change:
                 listener(available)
-
-
-def _settle(call: _Call, answer: Any) -> None:
-    """Give a call its answer, unless whoever waited was cancelled or has it already."""
-    if call.answer.done():
-        return
-    if isinstance(answer, RedisError):  # out of memory, read-only, loading: it answers, and cannot help
-        logger.warning("Redis refused a script: %s", answer)
-        answer = RedisAway(str(answer))
-    if isinstance(answer, Exception):
-        call.answer.set_exception(answer)
-    else:
-        call.answer.set_result(answer)
