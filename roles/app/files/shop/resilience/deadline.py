@@ -127,13 +127,13 @@ class DeadlineMiddleware:
                 raise
         finally:
             _deadline.reset(token)
-        if limit.expired() and not answer.complete:
+        if not answer.complete and limit.expired():
             logger.warning(
                 "%s %r was ended by its deadline of %g s, %s the first byte of the answer",
                 scope["method"],
                 scope["path"],
                 seconds,
-                "after" if answer.started else "before",
+                "after" if answer.start else "before",
             )
             await answer.end()
 
@@ -156,12 +156,12 @@ class DeadlineMiddleware:
 class _Answer(_Deadline):
     """A request's deadline, and how far its answer has come."""
 
-    __slots__ = ("_limit", "_send", "complete", "headers", "started")
+    __slots__ = ("_limit", "_send", "complete", "start")
 
     def __init__(self, at: float, limit: asyncio.Timeout, send: Send) -> None:
-        super().__init__(at)
-        self.started = self.complete = False
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.at = at
+        self.start: Message | None = None
+        self.complete = False
         self._limit = limit
         self._send = send
 
@@ -170,23 +170,28 @@ class _Answer(_Deadline):
         await self._send(message)
         kind = message["type"]
         if kind == "http.response.start":
-            self.started = True
-            self.headers = message.get("headers", [])
+            self.start = message
         elif kind == "http.response.body" and not message.get("more_body", False):
             self.complete = True
             self.at = None
-            if not self._limit.expired():  # it has, in an application that swallowed the cancellation
+            try:
                 self._limit.reschedule(None)
+            except RuntimeError:  # it has passed, in an application that swallowed the cancellation
+                return
 
     async def end(self) -> None:
         """Answer 504, end an event stream, or leave the rest of a body unsent, for which the server closes."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
-                if not self.started:
+                if self.start is None:
                     await self._send(_START_OF_504)
                     await self._send({"type": "http.response.body", "body": _BODY_OF_504})
-                elif any(name == b"content-type" and b"text/event-stream" in value for name, value in self.headers):
+                elif _is_event_stream(self.start):
                     await self._send({"type": "http.response.body", "body": b""})
+
+
+def _is_event_stream(start: Message) -> bool:
+    return any(name == b"content-type" and b"text/event-stream" in value for name, value in start.get("headers", ()))
 
 
 _BODY_OF_504 = json.dumps({"detail": _TOO_LATE}).encode()
