@@ -61,6 +61,15 @@ tools() {
   echo "$stamp" >.venv/stamp
 }
 
+# The environment that the sample service has in production, and what its tests need besides.
+app_environment() {
+  local lock=roles/app/files/shop/requirements-test.txt
+  cmp --silent "$lock" "$CACHE/app-venv/lock" && return
+  .venv/bin/uv venv --quiet --clear "$CACHE/app-venv"
+  quietly uv-app .venv/bin/uv pip install --python "$CACHE/app-venv/bin/python" --require-hashes --requirement "$lock"
+  cp "$lock" "$CACHE/app-venv/lock"
+}
+
 # Make sure that a Docker engine answers. One that runs is left alone.
 engine() {
   docker info >/dev/null 2>&1 && return

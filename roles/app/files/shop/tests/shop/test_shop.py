@@ -2,12 +2,14 @@
 
 import pytest
 from fastapi.testclient import TestClient
-from shop.main import app
+from shop.application import create_app
+from shop.settings import Settings
 
 
 @pytest.fixture
-def client():
-    with TestClient(app) as client:
+def client(monkeypatch):
+    monkeypatch.setenv("APP_RELEASE", "abc-123")
+    with TestClient(create_app(Settings())) as client:
         yield client
 
 
@@ -16,8 +18,7 @@ def test_health(client, path, status):
     assert client.get(path).json() == {"status": status}
 
 
-def test_build_names_the_release(client, monkeypatch):
-    monkeypatch.setenv("APP_RELEASE", "abc-123")
+def test_build_names_the_release(client):
     answer = client.get("/api/build")
     assert answer.json()["release"] == "abc-123"
     assert answer.headers["cache-control"] == "no-store"

@@ -1,0 +1,64 @@
+"""The application: what surrounds the routes, in order, and the routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from resilience.context import RequestContextMiddleware
+from resilience.deadline import DeadlineMiddleware
+from resilience.errors import Refusal, answer_refusal
+from resilience.metrics import MetricsMiddleware
+from resilience.rate_limit import RateLimitMiddleware
+from starlette.middleware import Middleware
+
+from shop.answered_by import AnsweredByMiddleware
+from shop.errors import answer_invalid
+from shop.pages import STATIC
+from shop.routes import checkout, health, live, orders, pages, session, simulator, slow, status, upload
+from shop.services import Services
+from shop.settings import Settings
+from shop.status import StatusReader
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the application, which can be started and stopped once."""
+    services = Services(settings)
+    reader = StatusReader(services)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with services.running():
+            yield
+
+    app = FastAPI(
+        title="Shop",
+        summary="The sample service of production.fastapi.",
+        version=settings.release,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        exception_handlers={Refusal: answer_refusal, RequestValidationError: answer_invalid},
+        middleware=[
+            Middleware(RequestContextMiddleware),
+            Middleware(MetricsMiddleware),
+            Middleware(AnsweredByMiddleware),
+            Middleware(
+                DeadlineMiddleware, default=settings.request_timeout, routes={"/api/events": settings.events_timeout}
+            ),
+            Middleware(RateLimitMiddleware, limiter=services.limiter, choose=services.policies.choose),
+        ],
+    )
+    app.include_router(pages.router(services, reader, app))
+    app.include_router(health.router(services))
+    app.include_router(status.router(reader))
+    app.include_router(orders.router(services.warehouse))
+    app.include_router(checkout.router(services.payments, services.policies.checkout))
+    app.include_router(slow.router())
+    app.include_router(upload.router(limit=settings.upload_limit))
+    app.include_router(live.router(services, reader))
+    app.include_router(session.router(services.identities, demo=settings.simulator_controls))
+    app.include_router(simulator.router(services.simulator))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return app

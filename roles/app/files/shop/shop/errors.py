@@ -1,0 +1,43 @@
+"""Errors as the API answers them: always `{"detail": "one sentence"}`, and always documented."""
+
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+
+class Error(BaseModel):
+    """What every answer that is not a success says."""
+
+    detail: str
+
+
+_MEANINGS = {
+    401: "The token is missing, not signed by this shop, or expired.",
+    404: "There is none.",
+    409: "A request with the same idempotency key is under way.",
+    413: "The body is too large.",
+    422: "The request is not understood.",
+    429: "The rate limit is used up; Retry-After says when there is room again.",
+    502: "A dependency broke off or gave no sensible answer.",
+    503: "Refused for now; Retry-After says when to come back.",
+    504: "Not done within the deadline.",
+}
+
+# Any limited route may answer these.
+LIMITED = (429, 503, 504)
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What FastAPI's `responses` takes, for error answers of these statuses."""
+    return {status: {"model": Error, "description": _MEANINGS[status]} for status in statuses}
+
+
+async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:
+    """Exception handler: 422 with the first thing that is wrong, in a sentence."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = " ".join(str(part) for part in first["loc"])
+    return JSONResponse({"detail": f"{place}: {first['msg']}."}, 422)

@@ -1,0 +1,49 @@
+"""What stays open: the state as an event stream, and a WebSocket."""
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, WebSocket, WebSocketDisconnect
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from shop.errors import answers
+from shop.services import Services
+from shop.status import StatusReader
+
+# Seconds between two events, and milliseconds until a browser that lost the stream asks for it again.
+PERIOD = 1.0
+RETRY = 1500
+
+
+def router(services: Services, reader: StatusReader) -> APIRouter:
+    """The routes of this subject."""
+    routes = APIRouter(tags=["live"])
+
+    @routes.get("/api/events", response_class=EventSourceResponse, responses=answers(503, 504))
+    async def events(
+        last_event_id: Annotated[str | None, Header(description="The last event that was received.")] = None,
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Send the state each second, as `/api/status` has it.
+
+        An event holds the whole state, so nothing is to be made up for after a lost connection; ids go on from
+        `Last-Event-ID`. The stream ends when the worker stops and at the latest by its deadline; browsers come back.
+        """
+        last = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 16 else 0
+        for number in itertools.count(last + 1):
+            state = await reader.state()
+            yield ServerSentEvent(data=state, event="state", id=str(number), retry=RETRY)
+            if await services.stopped_within(PERIOD):
+                return
+
+    @routes.websocket("/ws/echo")
+    async def echo(socket: WebSocket) -> None:
+        """Send every text message back."""
+        await socket.accept()
+        try:
+            while True:
+                await socket.send_text(await socket.receive_text())
+        except WebSocketDisconnect:
+            return
+
+    return routes

@@ -1,0 +1,29 @@
+"""Orders: of the warehouse when there is one, else of the table."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path
+from resilience.client import ServiceClient
+
+from shop.errors import LIMITED, answers
+from shop.orders import TABLE, Order
+from shop.upstream import understood
+
+
+def router(warehouse: ServiceClient | None) -> APIRouter:
+    """The routes of this subject."""
+    routes = APIRouter(tags=["shop"])
+
+    @routes.get("/api/orders/{order_id}", responses=answers(404, 422, 502, *LIMITED))
+    async def order(order_id: Annotated[int, Path(ge=1)]) -> Order:
+        """Return one order, or 404. A warehouse that fails is asked again, as long as there is time and budget."""
+        if warehouse is None:
+            if order_id in TABLE:
+                return TABLE[order_id]
+            raise HTTPException(404, f"There is no order {order_id}.")
+        answer = await warehouse.get(f"/warehouse/orders/{order_id}")
+        if answer.status_code == 404:
+            raise HTTPException(404, f"There is no order {order_id}.")
+        return understood(Order, answer)
+
+    return routes

@@ -1,0 +1,75 @@
+"""What the environment says: every variable begins with `APP_`. Not one of them is needed to start."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from resilience.settings import BreakerSettings, RetrySettings, Seconds, TimeSettings
+
+Count = Annotated[int, Field(ge=1)]
+
+# Bytes of a key for HS256, as RFC 7518 (section 3.2) wants them.
+KEY_LENGTH = 32
+
+
+class Settings(TimeSettings, RetrySettings, BreakerSettings, BaseSettings):
+    """The variables of the shop, besides those of resilience.settings."""
+
+    model_config = SettingsConfigDict(env_prefix="APP_", frozen=True)
+
+    name: str = Field(default="shop", description="What the keys in a shared Redis begin with.")
+    release: str = Field(default="development", description="The release that the role has built.")
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="The least to be logged."
+    )
+
+    redis_url: str = Field(default="", description="unix:///… or redis://…; empty: each worker is alone.")
+    dependencies_url: str = Field(
+        default="", pattern="^(https?://[^/]+/?)?$", description="Where warehouse and payments answer; empty: nowhere."
+    )
+    dependency_calls: Count = Field(default=50, description="Calls to one dependency at once, in each worker.")
+    token_key: SecretStr = Field(default=SecretStr(""), description="Signs tokens; empty: nobody can sign in.")
+    simulator_controls: bool = Field(default=False, description="Let everybody make the simulator fail, and sign in.")
+
+    rate_limit_anonymous: Count = Field(default=100, description="Requests of an address in a window.")
+    rate_limit_member: Count = Field(default=1000, description="Requests of a verified identity in a window.")
+    rate_limit_checkout: Count = Field(default=10, description="Check-outs of either in a window.")
+
+    rate_limit_window: Seconds = Field(default=60, description="The window, wherever it begins.")
+    rate_limit_on_outage: Literal["open", "closed"] = Field(
+        default="open", description="Without Redis: each worker counts alone (open), or answers 503 (closed)."
+    )
+    rate_limit_local_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.25, description="The share of a limit that a worker admits while it counts alone."
+    )
+
+    upload_limit: Count = Field(default=8 * 2**20, description="Bytes of an upload.")
+    events_timeout: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=60, description="Seconds until a stream of events ends and the browser asks again."
+    )
+    events_streams: Count = Field(default=100, description="Streams of events at once, in each worker.")
+
+    @field_validator("token_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value().encode()) < KEY_LENGTH:
+            raise ValueError(f"a key has at least {KEY_LENGTH} bytes, as `openssl rand -hex 32` makes it")
+        return key
+
+    def missing(self) -> list[tuple[str, str]]:
+        """Return the variables to set for the parts of the page that do nothing yet, each with a sentence."""
+        parts = [
+            ("APP_REDIS_URL", self.redis_url, "Each worker counts and decides alone until it names a Redis."),
+            (
+                "APP_DEPENDENCIES_URL",
+                self.dependencies_url,
+                "Orders come from a table and nothing can be paid until it names the simulator.",
+            ),
+            (
+                "APP_SIMULATOR_CONTROLS",
+                self.simulator_controls,
+                "The buttons that make payments fail are there if true.",
+            ),
+            ("APP_TOKEN_KEY", self.token_key.get_secret_value(), "Nobody can sign in until it holds a key for tokens."),
+        ]
+        return [(variable, sentence) for variable, value, sentence in parts if not value]

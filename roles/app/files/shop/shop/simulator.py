@@ -1,0 +1,42 @@
+"""The controls of the simulated services."""
+
+from typing import Any
+
+import httpx2
+from resilience.errors import Refusal
+
+from shop.state import Simulator
+
+# Seconds that it gets to answer; it does nothing that takes time.
+PATIENCE = 2.0
+
+
+class SimulatorAway(Refusal):
+    """The simulator does not answer."""
+
+    status = 502
+
+
+class SimulatorControls:
+    """Reads and sets how the simulator at `url` behaves. SimulatorAway when it does not answer."""
+
+    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+        self._http = http
+        self._url = url + "/behaviour"
+
+    async def read(self) -> Simulator:
+        """Return the present modes."""
+        services = await self._ask("GET", self._url)
+        return Simulator(**{name: service["mode"] for name, service in services.items()})
+
+    async def behave(self, service: str, behaviour: dict[str, Any]) -> None:
+        """Set how `service` treats the calls from now on."""
+        await self._ask("PUT", f"{self._url}/{service}", json=behaviour)
+
+    async def _ask(self, method: str, url: str, **options: Any) -> Any:
+        try:
+            answer = await self._http.request(method, url, timeout=PATIENCE, **options)
+            answer.raise_for_status()
+            return answer.json()
+        except (httpx2.HTTPError, ValueError) as error:
+            raise SimulatorAway("The simulator does not answer.") from error

@@ -1,0 +1,94 @@
+"""Reading how the shop is doing."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from resilience.circuit_breaker import State as BreakerState
+from resilience.errors import Refusal
+from starlette.types import Scope
+
+from shop.build import this_process
+from shop.services import Services
+from shop.state import Breaker, Dependency, Limit, Simulator, State
+
+# Seconds that a state is good for, so that a hundred streams ask Redis and the simulator no more than one does.
+FRESH = 0.9
+
+_NOTES = {
+    BreakerState.CLOSED: "Calls pass.",
+    BreakerState.OPEN: "Calls fail at once.",
+    BreakerState.HALF_OPEN: "The next call tries it for all.",
+}
+
+
+class StatusReader:
+    """Puts the state together from the services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._state: State | None = None
+        self._read_at = 0.0
+        self._reading = asyncio.Lock()
+
+    async def state(self) -> State:
+        """Return the state, which is less than `FRESH` seconds old."""
+        async with self._reading:
+            if self._state is None or time.monotonic() - self._read_at > FRESH:
+                self._state = await self._read()
+                self._read_at = time.monotonic()
+            return self._state
+
+    async def limits(self, scope: Scope) -> list[Limit]:
+        """Return what is left for whoever asks, which is counted as a request but never refused."""
+        policy, key = self._services.policies.of_client(scope)
+        with suppress(Refusal):
+            left = (await self._services.limiter.hit(policy, key)).remaining
+            return [Limit(name=policy.name, limit=policy.limit, window=policy.window, remaining=left)]
+        return []
+
+    async def _read(self) -> State:
+        return State(
+            build=this_process(self._services.settings.release),
+            breakers=[await self._breaker(name) for name in self._services.breakers],
+            dependencies=self._dependencies(),
+            simulator=await self._simulator(),
+        )
+
+    async def _breaker(self, name: str) -> Breaker:
+        breaker = self._services.breakers[name]
+        state = await breaker.state()
+        note = _NOTES[state]
+        if not self._services.settings.dependencies_url:
+            note = "There is nothing to call."
+        elif state is BreakerState.OPEN:
+            note += f" One tries again {breaker.policy.recovery_time:g} s after it opened."
+        return Breaker(name=name, state=state.value, note=note)
+
+    def _dependencies(self) -> list[Dependency]:
+        known = self._services.readiness.report()["dependencies"]
+        shared = known.get("redis")
+        if shared is not None:
+            # Every call tells whether it answers, which is newer than the last check.
+            shared = {**shared, "state": "up" if self._services.redis.available else "down", "latency_ms": None}
+        return [
+            _dependency("redis", shared, up="Limits and breakers are shared.", down="Each worker is alone for now."),
+            _dependency("simulator", known.get("simulator"), up="It answers.", down="It does not answer."),
+        ]
+
+    async def _simulator(self) -> Simulator | None:
+        if self._services.simulator is not None:
+            with suppress(Refusal):
+                return await self._services.simulator.read()
+        return None
+
+
+def _dependency(name: str, known: dict[str, object] | None, *, up: str, down: str) -> Dependency:
+    if known is None:
+        return Dependency(name=name, state="not set up", note="")
+    if known["state"] == "unknown":
+        return Dependency(name=name, state="starting", note="It is being asked.")
+    if known["state"] == "down":
+        return Dependency(name=name, state="down", note=down)
+    latency = known["latency_ms"]
+    return Dependency(name=name, state="up", note=up if latency is None else f"{up[:-1]} in {latency:g} ms.")
