@@ -39,23 +39,24 @@ class RequestContextMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        given = b""
-        for name, value in scope["headers"]:
-            if name == _HEADER:
-                given = value
+        value = b""
+        for header in scope["headers"]:
+            if header[0] == _HEADER:
+                value = header[1]
                 break
-        text = given.decode() if _WELL_FORMED.fullmatch(given) else secrets.token_hex(16)
-        header = (_HEADER, text.encode())
+        if not _WELL_FORMED.fullmatch(value):
+            value = secrets.token_hex(16).encode()
+        answered = (_HEADER, value)
 
         def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] in _WITH_HEADERS:
                 # A response object may be sent twice: its own list stays as it is.
                 headers = [pair for pair in message.get("headers", ()) if pair[0] != _HEADER]
-                headers.append(header)
+                headers.append(answered)
                 message = {**message, "headers": headers}
             return send(message)
 
-        token = _request_id.set(text)
+        token = _request_id.set(value.decode())
         await self.app(scope, receive, send_with_id)
         # Not after an exception: the server logs it in this context, and that line needs the id most.
         _request_id.reset(token)
