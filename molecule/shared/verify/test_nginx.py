@@ -306,6 +306,13 @@ def test_a_static_location_cannot_be_left(host, name, static):
         assert "root:" not in ask(host, name, path).body
 
 
+def test_private_paths_are_not_found_however_they_are_written(host, app):
+    for path in ("/metrics", "/metrics/", "/metrics/x", "/%6detrics", "//metrics", "/x/../metrics"):
+        answer = ask(host, app, path)
+        assert (answer.status, answer.json()) == (404, {"detail": "Not Found"}), path
+        assert_secured(answer)
+
+
 def test_a_body_that_is_too_large_is_refused_in_json(host, name):
     answer = ask(host, name, method="POST", Content_Length="99999999999")
     assert answer.status == 413

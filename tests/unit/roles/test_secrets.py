@@ -24,7 +24,10 @@ PLAYBOOK = """
 - hosts: localhost
   gather_facts: false
   connection: local
-  roles: [production.fastapi.app, production.fastapi.gunicorn]
+  roles: [production.fastapi.redis, production.fastapi.app, production.fastapi.gunicorn]
+"""
+INVENTORY = """
+redis_servers: {hosts: {localhost: }}
 """
 
 
@@ -35,10 +38,13 @@ PLAYBOOK = """
 )
 def test_no_output_has_a_secret(tmp_path, source, ends):
     (tmp_path / "play.yml").write_text(PLAYBOOK)
+    (tmp_path / "hosts.yml").write_text(INVENTORY)
     variables = {
         "app_name": "plantedapp",
         "app_source": source,
         "app_environment": {"TOKEN": PLANTED, "DATABASE_URL": f"postgresql://shop:{PLANTED}@db/shop"},
+        "redis_bind": "127.0.0.1:6379",
+        "redis_password": f"{PLANTED} of Redis",
         "app_index_url": f"https://user:{PLANTED}@index.example.com/simple",
         "app_proxy": f"http://user:{PLANTED}@127.0.0.1:1",
         "app_install_options": ["--extra-index-url", f"https://{PLANTED}@other.example.com/"],
@@ -48,7 +54,14 @@ def test_no_output_has_a_secret(tmp_path, source, ends):
         "ansible_python_interpreter": sys.executable,
     }
     (tmp_path / "vars.json").write_text(json.dumps(variables))
-    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-vvv", "--check", "--diff"]
+    command = [
+        Path(sys.executable).with_name("ansible-playbook"),
+        "-i",
+        tmp_path / "hosts.yml",
+        "-vvv",
+        "--check",
+        "--diff",
+    ]
     finished = subprocess.run(
         [*command, "-e", f"@{tmp_path}/vars.json", str(tmp_path / "play.yml")],
         cwd=REPOSITORY,
@@ -62,4 +75,5 @@ def test_no_output_has_a_secret(tmp_path, source, ends):
     assert "module_args" in output
     assert PLANTED not in output
     if ends == "failed=0":
-        assert "/etc/plantedapp/environment" in output, "the file with the secrets was not part of the run"
+        for file in ("/etc/redis/redis.conf", "/etc/plantedapp/environment"):
+            assert file in output, "a file with secrets was not part of the run"
