@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Starts, marks and stops the probe of an app on a load balancer, and puts together what it has seen.
+
+The probe is a transient unit that ends by itself, so a killed play leaves nothing behind; the next probe replaces it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.module_utils import probing_client
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
+
+BUCKET = 0.1  # seconds
+MOST_FAILURES = 1000
+FIRST_ANSWER_WITHIN = 3.0
+
+# Nothing but the network and its own output, and little of the host.
+SANDBOX = (
+    "DynamicUser=yes",
+    "CapabilityBoundingSet=",
+    "PrivateDevices=yes",
+    "ProtectHome=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+    "SystemCallFilter=@system-service",
+    "MemoryMax=256M",
+    "TasksMax=16",
+    "LimitNOFILE=8192",
+)
+
+
+class ProbeError(Exception):
+    """The message is for a person."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The probe of one app on this host."""
+
+    name: str
+    host: Host = field(default_factory=Host)
+
+    @property
+    def unit(self) -> str:
+        """The transient unit."""
+        return f"production.fastapi-probe-{self.name}.service"
+
+    @property
+    def folder(self) -> Path:
+        """What the probe reads and writes; in memory, so gone after a reboot."""
+        return self.host.at(f"/run/production.fastapi/probe-{self.name}")
+
+    def start(self, target: dict[str, Any], rate: int, seconds: int) -> str:
+        """Begin to ask, in place of a probe that an earlier run left; returns how the first request ended.
+
+        `target` has the fields of probing_client.Target. Raises ProbeError when systemd does not start the unit.
+        """
+        self._remove()
+        self.folder.mkdir(parents=True)
+        self.folder.chmod(0o711)
+        program = self.folder / "client.py"
+        program.write_text(inspect.getsource(probing_client), encoding="utf-8")
+        program.chmod(0o644)
+        about = {"domain": target["domain"], "path": target["path"], "rate": rate}
+        (self.folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        words = client_arguments(target, rate, seconds)
+        self._run_unit([sys.executable, "-I", "-B", str(program), *words], target["timeout"], seconds)
+        return self._first(target["timeout"])
+
+    def mark(self, event: str) -> bool:
+        """Note that an event begins now; False when there is no probe to note it for."""
+        if not self.folder.is_dir():
+            return False
+        with (self.folder / "events").open("a", encoding="utf-8") as file:
+            file.write(f"{time.monotonic():.3f} {time.time():.3f} {event}\n")
+        return True
+
+    def stop(self) -> dict[str, Any]:
+        """End the probe, remove it, and return what it has seen; empty when there was none.
+
+        Raises ProbeError when it cannot be stopped.
+        """
+        if not self.folder.is_dir():
+            return {}
+        complete = self.host.systemctl("is-active", self.unit)[0]
+        self._stop()
+        seen = {
+            **json.loads(self._text("about.json") or "{}"),
+            "complete": complete,
+            **summarise(self._text("requests").splitlines(), self._text("events").splitlines()),
+        }
+        self._remove()
+        return seen
+
+    def _text(self, name: str) -> str:
+        file = self.folder / name
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+
+    def _stop(self) -> None:
+        self.host.systemctl("stop", self.unit)
+        if self.host.systemctl("is-active", self.unit)[0]:
+            raise ProbeError(f"{self.unit} does not stop: look at it with systemctl status {self.unit}.")
+
+    def _remove(self) -> None:
+        self._stop()
+        self.host.systemctl("reset-failed", self.unit)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    def _run_unit(self, command: Sequence[str], timeout: float, seconds: int) -> None:
+        """Have systemd run the command for so many seconds, and as long again as its last request may take."""
+        properties = [
+            *SANDBOX,
+            f"RuntimeMaxSec={seconds + math.ceil(timeout) + 5}",
+            f"TimeoutStopSec={math.ceil(timeout) + 5}",
+            # systemd opens it, so the program itself may write nowhere.
+            f"StandardOutput=append:{self.folder / 'requests'}",
+        ]
+        options = [f"--property={value}" for value in properties]
+        description = f"--description=Asks {self.name} through Nginx while a release is deployed"
+        done = subprocess.run(
+            ["systemd-run", "--quiet", "--collect", f"--unit={self.unit}", description, *options, "--", *command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise ProbeError(f"The probe of {self.name} did not start: {done.stderr.strip() or done.stdout.strip()}")
+
+    def _first(self, timeout: float) -> str:
+        """How the first request ended; empty when that is not known within three seconds."""
+        deadline = time.monotonic() + min(timeout + 1, FIRST_ANSWER_WITHIN)
+        while time.monotonic() < deadline:
+            lines = self._text("requests").splitlines()
+            if lines:
+                return Request.of(lines[0]).kind
+            time.sleep(0.02)
+        if not self.host.systemctl("is-active", self.unit)[0]:
+            raise ProbeError(f"The probe of {self.name} ended at once: look at journalctl --unit {self.unit}.")
+        return ""
+
+
+def client_arguments(target: dict[str, Any], rate: int, seconds: int) -> list[str]:
+    """The command line of probing_client for a target."""
+    plain = {name: target[name] for name in ("address", "port", "domain", "path", "timeout", "header")}
+    words = [f"--{name}={value}" for name, value in {**plain, "rate": rate, "seconds": seconds}.items()]
+    words += ["--verify"] if target.get("verify") else []
+    return words + ([f"--ca-file={target['ca_file']}"] if target.get("ca_file") else [])
+
+
+@dataclass(frozen=True)
+class Request:
+    """A line of the client."""
+
+    began: float  # seconds, monotonic
+    wall: float  # seconds since 1970
+    ms: float
+    kind: str
+    again: bool
+    release: str
+
+    @classmethod
+    def of(cls, line: str) -> Request:
+        """Read a line; raises ValueError when it is not one."""
+        began, wall, ms, kind, again, release = line.split(" ")
+        name = "" if release == "-" else release
+        return cls(float(began), float(wall), float(ms), kind, again == "again", name)
+
+    @property
+    def failed(self) -> bool:
+        """No answer, or one that says that the server is at fault."""
+        return not self.kind.isdigit() or int(self.kind) >= 500
+
+
+def requests_of(lines: Iterable[str]) -> list[Request]:
+    """The requests in the order in which they began; a line that a kill cut off is left out."""
+    found = []
+    for line in lines:
+        try:
+            found.append(Request.of(line))
+        except ValueError:
+            continue
+    return sorted(found, key=lambda request: request.began)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of ascending values: the smallest that `share` (0 to 1) of them do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+
+
+def summarise(lines: Iterable[str], events: Iterable[str]) -> dict[str, Any]:
+    """What the module returns as `probe`, of the lines of the client and of the marks; its documentation has the parts.
+
+    Places in time follow the monotonic clock, so that a wall clock that is set meanwhile moves nothing.
+    """
+    requests = requests_of(lines)
+    if not requests:
+        return {"requests": 0, "failed": 0, "events": []}
+    first = requests[0]
+    shift = first.wall - first.began
+    releases = list(dict.fromkeys(request.release for request in requests))
+    buckets: dict[int, list[Request]] = {}
+    for request in requests:
+        buckets.setdefault(int((request.began - first.began) / BUCKET), []).append(request)
+    ordered = sorted(request.ms for request in requests)
+    failures = [request for request in requests if request.failed]
+    return {
+        "began": round(first.wall, 3),
+        "seconds": round(max(request.began + request.ms / 1000 for request in requests) - first.began, 3),
+        "requests": len(requests),
+        "failed": len(failures),
+        "again": sum(request.again for request in requests),
+        "kinds": dict(sorted(Counter(request.kind for request in requests).items())),
+        "p50_ms": percentile(ordered, 0.5),
+        "p99_ms": percentile(ordered, 0.99),
+        "longest_ms": ordered[-1],
+        "releases": releases,
+        "buckets": [[index, *_bucket(inside, releases)] for index, inside in buckets.items()],
+        "failures": [
+            {
+                "at": round(request.began + shift, 3),
+                "ms": request.ms,
+                "kind": request.kind,
+                "release": request.release,
+            }
+            for request in failures[:MOST_FAILURES]
+        ],
+        "events": [
+            {"name": words[2], "at": round(float(words[0]) + shift, 3)}
+            for line in events
+            if len(words := line.split(" ")) == 3
+        ],
+    }
+
+
+def _bucket(requests: Sequence[Request], releases: Sequence[str]) -> tuple[int, list[int], list[float]]:
+    counts = Counter(request.release for request in requests)
+    failed = sum(request.failed for request in requests)
+    return failed, [counts[release] for release in releases], [request.ms for request in requests]
