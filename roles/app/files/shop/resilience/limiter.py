@@ -59,7 +59,7 @@ class RateLimiter:
         self._groups: dict[str, _Group] = {}
         self._free_at: dict[str, float] = {}
         self._memory = MemoryLimiter(max_keys=max_keys)
-        self._local_policies: dict[Policy, Policy] = {}
+        self._local: dict[Policy, Policy] = {}
 
     async def hit(self, policy: Policy, key: str) -> Decision:
         """Count one request of `key`. Refusal (503) without Redis, when this limiter is to be closed then."""
@@ -129,10 +129,10 @@ class RateLimiter:
             raise Refusal("Requests cannot be counted at the moment.", retry_after=1)
         if self._redis.configured:
             self._tell(policy, "local")
-        local = self._local_policies.get(policy)
+        local = self._local.get(policy)
         if local is None:
             share = max(1, int(policy.limit * self._local_share))
-            local = self._local_policies[policy] = Policy(policy.name, share, policy.window)
+            local = self._local[policy] = Policy(policy.name, share, policy.window)
         return self._memory.hit(local, key)
 
     def _tell(self, policy: Policy, outcome: Outcome) -> None:

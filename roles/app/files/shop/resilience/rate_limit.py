@@ -72,13 +72,19 @@ class RequestLimits:
         """All limits as in draft-ietf-httpapi-ratelimit-headers-11, and the tightest as `X-RateLimit-*`."""
         if not self.decisions:
             return []
-        tightest = min(self.decisions, key=lambda decision: decision.remaining)
+        policies, limits, tightest = [], [], self.decisions[0]
+        for decision in self.decisions:
+            policies.append(decision.policy.header)
+            seconds = ceil(decision.reset)
+            limits.append(b"%b;r=%d;t=%d" % (decision.policy.quoted_name, decision.remaining, seconds))
+            if decision.remaining <= tightest.remaining:
+                tightest, reset = decision, seconds
         return [
-            (b"ratelimit-policy", b", ".join([decision.policy.header for decision in self.decisions])),
-            (b"ratelimit", b", ".join([_service_limit(decision) for decision in self.decisions])),
+            (b"ratelimit-policy", b", ".join(policies)),
+            (b"ratelimit", b", ".join(limits)),
             (b"x-ratelimit-limit", b"%d" % tightest.policy.limit),
             (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
-            (b"x-ratelimit-reset", b"%d" % ceil(tightest.reset)),
+            (b"x-ratelimit-reset", b"%d" % reset),
         ]
 
 
@@ -174,6 +180,3 @@ def _network(host: str) -> str:
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
-
-def _service_limit(decision: Decision) -> bytes:
-    return b"%b;r=%d;t=%d" % (decision.policy.quoted_name, decision.remaining, ceil(decision.reset))

@@ -155,11 +155,12 @@ class MemoryLimiter:
 # One list per key, of totals with slots between them: [total, slot, total, slot, total]. The first total is what has
 # left, the last is all that ever came, so what counts now is their difference, and both ends are cheap to reach.
 # A clock that was set back would keep all calls for as long as it was set back, so they move with it: then they count
-# for a window at most. The key has an expiry from the same step that makes it.
+# for a window at most. The key has an expiry from the same step that makes it, and all that can fail comes before.
 TAKE = Script("""
 local log = KEYS[1]
 local limit, window, slot = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local wanted = tonumber(ARGV[4])
+local expiry = math.ceil((window + 2 * slot) / 1000)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local current = math.floor(now / slot)
@@ -194,7 +195,7 @@ if granted > 0 then
   end
   oldest = oldest or current
 end
-redis.call('PEXPIRE', log, math.ceil((window + 2 * slot) / 1000))
+redis.call('PEXPIRE', log, expiry)
 return {granted, math.max(0, limit - used - granted), (oldest + 1) * slot + window - now}
 """)
 """Takes up to ARGV[4] permits of KEYS[1]; ARGV[1..3] are the limit, the window and a slot, both in microseconds.
