@@ -22,9 +22,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
+    FAILED,
+    LIVE,
+    RELOADED,
+    RESTARTED,
+    History,
+)
+
 LOG_LINES = 15
 LOG_LINE_LENGTH = 400
-HEALTH_TIMEOUT = 10.0
+
+# The header by which the worker says whose answer it is; while two releases accept from one socket, nothing else does.
+RELEASE_HEADER = "X-Release"
+OBSERVE_INTERVAL = 0.25
+RETRY_INTERVAL = 0.2
 
 
 class SwitchError(Exception):
@@ -91,6 +103,44 @@ class State:
     socket_active: bool
     link: str  # the release that `current` points to
 
+    @property
+    def live(self) -> str:
+        """The release that serves: the one that `current` names, else any that runs; empty when none does."""
+        if self.link in self.running:
+            return self.link
+        return min(self.running, default="")
+
+
+def read_state(host: Host, name: str, current: str = "") -> State:
+    """What the host says of the app `name`, whose live release the link `current` names, if it has one."""
+    socket_unit = f"{name}.socket"
+    _unused, text = host.systemctl(
+        "list-units", "--all", "--plain", "--no-legend", "--full", f"{name}@*.service", socket_unit
+    )
+    active = {words[0]: words[2] for line in text.splitlines() if len(words := line.split()) > 3}
+    instance = re.compile(rf"{re.escape(name)}@(.+)\.service")
+    releases = {found[1]: state for unit, state in active.items() if (found := instance.fullmatch(unit))}
+    wants = host.at("/etc/systemd/system/multi-user.target.wants")
+    links = wants.iterdir() if wants.is_dir() else ()
+    link = host.at(current) if current else None
+    return State(
+        running=frozenset(release for release, state in releases.items() if state in {"active", "reloading"}),
+        present=frozenset(release for release, state in releases.items() if state != "inactive"),
+        enabled=frozenset(found[1] for path in links if (found := instance.fullmatch(path.name))),
+        socket_active=active.get(socket_unit) == "active",
+        link=link.readlink().name if link is not None and link.is_symlink() else "",
+    )
+
+
+@contextlib.contextmanager
+def alone(host: Host, name: str) -> Iterator[None]:
+    """Wait until nobody else switches the app or removes releases of it; the lock of a killed process goes with it."""
+    folder = host.at("/run/lock")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"production.fastapi.{name}.switch").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
 
 @dataclass
 class Switch:
@@ -98,36 +148,62 @@ class Switch:
 
     host: Host
     name: str
-    release: str
+    release: str = ""
+    state: str = "live"
     current: str = ""
     health_path: str = ""
+    health_successes: int = 3
+    health_timeout: float = 10
+    observe: float = 0
     start_timeout: int = 60
     watch: list[str] = field(default_factory=list)
     watch_reload: list[str] = field(default_factory=list)
     watch_socket: list[str] = field(default_factory=list)
+    by: str = ""
+    reason: str = ""
 
     def look(self) -> dict[str, Any]:
         """What `run` would do now; changes nothing."""
         state = self._state()
-        reasons = self._reasons(state)
-        return {"changed": bool(reasons), "reasons": reasons, "live": self._live(state), "previous": self._live(state)}
+        reasons = [f"asked to be {self.state}"] if self.state != "live" else self._reasons(state)
+        return {"changed": bool(reasons), "reasons": reasons, "live": state.live, "previous": state.live}
 
     def run(self) -> dict[str, Any]:
-        """Make the release live.
+        """Make the release live, or reload or restart the live one.
 
         Raises SwitchError when that fails, with the release that was live before still serving.
         """
-        with self._lock():
+        with alone(self.host, self.name):
             state = self._state()
-            previous = self._live(state)
-            reasons = self._reasons(state)
+            previous = state.live
+            reasons = self._reasons(state) if self.state == "live" else self._be_live(previous)
+            done = ""
             if reasons:
                 self._check_paths()
-                self._bring_up(state, previous)
-                self._settle(state)
-            if status := self._sick():
-                self._withdraw(status, previous, changed=bool(reasons))
+                done = self._bring_up(state, previous)
+                if self.state == "live":
+                    if self._state().running - {self.release}:
+                        self._observe(previous)
+                    self._settle(state)
+            if problem := self._sick(successes=self.health_successes if reasons else 1):
+                self._withdraw(problem, previous, changed=bool(reasons))
+            if reasons and previous != self.release:
+                self._remember(LIVE, previous, self.reason)
+            elif done:
+                self._remember(done, previous, self.reason or "; ".join(reasons))
         return {"changed": bool(reasons), "reasons": reasons, "live": self.release, "previous": previous}
+
+    def _be_live(self, live: str) -> list[str]:
+        """Take the live release for the one that is meant, and say why there is something to do."""
+        if not live:
+            raise SwitchError(f"No release of {self.name} runs, so none can be {self.state}: make one live first.")
+        self.release = live
+        return [f"asked to be {self.state}"]
+
+    def _remember(self, event: str, previous: str, reason: str) -> None:
+        # A history that cannot be written, on a full disk say, must not undo a switch.
+        with contextlib.suppress(OSError):
+            History(self.host.root, self.name).add(event, self.release, previous=previous, by=self.by, reason=reason)
 
     def _unit(self, release: str, kind: str = "") -> str:
         return f"{self.name}{kind}@{release}.service"
@@ -139,28 +215,7 @@ class Switch:
     # Reading
 
     def _state(self) -> State:
-        _unused, text = self.host.systemctl(
-            "list-units", "--all", "--plain", "--no-legend", "--full", self._unit("*"), self._socket
-        )
-        active = {words[0]: words[2] for line in text.splitlines() if len(words := line.split()) > 3}
-        instance = re.compile(rf"{re.escape(self.name)}@(.+)\.service")
-        releases = {found[1]: state for unit, state in active.items() if (found := instance.fullmatch(unit))}
-        wants = self.host.at("/etc/systemd/system/multi-user.target.wants")
-        links = wants.iterdir() if wants.is_dir() else ()
-        link = self.host.at(self.current) if self.current else None
-        return State(
-            running=frozenset(release for release, state in releases.items() if state in {"active", "reloading"}),
-            present=frozenset(release for release, state in releases.items() if state != "inactive"),
-            enabled=frozenset(found[1] for path in links if (found := instance.fullmatch(path.name))),
-            socket_active=active.get(self._socket) == "active",
-            link=link.readlink().name if link is not None and link.is_symlink() else "",
-        )
-
-    def _live(self, state: State) -> str:
-        """The release that serves: the one that `current` names, else any that runs."""
-        if state.link in state.running:
-            return state.link
-        return min(state.running, default="")
+        return read_state(self.host, self.name, self.current)
 
     def _reasons(self, state: State) -> list[str]:
         reasons = []
@@ -198,14 +253,6 @@ class Switch:
 
     # Doing
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        folder = self.host.at("/run/lock")
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"production.fastapi.{self.name}.switch").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
     def _check_paths(self) -> None:
         if not self.current:
             return
@@ -215,24 +262,27 @@ class Switch:
         if not (link.parent / "releases" / self.release).is_dir():
             raise SwitchError(f"{link.parent}/releases/{self.release} does not exist: build the release first.")
 
-    def _bring_up(self, state: State, previous: str) -> None:
-        """Get the instance of the release ready, with the files of now."""
+    def _bring_up(self, state: State, previous: str) -> str:
+        """Get the instance of the release ready, with the files of now; returns which event that is, if it is one."""
         self.host.systemctl("enable", self._socket)
         # A process keeps the socket that it was given, so a closed or changed socket takes its processes along.
         socket_changed = not state.socket_active or bool(self._changed_socket())
         if self.release in state.running:
             started_from_other_files = bool(self._changed(self.watch, f"{self.release}.started"))
-            if socket_changed or started_from_other_files:
+            if socket_changed or started_from_other_files or self.state == RESTARTED:
                 self._try_beside()
                 unit = self._socket if socket_changed else self._unit(self.release)
                 self._start("restart", previous, unit)
-            elif self._changed(self.watch_reload, f"{self.release}.reloaded"):
+                return RESTARTED
+            if self._changed(self.watch_reload, f"{self.release}.reloaded") or self.state == RELOADED:
                 self._reload()
-        else:
-            if state.socket_active and socket_changed:
-                self._try_beside()
-                self.host.systemctl("restart", self._socket, timeout=self.start_timeout + 120)
-            self._start("start", previous, self._unit(self.release))
+                return RELOADED
+            return ""
+        if state.socket_active and socket_changed:
+            self._try_beside()
+            self.host.systemctl("restart", self._socket, timeout=self.start_timeout + 120)
+        self._start("start", previous, self._unit(self.release))
+        return LIVE
 
     def _try_beside(self) -> None:
         """Start the release with the files on disk, on a socket of its own; nobody is served by it."""
@@ -244,8 +294,8 @@ class Switch:
         self.host.systemctl("reset-failed", unit)
         if not ready:
             raise self._failure(
-                f"Release {self.release} does not start with its changed configuration; "
-                "the process that runs keeps the former one, but would not come back after a restart.",
+                f"Release {self.release} does not start with the configuration on disk; "
+                "the process that runs keeps what it has, but would not come back after a restart.",
                 self.release,
                 log,
             )
@@ -274,7 +324,53 @@ class Switch:
         live = previous if verb == "start" else ""
         waited = time.time() - began >= self.start_timeout
         problem = f"was not ready after {self.start_timeout} s" if waited else "could not start"
-        raise self._failure(f"Release {self.release} {problem}.", live, log)
+        message = f"Release {self.release} {problem}."
+        if verb == "start":
+            self._remember(FAILED, previous, message)
+        raise self._failure(message, live, log)
+
+    def _observe(self, previous: str) -> None:
+        """Watch the new instance beside the old one; both accept, so that the end of the new one is hardly felt.
+
+        Raises SwitchError, with the old one untouched, when the new instance ends within `observe` seconds, or when the
+        last answer that is known to be its own is bad and stays so for `health_timeout` seconds more.
+        """
+        unit = self._unit(self.release)
+        began, life, problem = time.time(), self._life(unit), ""
+        while True:
+            watched = time.time() - began
+            if self._life(unit) != life:
+                problem = f"ended {watched:.0f} s after it was ready"
+                break
+            own = self._own_answer()
+            problem = problem if own is None else own
+            if watched >= self.observe and not problem:
+                return
+            if watched >= self.observe + self.health_timeout:
+                break
+            time.sleep(OBSERVE_INTERVAL)
+        message = f"Release {self.release} was withdrawn: it {problem}; it was observed for {self.observe:g} s."
+        log = self.host.log(unit, began - self.start_timeout)
+        self._discard(self.release)
+        self._remember(FAILED, previous, message)
+        raise self._failure(message, previous, log)
+
+    def _life(self, unit: str) -> str:
+        """What changes when the unit's processes end or are started anew."""
+        wanted = "--property=ActiveState,InvocationID,MainPID,NRestarts"
+        return self.host.systemctl("show", wanted, unit)[1].replace("=reloading\n", "=active\n")
+
+    def _own_answer(self) -> str | None:
+        """What is wrong with the release's answer, empty when nothing is; None when this answer says nothing of it."""
+        if not self.health_path:
+            return None
+        try:
+            status, release = self._ask()
+        except (OSError, http.client.HTTPException):
+            return None
+        if release != self.release:
+            return None
+        return "" if status < http.HTTPStatus.INTERNAL_SERVER_ERROR else f"answered {status} to {self.health_path}"
 
     def _settle(self, state: State) -> None:
         """Make the release what a boot starts and what `current` names, and stop the others, which drain."""
@@ -317,6 +413,7 @@ class Switch:
         else:
             self._point("")
         self._discard(self.release)
+        self._remember(FAILED, previous, message)
         raise self._failure(message, previous, log)
 
     def _failure(self, message: str, live: str, log: list[str]) -> SwitchError:
@@ -327,25 +424,33 @@ class Switch:
 
     # Asking over the socket
 
-    def _sick(self) -> str:
-        """What is wrong with the answer over the socket; empty when it is below 500, or when nothing is to be asked."""
+    def _sick(self, successes: int) -> str:
+        """What is wrong with the answers over the socket; empty after so many good ones in a row.
+
+        An answer is good when it is below 500. Without a health path nothing is asked, and nothing is wrong.
+        """
         if not self.health_path:
             return ""
-        deadline = time.monotonic() + HEALTH_TIMEOUT
-        while True:
+        deadline = time.monotonic() + self.health_timeout
+        good = 0
+        while good < successes:
             try:
-                status = self._ask()
+                status, _unused = self._ask()
             except (OSError, http.client.HTTPException) as error:
                 problem = f"gets no answer ({type(error).__name__}: {error})"
             else:
                 if status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                    return ""
+                    good += 1
+                    continue
                 problem = f"answers {status}"
+            good = 0
             if time.monotonic() > deadline:
                 return problem
-            time.sleep(0.2)
+            time.sleep(RETRY_INTERVAL)
+        return ""
 
-    def _ask(self) -> int:
+    def _ask(self) -> tuple[int, str]:
+        """The status of the answer, and the release that says it is its own."""
         shown = self.host.systemctl("show", "--property=Listen", "--value", self._socket)[1]
         address = shown.strip().rsplit(" (", 1)[0]
         connection = http.client.HTTPConnection("localhost", timeout=5)
@@ -360,4 +465,5 @@ class Switch:
             connection.sock = socket.create_connection((target, int(port)), timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", self.health_path, headers={"Connection": "close"})
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            return answer.status, answer.getheader(RELEASE_HEADER, "")

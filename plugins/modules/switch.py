@@ -14,22 +14,34 @@ description:
   - The new instance is started first. C(systemctl start) comes back when a worker of it has finished its start-up, has
     answered its readiness path in process, and has said so; until then it accepts nothing, and a failure ends here with
     the old release untouched.
-  - From then on both accept from one queue, so an answer over the socket could come from either and proves nothing.
-    O(current) and the next boot are settled first, the old instance is stopped (it drains), and only then
-    O(health_path) is asked over the socket, where nobody but the new instance can answer. When that fails, the old
-    instance is started again before the new one is stopped.
+  - From then on both accept from one queue. For O(observe) seconds the new instance is watched beside the old one; when
+    it ends, or answers badly (the worker's header C(X-Release) tells whose an answer is), it is stopped, and the old
+    one, which never stopped, serves on. Requests that were under way in an instance that dies are all that is lost.
+  - Then O(current) and the next boot are settled, the old instance is stopped (it drains), and O(health_path) is asked
+    over the socket, where nobody but the new instance can answer. When that fails, the old instance is started again
+    before the new one is stopped.
   - A live release whose O(watch) files changed since it started is tried beside the live one with the new files first,
     then restarted; requests wait in the socket meanwhile. When only O(watch_reload) files changed, it is reloaded.
   - A live release that is not healthy is reported and left alone, since another start of it might be refused.
+  - What became live, was refused, reloaded or restarted is a line of C(/var/lib/production.fastapi/NAME/history.jsonl),
+    which keeps the last 200. M(production.fastapi.releases) reads it.
 options:
   name:
     description: The app; units are C(NAME@RELEASE.service), C(NAME.socket) and C(NAME.check@RELEASE.service).
     type: str
     required: true
   release:
-    description: The release to make live, the instance name of its unit.
+    description: The release to make live, the instance name of its unit; O(state=live) needs it.
     type: str
-    required: true
+    default: ''
+  state:
+    description:
+      - V(live) makes O(release) the live one. It does nothing when it is that already, with the files of now.
+      - V(reloaded) tries the live release with the files of now, then lets it take new workers.
+      - V(restarted) tries it, then stops and starts it; requests wait in the socket meanwhile.
+    type: str
+    choices: [live, reloaded, restarted]
+    default: live
   current:
     description: Link that points to the live release, C(releases/RELEASE) beside it; empty when there is none.
     type: str
@@ -38,6 +50,20 @@ options:
     description: Path that has to answer below 500 over the socket after the switch; empty to ask nothing.
     type: str
     default: ''
+  health_successes:
+    description: Good answers in a row that it takes after a switch, from 1. When nothing was to be done, one is enough.
+    type: int
+    default: 3
+  health_timeout:
+    description: Time for O(health_path) to begin to answer well, in seconds.
+    type: float
+    default: 10
+  observe:
+    description:
+      - Time that a new instance has to stay up, and to answer, beside the old one before that is stopped, in seconds.
+      - Nothing is waited for where no other release runs.
+    type: float
+    default: 0
   start_timeout:
     description: Time for an instance to become ready, in seconds; the unit should have the same.
     type: int
@@ -59,6 +85,14 @@ options:
     type: list
     elements: path
     default: []
+  by:
+    description: Who does it and from where, as V(anna@laptop), for the history.
+    type: str
+    default: ''
+  reason:
+    description: Why, for the history; empty for what the module finds out itself.
+    type: str
+    default: ''
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -76,6 +110,13 @@ EXAMPLES = r"""
     health_path: /ready
     watch: [/etc/shop/environment, /etc/systemd/system/shop@.service]
     watch_reload: [/etc/shop/gunicorn.conf.py]
+    observe: 5
+    by: anna@laptop
+
+- name: Let the live release take new workers
+  production.fastapi.switch:
+    name: shop
+    state: reloaded
 
 - name: Serve an app in a folder that has no releases
   production.fastapi.switch:
@@ -111,16 +152,24 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "release": {"type": "str", "required": True},
+            "release": {"type": "str", "default": ""},
+            "state": {"type": "str", "choices": ["live", "reloaded", "restarted"], "default": "live"},
             "current": {"type": "str", "default": ""},
             "health_path": {"type": "str", "default": ""},
+            "health_successes": {"type": "int", "default": 3},
+            "health_timeout": {"type": "float", "default": 10},
+            "observe": {"type": "float", "default": 0},
             "start_timeout": {"type": "int", "default": 60},
             "watch": {"type": "list", "elements": "path", "default": []},
             "watch_reload": {"type": "list", "elements": "path", "default": []},
             "watch_socket": {"type": "list", "elements": "path", "default": []},
+            "by": {"type": "str", "default": ""},
+            "reason": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
+    if module.params["state"] == "live" and not module.params["release"]:
+        module.fail_json(msg="release: name the release to make live.")
     switch = Switch(host=Host(), **module.params)
     try:
         result = switch.look() if module.check_mode else switch.run()

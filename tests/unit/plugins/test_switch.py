@@ -66,6 +66,7 @@ def host(tmp_path: Path) -> FakeHost:
 
 
 def switch(host: FakeHost, release: str, **options: Any) -> Switch:
+    options = {"health_timeout": 0.3} | options
     return Switch(host=host, name="shop", release=release, current="/srv/shop/current", **options)
 
 
@@ -180,7 +181,7 @@ def test_a_removed_file_is_a_change(running: FakeHost) -> None:
 def test_a_changed_file_that_does_not_work_leaves_the_process_alone(running: FakeHost) -> None:
     running.at("/etc/shop/environment").write_text("DATABASE=wrong")
     running.broken.add("shop.check@one.service")
-    with pytest.raises(SwitchError, match=r"does not start with its changed configuration.*\n  log of shop.check@one"):
+    with pytest.raises(SwitchError, match=r"does not start with the configuration on disk.*\n  log of shop.check@one"):
         switch(running, "one", watch=["/etc/shop/environment"]).run()
     assert running.told("restart", "reload") == []
     assert running.active["shop@one.service"] == "active"
@@ -256,12 +257,6 @@ def answers(host: FakeHost) -> Iterator[list[int]]:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield statuses
         server.shutdown()
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "ansible_collections.production.fastapi.plugins.module_utils.switching"
-    monkeypatch.setattr(f"{module}.HEALTH_TIMEOUT", 0.3)
 
 
 @pytest.mark.parametrize("statuses", [[200], [404], [503, 200]])

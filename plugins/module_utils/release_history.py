@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What has happened to the releases of an app on a host: an event a line, as JSON, the newest last."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+KEPT = 200
+REASON_LENGTH = 500
+
+LIVE = "live"
+FAILED = "failed"
+RELOADED = "reloaded"
+RESTARTED = "restarted"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a release."""
+
+    at: str  # UTC, as 2026-03-01T09:30:00+00:00
+    event: str  # LIVE, FAILED (a gate has refused it), RELOADED or RESTARTED
+    release: str
+    previous: str = ""  # the release that was live before, empty when none was
+    by: str = ""  # who did it and from where, as anna@laptop
+    reason: str = ""
+
+
+class History:
+    """The file of an app; it outlives the releases that it tells of."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        """`root` is that of the host, `name` the app's."""
+        self.path = root / "var/lib/production.fastapi" / name / "history.jsonl"
+
+    def read(self) -> list[Event]:
+        """All events, the oldest first; a line that is none is passed over."""
+        try:
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        return [event for line in lines if (event := _parse(line))]
+
+    def add(self, event: str, release: str, *, previous: str = "", by: str = "", reason: str = "") -> None:
+        """Append an event of now, and forget all but the last `KEPT`.
+
+        Raises OSError when it cannot be written; the file is then as it was, since a new one takes its place at once.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        new = Event(now, event, release, previous, by, reason[:REASON_LENGTH])
+        lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in [*self.read(), new][-KEPT:]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_suffix(".new")
+        with beside.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.chmod(0o644)
+        beside.replace(self.path)
+
+
+def last_live(events: Sequence[Event]) -> dict[str, Event]:
+    """Each release that was ever live, with the event that made it so for the last time; the latest first."""
+    found: dict[str, Event] = {}
+    for event in reversed(events):
+        if event.event == LIVE:
+            found.setdefault(event.release, event)
+    return found
+
+
+def lived(events: Sequence[Event]) -> list[str]:
+    """The releases that were ever live, the latest first.
+
+    The one that an event found is among them: a host may have served before it had a history.
+    """
+    names = (name for event in reversed(events) if event.event == LIVE for name in (event.release, event.previous))
+    return list(dict.fromkeys(filter(None, names)))
+
+
+def failed(events: Sequence[Event]) -> set[str]:
+    """The releases that a gate has refused and that have not been live since."""
+    verdicts = {event.release: event.event for event in events if event.event in {LIVE, FAILED}}
+    return {release for release, verdict in verdicts.items() if verdict == FAILED}
+
+
+def _parse(line: str) -> Event | None:
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        known = {field.name for field in fields(Event)}
+        return Event(**{key: str(value) for key, value in json.loads(line).items() if key in known})
+    return None

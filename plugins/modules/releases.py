@@ -1,0 +1,182 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lists the releases of an app, chooses one to go back to, removes old ones; see module_utils/release_listing.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: releases
+short_description: List the releases of an app, choose the one to go back to, remove old ones
+version_added: 0.1.0
+description:
+  - Reads what M(production.fastapi.release) has built, what systemd runs, and the history that
+    M(production.fastapi.switch) writes. Sizes are not looked at, so it is quick with any number of releases.
+options:
+  name:
+    description: The app; units are C(NAME@RELEASE.service).
+    type: str
+    required: true
+  directory:
+    description: Folder of the app, with C(releases) and C(current) in it. Empty is C(/srv/NAME).
+    type: str
+    default: ''
+  state:
+    description:
+      - V(list) only looks.
+      - V(chosen) only looks too, and fails when there is no release to go back to.
+      - V(pruned) removes releases. The O(keep) that were built or made live last stay, and so do in any case the live
+        one, the one before, and what runs or would start with the host. What killed builds have left goes, too, unless
+        a build is under way.
+    type: str
+    choices: [list, chosen, pruned]
+    default: list
+  release:
+    description:
+      - With O(state=chosen), the release to go back to; the beginning of its name is enough. Empty is the one before.
+    type: str
+    default: ''
+  insist:
+    description: With O(state=chosen), whether a release is chosen although it failed when it was to become live.
+    type: bool
+    default: false
+  keep:
+    description: With O(state=pruned), how many complete releases stay, with the live one and the one before, from 1.
+    type: int
+    default: 5
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+attributes:
+  check_mode:
+    description: Tells what would be removed.
+    support: full
+  diff_mode:
+    description: The names of what is removed are in the result.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: See what is there
+  production.fastapi.releases:
+    name: shop
+  register: shop
+
+- name: Find the release before
+  production.fastapi.releases:
+    name: shop
+    state: chosen
+  register: shop
+
+- name: Keep the last three
+  production.fastapi.releases:
+    name: shop
+    state: pruned
+    keep: 3
+"""
+
+RETURN = r"""
+name:
+  description: The app.
+  returned: success
+  type: str
+  sample: shop
+live:
+  description: The release that serves now; empty when none does.
+  returned: success
+  type: str
+  sample: 4f2a9c01d3e5-8b1c2d3e
+previous:
+  description: The release before, that is the last one that was live, is not live now, is complete and has not failed
+    since. Empty when there is none.
+  returned: success
+  type: str
+  sample: 17ab3c9d0e1f-8b1c2d3e
+chosen:
+  description: The release to go back to.
+  returned: when O(state=chosen)
+  type: str
+  sample: 17ab3c9d0e1f-8b1c2d3e
+removed:
+  description: The releases that were removed, or would be in check mode, the oldest first.
+  returned: when O(state=pruned)
+  type: list
+  elements: str
+  sample: [0d1f22aa901b-8b1c2d3e]
+releases:
+  description: What is there, the latest used first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the release.
+      type: str
+    source:
+      description: The source in words.
+      type: str
+    dependencies:
+      description: File that the dependencies were taken from, or C(package).
+      type: str
+    built_at:
+      description: When its build ended, UTC in ISO 8601.
+      type: str
+    complete:
+      description: Whether its build ended well.
+      type: bool
+    live:
+      description: Whether it serves.
+      type: bool
+    since:
+      description: When it was made live for the last time, UTC in ISO 8601; empty when it never was.
+      type: str
+    by:
+      description: Who made it live, or tried to when it failed.
+      type: str
+    failed:
+      description: Whether a gate has refused it, and it was not live since.
+      type: bool
+table:
+  description: The same for people, as lines of text.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "directory": {"type": "str", "default": ""},
+            "state": {"type": "str", "choices": ["list", "chosen", "pruned"], "default": "list"},
+            "release": {"type": "str", "default": ""},
+            "insist": {"type": "bool", "default": False},
+            "keep": {"type": "int", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    name, state, keep = (module.params[option] for option in ("name", "state", "keep"))
+    if keep < 1:
+        module.fail_json(msg=f"keep is {keep}; write a whole number from 1.")
+    releases = Releases(Host(), name, module.params["directory"] or f"/srv/{name}")
+    result: dict[str, Any] = {"name": name, "changed": False}
+    if state == "pruned":
+        removed = releases.prune(keep, check=module.check_mode)
+        result |= {"changed": bool(removed), "removed": removed}
+    elif state == "chosen":
+        try:
+            result["chosen"] = releases.choose(module.params["release"], insist=module.params["insist"])
+        except ReleasesError as error:
+            module.fail_json(msg=str(error))
+    module.exit_json(**result, **releases.result())
+
+
+if __name__ == "__main__":
+    main()
