@@ -54,7 +54,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router(services))
     app.include_router(status.router(reader))
     app.include_router(orders.router(services.warehouse))
-    app.include_router(checkout.router(services.payments, services.policies.checkout))
+    app.include_router(
+        checkout.router(services.payments, services.idempotency, services.policies.checkout, services.policies.caller)
+    )
     app.include_router(slow.router())
     app.include_router(upload.router(limit=settings.upload_limit))
     app.include_router(live.router(services, reader))

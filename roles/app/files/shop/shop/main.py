@@ -1,9 +1,11 @@
 """The entry point, `shop.main:app`, for Uvicorn and for the workers of Gunicorn; `shop.settings` has all settings."""
 
 import os
+import sys
 import tempfile
 
 from resilience import metrics
+from resilience.logs import configure_logs
 from resilience.settings import load
 
 from shop.application import create_app
@@ -21,5 +23,6 @@ def metrics_directory() -> str:
 
 
 settings = load(Settings)
+configure_logs(settings.log_level, json=not sys.stderr.isatty())
 metrics.prepare(metrics_directory(), release=settings.release)
 app = create_app(settings)

@@ -6,11 +6,11 @@ from starlette.types import Scope
 from shop.identity import Identities
 from shop.settings import Settings
 
-# Probes, what a page is made of, and the stream that it follows: looking at the shop uses nothing up.
+# Probes, what the page is made of and follows, and the simulator's controls: they work for whoever has nothing left.
 EXEMPT_PATHS = frozenset(
     {"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/api/events", "/api/status"}
 )
-EXEMPT_FOLDER = "/static/"
+EXEMPT_FOLDERS = ("/static/", "/api/simulator/")
 
 
 class Policies:
@@ -26,9 +26,13 @@ class Policies:
     def choose(self, scope: Scope) -> tuple[Policy, str] | None:
         """Return the policy for a request and whom it is counted for; None when it is not counted."""
         path = scope["path"]
-        if path in EXEMPT_PATHS or path.startswith(EXEMPT_FOLDER):
+        if path in EXEMPT_PATHS or path.startswith(EXEMPT_FOLDERS):
             return None
         return self.of_client(scope)
+
+    def caller(self, scope: Scope) -> str:
+        """Return the key of whoever asks."""
+        return self.of_client(scope)[1]
 
     def of_client(self, scope: Scope) -> tuple[Policy, str]:
         """Return the policy of whoever asks, and their key."""

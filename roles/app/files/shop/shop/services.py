@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import httpx2
+from resilience import metrics
 from resilience.bulkhead import Bulkhead
 from resilience.circuit_breaker import BreakerPolicy, CircuitBreaker
 from resilience.client import ServiceClient, Timeouts
 from resilience.health import Check, Readiness
+from resilience.idempotency import IdempotencyStore
 from resilience.rate_limit import RateLimiter
 from resilience.retry import RetryBudget, RetryPolicy
 from resilience.shared import SharedRedis
@@ -34,11 +36,19 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.redis = SharedRedis(settings.redis_url, timeout=settings.redis_timeout)
+        self.redis.on_change.append(metrics.redis_available)
         self.limiter = RateLimiter(
             self.redis,
             on_outage=settings.rate_limit_on_outage,
             local_share=settings.rate_limit_local_share,
             prefix=f"{settings.name}:rate-limit",
+            on_decision=metrics.limit_decision,
+        )
+        self.idempotency = IdempotencyStore(
+            self.redis,
+            in_progress=settings.request_timeout + 5,  # nothing of a request runs longer than its deadline
+            wait=settings.step_timeout,
+            prefix=f"{settings.name}:idempotency:",
         )
         self.identities = Identities(settings.token_key.get_secret_value())
         self.policies = Policies(settings, self.identities)
@@ -82,7 +92,9 @@ class Services:
             recovery_time=settings.breaker_recovery_time,
             probe_timeout=2 * settings.attempt_timeout,
         )
-        return CircuitBreaker(name, policy, self.redis, prefix=f"{settings.name}:breaker:")
+        return CircuitBreaker(
+            name, policy, self.redis, listeners=[metrics.breaker_event], prefix=f"{settings.name}:breaker:"
+        )
 
     def _client(self, name: str) -> ServiceClient | None:
         settings = self.settings
@@ -108,6 +120,7 @@ class Services:
                 jitter=settings.retry_jitter,
             ),
             budget=RetryBudget(settings.retry_budget),
+            listeners=[metrics.call_event],
         )
 
     def _simulator(self) -> SimulatorControls | None:

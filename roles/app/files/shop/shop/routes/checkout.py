@@ -1,12 +1,16 @@
 """Paying for an order: once, however often it is asked for, and refused at once while payments are out of order."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from resilience.client import DependencyFailed, ServiceClient
 from resilience.errors import Refusal
+from resilience.idempotency import HEADER, IdempotencyStore
 from resilience.rate_limit import Policy, limit
+from starlette.types import Scope
 
 from shop.errors import LIMITED, answers
 from shop.orders import TABLE, amount
@@ -14,6 +18,8 @@ from shop.upstream import understood
 
 # Seconds to come back after, when nobody knows better.
 COME_BACK = 5.0
+# And when only a person can change it.
+NOT_SOON = 600.0
 
 
 class Checkout(BaseModel):
@@ -41,20 +47,29 @@ class NotPaid(Refusal):
     """503: payments are out of order, and this is what there is instead of a receipt."""
 
 
-def router(payments: ServiceClient | None, policy: Policy) -> APIRouter:
-    """The routes of this subject; `policy` limits check-outs beside the general limit."""
+_KEY: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": True,
+    "description": "A new random value for each check-out, and the same one when it is sent again.",
+    "schema": {"type": "string", "pattern": "^[!#-~][!-~]{0,254}$"},
+}
+
+
+def router(
+    payments: ServiceClient | None, idempotency: IdempotencyStore, policy: Policy, caller: Callable[[Scope], str]
+) -> APIRouter:
+    """The routes of this subject; `policy` limits check-outs beside the general limit, `caller` names who asks."""
     routes = APIRouter(tags=["shop"])
 
-    @routes.post("/api/checkout", responses=answers(404, 409, 422, *LIMITED), dependencies=[Depends(limit(policy))])
-    async def checkout(
-        wanted: Checkout,
-        idempotency_key: Annotated[
-            str,
-            Header(
-                min_length=1, max_length=255, description="A new random value for each check-out, kept for repeats."
-            ),
-        ],
-    ) -> Receipt:
+    @routes.post(
+        "/api/checkout",
+        response_model=Receipt,
+        responses=answers(400, 404, 409, 422, *LIMITED),
+        openapi_extra={"parameters": [_KEY]},
+        dependencies=[Depends(limit(policy))],
+    )
+    async def checkout(request: Request, wanted: Checkout) -> Response:
         """Pay for an order. The same Idempotency-Key never pays twice: it gets the answer that it got before.
 
         When payments cannot be reached, or not in time, the answer is 503 with `Retry-After`: ask again with the same
@@ -64,15 +79,18 @@ def router(payments: ServiceClient | None, policy: Policy) -> APIRouter:
         if order is None:
             raise HTTPException(404, f"There is no order {wanted.order}.")
         if payments is None:
-            raise NotPaid("Nothing can be paid here: set APP_DEPENDENCIES_URL.")
-        try:
-            answer = await payments.post(
-                "/charges", json={"amount": amount(order), "order": order.id}, idempotency_key=idempotency_key
-            )
-            charge = understood(Charge, answer)
-        except Refusal as refusal:
-            raise _fallback(refusal) from refusal
-        return Receipt(order=order.id, amount=charge.amount, charge=charge.id)
+            raise NotPaid("Nothing can be paid here: set APP_DEPENDENCIES_URL.", retry_after=NOT_SOON)
+        total = amount(order)
+
+        async def pay(key: str) -> Response:
+            try:
+                answer = await payments.post("/charges", json={"amount": total, "order": order.id}, idempotency_key=key)
+                charge = understood(Charge, answer)
+            except Refusal as refusal:
+                raise _fallback(refusal) from refusal
+            return JSONResponse(Receipt(order=order.id, amount=charge.amount, charge=charge.id).model_dump())
+
+        return await idempotency.respond(request, pay, caller=caller(request.scope))
 
     return routes
 

@@ -43,7 +43,7 @@ def router(services: Services) -> APIRouter:
         return this_process(services.settings.release)
 
     @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    async def prometheus() -> Response:
+    def prometheus() -> Response:
         """Figures of all workers of this host, for Prometheus.
 
         Whoever reaches the app may read them, so the proxy must not pass this path on: Nginx answers 404 for it, and

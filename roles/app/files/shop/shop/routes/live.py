@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, Header, WebSocket, WebSocketDisconnect
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from shop.errors import answers
@@ -20,7 +20,16 @@ def router(services: Services, reader: StatusReader) -> APIRouter:
     """The routes of this subject."""
     routes = APIRouter(tags=["live"])
 
-    @routes.get("/api/events", response_class=EventSourceResponse, responses=answers(503, 504))
+    async def place() -> AsyncIterator[None]:
+        async with services.streams:
+            yield
+
+    @routes.get(
+        "/api/events",
+        response_class=EventSourceResponse,
+        responses=answers(422, 503, 504),
+        dependencies=[Depends(place)],
+    )
     async def events(
         last_event_id: Annotated[str | None, Header(description="The last event that was received.")] = None,
     ) -> AsyncIterator[ServerSentEvent]:

@@ -21,7 +21,7 @@ def router(warehouse: ServiceClient | None) -> APIRouter:
             if order_id in TABLE:
                 return TABLE[order_id]
             raise HTTPException(404, f"There is no order {order_id}.")
-        answer = await warehouse.get(f"/warehouse/orders/{order_id}")
+        answer = await warehouse.get(f"/orders/{order_id}")
         if answer.status_code == 404:
             raise HTTPException(404, f"There is no order {order_id}.")
         return understood(Order, answer)

@@ -3,11 +3,11 @@
 const SHAPES = {
   answered: "answered",
   limited: "over the rate limit (429)",
-  refused: "refused at once, or busy (503)",
+  refused: "turned away for now (503)",
   failed: "failed",
 };
 const KEPT = 60;
-const HEIGHT = 184;
+const HEIGHT = 176;
 const TOP = 14;
 const BASE = HEIGHT - 26;
 const LEFT = 46;
@@ -28,8 +28,8 @@ const html = (name, ...children) => {
   return element;
 };
 
-// Milliseconds on a logarithmic scale, from 1 ms at the bottom to 30 s at the top.
-const height = (ms) => Math.max(3, (BASE - TOP) * Math.log10(Math.max(1, ms)) / Math.log10(30000));
+// Milliseconds on a logarithmic scale, from 1 ms at the bottom to 15 s at the top.
+const height = (ms) => Math.max(3, (BASE - TOP) * Math.log10(Math.min(15000, Math.max(1, ms))) / Math.log10(15000));
 
 export const milliseconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 

@@ -128,7 +128,7 @@ async function ask(what, times) {
   const good = results.filter((one) => one.kind === "answered").length;
   const bad = results.find((one) => one.kind !== "answered");
   const sum = times === 1 ? `${good ? "Answered" : "Not done"} in ${took} ms.` : `${good} of ${times} answered, in ${took} ms.`;
-  text(outcome, bad ? `${sum} ${bad.status || ""} ${bad.detail ?? ""}` : sum);
+  text(outcome, bad?.detail ? `${sum} ${bad.detail}` : sum);
 }
 
 function press(group, value) {

@@ -1,0 +1,171 @@
+"""The page in a real browser, in front of two real workers: what a person sees, and what they can do with it."""
+
+import os
+import re
+import shutil
+import time
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+# A dark or light page must work alike, so each is the page of one width.
+SIZES = {"desktop": (1280, 900, "light"), "phone": (375, 720, "dark")}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    program = shutil.which("chromium")
+    assert program, "chromium is missing: install Debian's package chromium"
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(serve, simulator, _redis_process):
+    return serve(
+        APP_REDIS_URL=_redis_process.url,
+        APP_DEPENDENCIES_URL=simulator.url,
+        APP_SIMULATOR_CONTROLS="true",
+        APP_TOKEN_KEY="a key for nothing but this test 0123456789",
+        APP_BREAKER_RECOVERY_TIME="1",
+        APP_RETRY_ATTEMPTS="1",
+        APP_RATE_LIMIT_CHECKOUT="200",
+        APP_RATE_LIMIT_ANONYMOUS="200",
+    )
+
+
+@pytest.fixture
+def shop(server, simulator, redis_server):
+    """The shop as it was when it started: an empty Redis, and services that answer."""
+    with simulator.client() as client:
+        client.put("/behaviour/payments", json={"mode": "ok"})
+    with server.client() as client:
+        for _ in range(100):
+            if client.get("/api/status").json()["dependencies"][0]["state"] == "up":
+                break
+            time.sleep(0.05)
+    return server
+
+
+class Watched:
+    """A page, and all that a browser found wrong with it."""
+
+    def __init__(self, browser, url, size, **options):
+        width, height, scheme = SIZES[size]
+        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **options)
+        self.console = []
+        self.failed = []
+        self.refused = []
+        self.foreign = []
+        self.page.on("console", lambda message: self.console.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.failed.append(f"{request.url} {request.failure}"))
+        self.page.on("request", lambda request: request.url.startswith(url) or self.foreign.append(request.url))
+        self.page.on("response", lambda answer: answer.status < 400 or self.refused.append(answer.url))
+        self.page.goto(url)
+
+    def button(self, name):
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def breaker(self, name="payments"):
+        return self.page.locator(f"#breakers [data-name={name}]")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_page_is_sound_and_drives_the_breaker_round_trip(chromium, shop, size):
+    watched = Watched(chromium, shop.url, size)
+    page = watched.page
+    expect(page.get_by_role("heading", level=1)).to_have_text("It runs.")
+    expect(page.locator("#stream")).to_have_text("live", timeout=10_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+    watched.button("Fetch orders 20 at once").click()
+    expect(page.locator("#outcome")).to_contain_text("20 of 20 answered")
+    expect(page.get_by_role("img", name=re.compile("Last 20 requests: 20 answered"))).to_be_visible()
+    assert (watched.console, watched.failed, watched.refused, watched.foreign) == ([], [], [], [])
+
+    watched.button("fail").click()
+    expect(watched.button("fail")).to_have_attribute("aria-pressed", "true")
+    watched.button("Check out 20 at once").click()
+    expect(watched.breaker()).to_have_attribute("data-state", re.compile("open"), timeout=10_000)
+    expect(page.locator("#announcement")).to_contain_text("The breaker of payments is")
+    expect(watched.breaker("warehouse")).to_contain_text("closed")
+
+    watched.button("answer").click()
+    expect(watched.button("answer")).to_have_attribute("aria-pressed", "true")
+    expect(watched.breaker()).to_contain_text("half-open", timeout=10_000)
+    watched.button("Check out once").click()
+    expect(page.locator("#outcome")).to_contain_text("Answered in")
+    expect(watched.breaker()).to_contain_text("closed", timeout=10_000)
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    assert all(url.endswith("/api/checkout") for url in watched.refused)
+    assert (watched.failed, watched.foreign) == ([], [])
+    page.close()
+
+
+def test_an_open_breaker_calls_nobody(chromium, shop, simulator):
+    watched = Watched(chromium, shop.url, "desktop")
+    with simulator.client() as payments:
+
+        def calls():
+            return payments.get("/behaviour").json()["payments"]["calls"]
+
+        payments.put("/behaviour/payments", json={"mode": "fail"})
+        watched.button("Check out 20 at once").click()
+        expect(watched.page.locator("#outcome")).to_contain_text("0 of 20 answered")
+        before = calls()
+        for _ in range(5):
+            watched.button("Check out 20 at once").click()
+            expect(watched.page.locator("[data-ask=checkout][aria-busy]")).to_have_count(0)
+        assert calls() - before < 20  # of 100: what got through are probes, one for each recovery time
+    watched.page.close()
+
+
+def test_a_member_has_a_wider_limit(chromium, shop):
+    watched = Watched(chromium, shop.url, "phone")
+    watched.button("a member").click()
+    expect(watched.page.locator("#outcome")).to_contain_text("signed in")
+    watched.button("Fetch orders once").click()
+    expect(watched.page.locator("#limits [data-name=member]")).to_contain_text("999 of 1000 left")
+    watched.page.close()
+
+
+def test_names_and_states_are_there_for_a_screen_reader_and_the_keyboard(chromium, shop):
+    page = Watched(chromium, shop.url, "desktop").page
+    for region in ("Try it", "Circuit breakers", "Rate limit", "Dependencies", "Your last requests"):
+        expect(page.get_by_role("region", name=region)).to_be_visible()
+    expect(page.get_by_role("progressbar", name="anonymous")).to_be_visible()
+    assert all(button.get_attribute("aria-label") or button.inner_text() for button in page.get_by_role("button").all())
+    page.get_by_role("button", name="Fetch orders once").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#outcome")).to_contain_text("Answered in")
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.close()
+
+
+def test_it_shows_the_state_without_javascript(chromium, shop):
+    page = Watched(chromium, shop.url, "phone", java_script_enabled=False).page
+    expect(page.locator("#breakers")).to_contain_text("closed")
+    expect(page.locator("#dependencies")).to_contain_text("up")
+    expect(page.get_by_role("link", name="API documentation").first).to_be_visible()
+    assert not page.get_by_role("button").count()
+    page.close()
+
+
+def test_it_says_which_variables_to_set_when_nothing_is_set_up(chromium, serve):
+    watched = Watched(chromium, serve().url, "phone")
+    page = watched.page
+    expect(page.locator("#stream")).to_have_text("live", timeout=10_000)
+    for variable in ("APP_REDIS_URL", "APP_DEPENDENCIES_URL", "APP_SIMULATOR_CONTROLS", "APP_TOKEN_KEY"):
+        expect(page.get_by_role("region", name="Not set up")).to_contain_text(variable)
+    assert (watched.console, watched.failed, watched.foreign) == ([], [], [])
+    page.get_by_role("link", name="API documentation").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("API")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert (watched.console, watched.foreign) == ([], [])
+    page.close()
