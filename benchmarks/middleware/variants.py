@@ -1,0 +1,13 @@
+"""The sample service with the middleware that STACK names: none, ours, or parts of the wiring of tutorials."""
+
+import os
+
+from redis.asyncio import Redis
+from shop.main import app
+from starlette.middleware import Middleware
+from tutorial import MIDDLEWARE
+
+stack = os.environ["STACK"]
+if stack != "ours":
+    app.state.redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost"))
+    app.user_middleware = [Middleware(MIDDLEWARE[name]) for name in stack.split() if name != "none"]
