@@ -45,7 +45,7 @@ class RateLimited(Refusal):
     def __init__(self, decision: Decision) -> None:
         policy = decision.policy
         super().__init__(
-            f"The limit of {policy.limit} requests in {policy.window:g} seconds is reached.",
+            f"Too many requests: the limit is {policy.limit} in {policy.window:g} seconds.",
             retry_after=decision.retry_after,
         )
         self.decision = decision
@@ -179,4 +179,3 @@ def _network(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return f"{IPv6Address(int(address) >> 64 << 64)}/64"
-

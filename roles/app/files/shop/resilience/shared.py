@@ -57,10 +57,12 @@ class SharedRedis:
         self.available = False
         self.configured = bool(url)
         self.on_change: list[Callable[[bool], None]] = []
-        # A script whose answer was lost may have run, so nothing is sent twice; and one time-out for a whole round trip
-        # is enough, redis-py would set one for each answer in it.
-        options = {"socket_connect_timeout": timeout, "socket_timeout": None, "retry": Retry(NoBackoff(), 0)}
-        self._client = Redis.from_url(url, **options) if url else None
+        # A script whose answer was lost may have run, so nothing is sent twice. One time-out for a whole round trip is
+        # enough: redis-py would set one for each answer in it.
+        once = Retry(NoBackoff(), 0)
+        self._client = (
+            Redis.from_url(url, socket_connect_timeout=timeout, socket_timeout=None, retry=once) if url else None
+        )
         self._timeout = timeout
         self._check_every = check_every
         self._refused: set[Script] = set()

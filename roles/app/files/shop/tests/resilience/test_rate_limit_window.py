@@ -62,7 +62,9 @@ class History:
 
 
 both = pytest.mark.parametrize("make", [InMemory, InRedis])
-bounded = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+bounded = settings(
+    deadline=None, database=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 pauses = st.one_of(
     st.integers(0, SLOT),
     st.integers(0, 2 * WINDOW),
