@@ -1,8 +1,8 @@
 """Deadlines: every request has one, the work behind it is cancelled when it passes, and each step can ask what is left.
 
 The request stays in its own task, bounded by `asyncio.timeout`: context variables live on, and cancellation reaches
-whatever the request awaits. Two things no deadline can end: a thread (a plain `def` endpoint runs in one: it works on,
-and only then gets the client its 504), and code that swallows `CancelledError`.
+whatever the request awaits. Two things no deadline can end: a thread (a plain `def` endpoint runs in one: the client
+gets its 504, the thread works on), and code that swallows `CancelledError`.
 """
 
 import asyncio

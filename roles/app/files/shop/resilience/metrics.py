@@ -200,14 +200,14 @@ class MetricsMiddleware:
     async def _count_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         gauge: Gauge | None = None
 
-        async def send_and_count(message: Message) -> None:
+        def send_and_count(message: Message) -> Awaitable[None]:
             nonlocal gauge
-            await send(message)
             if message["type"] == "websocket.accept":
                 route = _route(scope)
                 self._metrics.websockets.labels(route).inc()
                 gauge = self._metrics.websockets_open.labels(route)
                 gauge.inc()
+            return send(message)
 
         try:
             await self.app(scope, receive, send_and_count)
