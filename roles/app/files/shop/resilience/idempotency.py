@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\]){1,255})"')
 _BARE = re.compile(r"[!#-~][!-~]{0,254}")
 
+# Seconds that a run which took too long has for its end, before its claim ends too.
+_FAREWELL = 1.0
+
 # Below 500, the answers that say "not now" as those above do.
 _NOT_NOW = frozenset({408, 425, 429})
 
@@ -79,9 +82,9 @@ class IdempotencyStore:
     """Runs what a key stands for once, and keeps the answer.
 
     All times are seconds. `keep` is how long an answer is replayed. `in_progress` is how long a run may take: it is
-    cancelled then, and the claim of a worker that died ends then, so let it be more than a request may take. `wait` is
-    how long a concurrent request waits for the answer. Of an answer `headers` and up to `max_body` bytes are kept; a
-    longer one goes to its own client only. `local_keys` bounds what one process keeps while Redis is away.
+    cancelled then, and the claim of a worker that died ends a second later; let it be more than a request may take.
+    `wait` is how long a concurrent request waits for the answer. Of an answer `headers` and up to `max_body` bytes are
+    kept; a longer one goes to its own client only. `local_keys` bounds what a process keeps while Redis is away.
     """
 
     def __init__(
@@ -137,15 +140,15 @@ class IdempotencyStore:
         `work` raises.
         """
         token = secrets.token_hex(8)
-        claimed_until = 0.0
+        end_at = 0.0
         try:
-            kept, claimed_until = await self._claim(key, fingerprint, token)
+            kept, end_at = await self._claim(key, fingerprint, token)
             if kept is not None:
                 return kept
-            async with asyncio.timeout_at(claimed_until):
+            async with asyncio.timeout_at(end_at):
                 answer = await work()
         except BaseException as error:
-            if claimed_until or isinstance(error, asyncio.CancelledError):  # Redis may have the claim already
+            if end_at or isinstance(error, asyncio.CancelledError):  # Redis may have the claim already
                 await self._finish(self._records.free(key, token))
             raise
         if answer.status >= 500 or answer.status in _NOT_NOW:
@@ -155,13 +158,13 @@ class IdempotencyStore:
         return answer
 
     async def _claim(self, key: str, fingerprint: str, token: str) -> tuple[Answer | None, float]:
-        """Return the kept answer, or None and until when (in the loop's time) the key is ours."""
+        """Return the kept answer, or None and when (in the loop's time) a run has to end."""
         now = asyncio.get_running_loop().time
         give_up = now() + self._wait
         pause = 0.01
         while True:
             asked = now()
-            outcome, kept = await self._records.claim(key, fingerprint, token, self._in_progress)
+            outcome, kept = await self._records.claim(key, fingerprint, token, self._in_progress + _FAREWELL)
             if outcome is Outcome.CLAIMED:
                 return None, asked + self._in_progress
             if outcome is Outcome.ANSWERED:

@@ -114,10 +114,9 @@ class BreakerSettings(BaseModel):
 
 
 class RateSettings(BaseModel):
-    """How many requests a client may send."""
+    """How requests are counted. How many a client may send is the application's policy."""
 
-    rate_limit_requests: Count = Field(default=100, description="Requests that are admitted in any window.")
-    rate_limit_window: Seconds = Field(default=60, description="The length of the window in seconds.")
+    rate_limit_window: Seconds = Field(default=60, description="How long a request counts.")
     rate_limit_on_outage: Literal["open", "closed"] = Field(
         default="open", description="Without Redis: limit each process alone (open), or answer 503 (closed)."
     )

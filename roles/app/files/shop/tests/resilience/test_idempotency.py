@@ -236,7 +236,7 @@ async def test_every_key_in_redis_expires(redis, redis_server):
     await store.run("done", "same", Work())
     with redis_server.client() as client:
         expiry = sorted(client.ttl(key) for key in client.scan_iter())
-    assert expiry == [pytest.approx(60, abs=2), pytest.approx(3600, abs=2)]
+    assert expiry == [pytest.approx(61, abs=2), pytest.approx(3600, abs=2)]
     run.cancel()
 
 

@@ -110,7 +110,7 @@ def test_whatever_is_accepted_fits(values):
             "write APP_RETRY_BASE_DELAY=10, or raise APP_RETRY_MAX_DELAY above 20.",
         ),
         ({"APP_REDIS_TIMEOUT": "3"}, "APP_REDIS_TIMEOUT should be less than or equal to 2, and is '3'."),
-        ({"APP_RATE_LIMIT_REQUESTS": "0"}, "APP_RATE_LIMIT_REQUESTS should be greater than or equal to 1, and is '0'."),
+        ({"APP_RETRY_ATTEMPTS": "0"}, "APP_RETRY_ATTEMPTS should be greater than or equal to 1, and is '0'."),
         ({"APP_RATE_LIMIT_ON_OUTAGE": "ajar"}, "APP_RATE_LIMIT_ON_OUTAGE should be 'open' or 'closed', and is 'ajar'."),
         ({"APP_REQUEST_TIMEOUT": "inf"}, "APP_REQUEST_TIMEOUT should be a finite number, and is 'inf'."),
     ],
