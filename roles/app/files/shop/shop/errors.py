@@ -15,7 +15,7 @@ class Error(BaseModel):
 
 
 _MEANINGS = {
-    400: "The idempotency key is missing, or not 1 to 255 visible characters.",
+    400: "The request cannot be read, or lacks a header that it needs.",
     401: "The token is missing, not signed by this shop, or expired.",
     404: "There is none.",
     409: "A request with the same idempotency key is under way.",

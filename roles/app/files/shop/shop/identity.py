@@ -5,17 +5,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import jwt
-from resilience.errors import Refusal
+from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 AUDIENCE = "shop"
 LIFETIME = 3600
-
-
-class Unauthenticated(Refusal):
-    """A route needs to know who asks."""
-
-    status = 401
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +52,10 @@ class Identities:
         return None
 
     def require(self, scope: Scope) -> Identity:
-        """Return who made a request; Unauthenticated when nobody is known to have."""
+        """Return who made a request; HTTPException 401 when nobody is known to have."""
         identity = self.of(scope)
         if identity is None:
-            raise Unauthenticated("Send a valid token: Authorization: Bearer TOKEN.")
+            raise HTTPException(401, "Send a valid token: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"})
         return identity
 
     def _of_token(self, token: bytes) -> Identity | None:

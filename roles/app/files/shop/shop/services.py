@@ -22,6 +22,7 @@ from shop.policies import Policies
 from shop.settings import Settings
 from shop.shutdown import noticing_shutdown
 from shop.simulator import SimulatorControls
+from shop.upstream import Upstream
 
 # Seconds between two looks at the dependencies.
 CHECK_EVERY = 2.0
@@ -55,8 +56,8 @@ class Services:
         # Proxies in the environment are for the Internet, not for what stands beside us.
         self.http = httpx2.AsyncClient(trust_env=False)
         self.breakers = {name: self._breaker(name) for name in ("warehouse", "payments")}
-        self.warehouse = self._client("warehouse")
-        self.payments = self._client("payments")
+        self.warehouse = self._upstream("warehouse")
+        self.payments = self._upstream("payments")
         self.simulator = self._simulator()
         self.readiness = Readiness({}, optional=self._checks(), every=CHECK_EVERY)
         self.streams = Bulkhead("events", settings.events_streams)
@@ -96,11 +97,11 @@ class Services:
             name, policy, self.redis, listeners=[metrics.breaker_event], prefix=f"{settings.name}:breaker:"
         )
 
-    def _client(self, name: str) -> ServiceClient | None:
+    def _upstream(self, name: str) -> Upstream | None:
         settings = self.settings
         if not settings.dependencies_url:
             return None
-        return ServiceClient(
+        client = ServiceClient(
             name,
             http=self.http,
             base_url=f"{settings.dependencies_url.rstrip('/')}/{name}",
@@ -122,6 +123,7 @@ class Services:
             budget=RetryBudget(settings.retry_budget),
             listeners=[metrics.call_event],
         )
+        return Upstream(client, total=settings.dependency_timeout)
 
     def _simulator(self) -> SimulatorControls | None:
         if not (self.settings.dependencies_url and self.settings.simulator_controls):

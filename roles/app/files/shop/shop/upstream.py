@@ -1,9 +1,11 @@
-"""Answers of other services, taken at their word only when it makes sense."""
+"""Other services: asked within the time that all attempts have, and believed only when their answer makes sense."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
+from resilience.client import ServiceClient
+from resilience.deadline import timeout
 from resilience.errors import Refusal
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -13,6 +15,19 @@ class BadAnswer(Refusal):
     """A dependency answered something that is none of what it promises."""
 
     status = 502
+
+
+class Upstream:
+    """A service whose calls take at most `total` seconds with all their attempts; DeadlineExceeded after it."""
+
+    def __init__(self, client: ServiceClient, *, total: float) -> None:
+        self._client = client
+        self._total = total
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        """See `ServiceClient.request`."""
+        async with timeout(self._total):
+            return await self._client.request(method, path, **options)
 
 
 def understood(model: type[Model], answer: httpx2.Response) -> Model:

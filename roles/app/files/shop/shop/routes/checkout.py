@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from resilience.client import DependencyFailed, ServiceClient
+from resilience.client import DependencyFailed
 from resilience.errors import Refusal
 from resilience.idempotency import HEADER, IdempotencyStore
 from resilience.rate_limit import Policy, limit
@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from shop.errors import LIMITED, answers
 from shop.orders import TABLE, amount
-from shop.upstream import understood
+from shop.upstream import Upstream, understood
 
 # Seconds to come back after, when nobody knows better.
 COME_BACK = 5.0
@@ -57,7 +57,7 @@ _KEY: dict[str, Any] = {
 
 
 def router(
-    payments: ServiceClient | None, idempotency: IdempotencyStore, policy: Policy, caller: Callable[[Scope], str]
+    payments: Upstream | None, idempotency: IdempotencyStore, policy: Policy, caller: Callable[[Scope], str]
 ) -> APIRouter:
     """The routes of this subject; `policy` limits check-outs beside the general limit, `caller` names who asks."""
     routes = APIRouter(tags=["shop"])
@@ -78,13 +78,15 @@ def router(
         order = TABLE.get(wanted.order)
         if order is None:
             raise HTTPException(404, f"There is no order {wanted.order}.")
-        if payments is None:
-            raise NotPaid("Nothing can be paid here: set APP_DEPENDENCIES_URL.", retry_after=NOT_SOON)
         total = amount(order)
 
         async def pay(key: str) -> Response:
+            if payments is None:
+                raise NotPaid("Nothing can be paid here: set APP_DEPENDENCIES_URL.", retry_after=NOT_SOON)
             try:
-                answer = await payments.post("/charges", json={"amount": total, "order": order.id}, idempotency_key=key)
+                answer = await payments.request(
+                    "POST", "/charges", json={"amount": total, "order": order.id}, idempotency_key=key
+                )
                 charge = understood(Charge, answer)
             except Refusal as refusal:
                 raise _fallback(refusal) from refusal

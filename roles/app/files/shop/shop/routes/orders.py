@@ -3,14 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path
-from resilience.client import ServiceClient
 
 from shop.errors import LIMITED, answers
 from shop.orders import TABLE, Order
-from shop.upstream import understood
+from shop.upstream import Upstream, understood
 
 
-def router(warehouse: ServiceClient | None) -> APIRouter:
+def router(warehouse: Upstream | None) -> APIRouter:
     """The routes of this subject."""
     routes = APIRouter(tags=["shop"])
 
@@ -21,7 +20,7 @@ def router(warehouse: ServiceClient | None) -> APIRouter:
             if order_id in TABLE:
                 return TABLE[order_id]
             raise HTTPException(404, f"There is no order {order_id}.")
-        answer = await warehouse.get(f"/orders/{order_id}")
+        answer = await warehouse.request("GET", f"/orders/{order_id}")
         if answer.status_code == 404:
             raise HTTPException(404, f"There is no order {order_id}.")
         return understood(Order, answer)

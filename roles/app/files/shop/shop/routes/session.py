@@ -26,7 +26,7 @@ def router(identities: Identities, *, demo: bool) -> APIRouter:
     """The routes of this subject; `demo` lets everybody have a token."""
     routes = APIRouter(tags=["session"])
 
-    @routes.get("/api/session", responses=answers(401, *LIMITED))
+    @routes.get("/api/me", responses=answers(401, *LIMITED))
     async def who(request: Request) -> Member:
         """Say whose token was sent; 401 when there is none, or none that is good."""
         return Member(subject=identities.require(request.scope).subject)

@@ -32,7 +32,7 @@ def router(simulator: SimulatorControls | None) -> APIRouter:
     """The routes of this subject."""
     routes = APIRouter(tags=["simulator"])
 
-    @routes.put("/api/simulator/{service}", responses=answers(404, 422, 502, *LIMITED))
+    @routes.put("/api/simulator/{service}", responses=answers(400, 404, 422, 502, *LIMITED))
     async def behave(service: Literal["warehouse", "payments"], behaviour: Behaviour) -> Behaviour:
         """Set how a service behaves; 404 unless APP_SIMULATOR_CONTROLS and APP_DEPENDENCIES_URL are set."""
         if simulator is None:

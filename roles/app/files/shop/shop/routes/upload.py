@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from shop.errors import LIMITED, answers
 
-_BODY = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
+_BODY = {"requestBody": {"required": False, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
 
 
 class Upload(BaseModel):
