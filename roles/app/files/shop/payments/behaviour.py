@@ -76,9 +76,13 @@ class BehaviourMiddleware:
             elif mode is Mode.STALL:
                 seconds = service.seconds
                 answered = await self._work(scope, receive)
-                if not await _client_left(receive, within=seconds):
-                    for message in answered:
-                        await send(message)
+                try:
+                    left = await _client_left(receive, within=seconds)
+                except asyncio.CancelledError:  # the server stops, and would log a traceback for each call
+                    await break_off(receive, send)
+                    return
+                for message in () if left else answered:
+                    await send(message)
             elif mode is Mode.DROP:
                 await self._work(scope, receive)
                 await break_off(receive, send)

@@ -182,6 +182,22 @@ async def test_a_stalled_call_is_in_flight_until_its_client_leaves(client):
             await asyncio.sleep(0.01)
 
 
+async def test_stalled_calls_do_not_hold_up_the_end_nor_fill_the_log():
+    with tempfile.TemporaryDirectory(prefix="payments-") as folder:
+        simulator = Simulator(COMMANDS["uvicorn"], Path(folder))
+        async with simulator.client() as client:
+            await behave(client, "warehouse", mode="stall", seconds=3600)
+            stalled = [asyncio.create_task(client.get("/warehouse/orders/1", timeout=60)) for _ in range(3)]
+            async with asyncio.timeout(5):
+                while (await counted(client, "warehouse"))[1] < 3:
+                    await asyncio.sleep(0.01)
+            simulator.process.terminate()
+            ended = await asyncio.gather(*stalled, return_exceptions=True)
+        simulator.stop()
+        assert {type(end) for end in ended} == {httpx2.RemoteProtocolError}
+        assert "Traceback" not in simulator.log.read_text()
+
+
 async def test_only_the_share_of_calls_is_disturbed(client):
     await behave(client, "warehouse", mode="fail", share=0.5)
     answers = [(await client.get("/warehouse/orders/1")).status_code for _ in range(200)]
