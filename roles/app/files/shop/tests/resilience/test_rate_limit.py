@@ -44,6 +44,10 @@ def shop(limiter=None):
     async def checkout() -> str:
         return "paid"
 
+    @app.get("/catalogue", dependencies=[Depends(limit(Policy("catalogue", 1000, 60)))])
+    async def catalogue() -> str:
+        return "cups"
+
     @app.get("/stream")
     async def stream() -> StreamingResponse:
         async def numbers():
@@ -130,6 +134,13 @@ async def test_a_route_can_have_a_limit_of_its_own_besides():
         assert answer.headers["x-ratelimit-limit"] == "1", "the tightest"
         assert answer.headers["x-ratelimit-remaining"] == "0"
     assert home.headers["ratelimit-policy"] == '"default";q=3;w=60'
+
+
+async def test_the_tightest_limit_is_not_always_the_last():
+    async with client_of(shop()) as client:
+        answer = await client.get("/catalogue")
+    assert re.fullmatch(r'"default";r=2;t=\d+, "catalogue";r=999;t=\d+', answer.headers["ratelimit"])
+    assert answer.headers["x-ratelimit-limit"] == "3"
 
 
 async def test_the_fields_are_structured_as_the_draft_says():

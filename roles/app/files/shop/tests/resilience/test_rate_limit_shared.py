@@ -208,6 +208,24 @@ async def test_redis_killed_and_started_under_load_does_no_harm(shared, redis_se
     assert slowest < 2
 
 
+async def test_what_has_not_left_when_redis_is_lost_asks_again_later(redis_server):
+    redis = SharedRedis(redis_server.url, timeout=0.2)
+    await redis.start()
+    limiter = RateLimiter(redis)
+    redis_server.freeze()
+    under_way = asyncio.create_task(limiter.hit(POLICY, "first"))
+    await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(limiter.hit(POLICY, "second"))
+    async with asyncio.timeout(5):
+        assert [(await hit).limit for hit in (under_way, waiting)] == [25, 25]
+    redis_server.thaw()
+    await available(redis)
+    async with asyncio.timeout(5):
+        for key in ("first", "second"):
+            assert (await limiter.hit(POLICY, key)).limit == 100
+    await redis.close()
+
+
 async def test_a_redis_that_hangs_holds_nobody_up_for_long(redis_server):
     redis = SharedRedis(redis_server.url, timeout=0.2)
     await redis.start()

@@ -1,6 +1,7 @@
 """SharedRedis: scripts in one round trip, and going on when Redis is away."""
 
 import asyncio
+import logging
 import time
 
 import pytest
@@ -36,6 +37,55 @@ async def test_scripts_that_redis_forgot_are_sent_again(shared, redis_server):
     assert await shared.run(COUNT, ["n"], [1]) == 2
 
 
+async def test_arguments_are_asked_for_when_the_call_leaves(shared):
+    wanted = [1]
+    answer = shared.submit(COUNT, ["n"], lambda: wanted)
+    wanted[0] = 7
+    assert await answer == 7
+
+
+async def test_a_script_that_fails_harms_no_other_and_is_logged_once(shared, caplog):
+    wrong = Script("return redis.call('GET')")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            failed, counted = await asyncio.gather(
+                shared.run(wrong, []), shared.run(COUNT, ["n"], [1]), return_exceptions=True
+            )
+            assert isinstance(failed, RedisAway)
+            assert isinstance(counted, int)
+    assert shared.available
+    assert [record.message.split(":")[0] for record in caplog.records] == ["Redis refuses a script"]
+
+
+async def test_a_script_whose_answer_was_lost_is_not_sent_again(redis_server):
+    losing = False
+
+    async def pump(reader, writer, *, answers):
+        nonlocal losing
+        while data := await reader.read(65536):
+            if answers and losing:
+                losing = False
+                break
+            writer.write(data)
+        writer.close()
+
+    async def between(reader, writer):
+        redis_reader, redis_writer = await asyncio.open_unix_connection(redis_server.socket)
+        await asyncio.gather(pump(reader, redis_writer, answers=False), pump(redis_reader, writer, answers=True))
+
+    path = redis_server.folder / "between.sock"
+    async with await asyncio.start_unix_server(between, path), asyncio.timeout(5):
+        redis = SharedRedis(f"unix://{path}", timeout=2)
+        await redis.start()
+        assert await redis.run(COUNT, ["n"], [1]) == 1
+        losing = True
+        with pytest.raises(RedisAway):
+            await redis.run(COUNT, ["n"], [1])
+        await redis.close()
+    with redis_server.client() as client:
+        assert client.get("n") == b"2"
+
+
 async def test_a_dead_redis_is_noticed_and_found_again(shared, redis_server):
     changes = []
     shared.on_change.append(changes.append)
@@ -69,6 +119,8 @@ async def test_no_redis_is_a_redis_that_is_away():
     await redis.start()
     with pytest.raises(RedisAway):
         await redis.run(COUNT, ["n"], [1])
+    with pytest.raises(RedisAway):
+        await redis.submit(COUNT, ["n"], lambda: [1])
     await redis.close()
 
 
