@@ -129,7 +129,7 @@ def test_no_history_of_calls_breaks_the_rules(redis_server):
         run_state_machine_as_test(
             Histories,
             settings=settings(
-                max_examples=300,
+                max_examples=200,
                 stateful_step_count=30,
                 deadline=None,
                 database=None,

@@ -262,12 +262,15 @@ async def test_what_counts_as_a_failure_of_the_dependency(make, server, trouble,
 
 
 async def test_a_caller_in_a_hurry_is_no_failure_of_the_dependency(make, server):
-    server.script = ["stall"] * 5
-    client = make(BreakerPolicy(failures=1), retry=RetryPolicy(attempts=1))
-    for _ in range(5):
-        with contextlib.suppress(deadline.DeadlineExceeded, DependencyFailed):
-            async with deadline.timeout(0.05):
-                await client.get("/orders/1")
+    server.script = ["stall"] * 2
+    client = make(BreakerPolicy(failures=1))
+    with pytest.raises(deadline.DeadlineExceeded):
+        async with deadline.timeout(0.1):
+            await client.get("/orders/1")
+    async with deadline.timeout(0.1):
+        apart = asyncio.create_task(client.get("/orders/1"))  # has the deadline, and no part in the cancellation
+    assert (await refused(apart)).status == 504
+    assert len(server.requests) == 2
     assert await client.breaker.state() is State.CLOSED
 
 
@@ -308,8 +311,19 @@ async def test_a_full_bulkhead_refuses_at_once(make, server, events):
     assert events == [("full", 1), ("cancelled", 1), ("answered", 1)]
 
 
+async def test_an_open_breaker_refuses_at_once_however_full_the_bulkhead_is(make, server, shared):
+    breaker = CircuitBreaker("bank", BreakerPolicy(failures=1), shared)
+    client = make(breaker=breaker, bulkhead=Bulkhead("bank", 1, wait=60))
+    async with client.bulkhead:
+        with contextlib.suppress(ConnectionError):
+            async with breaker:
+                raise ConnectionError
+        failure = await refused(client.get("/orders/1"))
+    assert isinstance(failure.__cause__, CircuitOpen)
+
+
 async def test_the_place_in_the_bulkhead_is_free_during_a_pause(make, server):
-    server.script = [(503, {"Retry-After": "2"})]
+    server.script = [(503, {"Retry-After": "1"})]
     client = make(bulkhead=Bulkhead("bank", 1))
     first = asyncio.create_task(client.get("/orders/1"))
     while not server.requests:

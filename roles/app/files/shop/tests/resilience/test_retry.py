@@ -30,7 +30,7 @@ class Failing:
         return self.calls
 
 
-class Busy(Exception):
+class BusyError(Exception):
     def __init__(self, retry_after):
         super().__init__("busy")
         self.retry_after = retry_after
@@ -88,23 +88,23 @@ async def test_no_pause_that_would_not_end_before_the_deadline():
 
 
 async def test_retry_after_is_the_least_pause():
-    function = Failing(1, Busy(0.2))
+    function = Failing(1, BusyError(0.2))
     started = time.monotonic()
     assert await retrying(RetryPolicy(base_delay=0, max_delay=1), retry_on=always)(function) == 2
     assert time.monotonic() - started >= 0.2
 
 
 async def test_whoever_asks_for_more_than_is_left_is_not_called_again():
-    function = Failing(10, Busy(20))
+    function = Failing(10, BusyError(20))
     async with deadline.timeout(15):
-        with pytest.raises(Busy) as raised:
+        with pytest.raises(BusyError) as raised:
             await retrying(RetryPolicy(base_delay=0, max_delay=60), retry_on=always)(function)
     assert (function.calls, raised.value.retry_after) == (1, 20)
 
 
 async def test_whoever_asks_for_more_than_the_longest_pause_is_not_called_again():
-    function = Failing(10, Busy(3600))
-    with pytest.raises(Busy):
+    function = Failing(10, BusyError(3600))
+    with pytest.raises(BusyError):
         await retrying(RetryPolicy(max_delay=10), retry_on=always)(function)
     assert function.calls == 1
 
