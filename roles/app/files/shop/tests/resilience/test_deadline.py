@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import threading
+import time
 
 import httpx2
 import pytest
+import uvloop
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
 from resilience.deadline import HEADER, DeadlineExceeded, DeadlineMiddleware, remaining, timeout
@@ -300,6 +302,32 @@ async def test_the_outer_step_ends_the_inner_one():
             await inner()
     assert not caught.value.of_request
     assert seen_inside == [asyncio.CancelledError], "the inner step did not fail, it was cancelled"
+
+
+def test_the_outer_step_goes_first_where_a_loop_rounds_to_milliseconds():
+    """uvloop does: 10.6 ms become 11, and what is left of them a moment later becomes 10."""
+    seen_inside = []
+
+    async def inner():
+        try:
+            async with timeout(60):
+                await asyncio.sleep(30)
+        except BaseException as error:
+            seen_inside.append(type(error))
+            raise
+
+    async def outer():
+        async with timeout(0.0106):
+            time.sleep(0.0002)
+            await inner()
+
+    async def often():
+        for _ in range(20):
+            with pytest.raises(DeadlineExceeded, match=r"its 0\.0106 s"):
+                await outer()
+
+    uvloop.run(often())
+    assert seen_inside == [asyncio.CancelledError] * 20
 
 
 async def test_a_task_of_its_own_is_bounded_by_the_deadline_it_was_born_with():

@@ -196,6 +196,48 @@ def test_the_state_of_a_breaker_is_what_was_seen_last_by_whomever(tmp_path):
         first.communicate("\n", timeout=20)
 
 
+REDIS = """
+    from resilience import metrics
+    metrics.prepare("metrics")
+    {then}
+    def show():
+        lines = metrics.render()[0].decode().splitlines()
+        print(*[line for line in lines if line.startswith("redis_available")], flush=True)
+        input()
+    show()
+    show()
+"""
+
+
+def test_a_process_that_is_gone_says_nothing_of_now(tmp_path):
+    with (
+        python(REDIS.format(then="metrics.redis_available(True)"), tmp_path) as first,
+        python(REDIS.format(then="input(); metrics.redis_available(False)"), tmp_path) as second,
+    ):
+        assert first.stdout.readline() == "redis_available 1.0\n"
+        tell(second)
+        assert second.stdout.readline() == "redis_available 0.0\n"
+        second.kill()
+        second.wait(10)
+        tell(first)
+        assert first.stdout.readline() == "redis_available 1.0\n", "it still counts"
+        first.kill()
+
+
+def test_who_takes_over_the_files_of_another_does_not_speak_for_it(tmp_path):
+    with python(REDIS.format(then="metrics.redis_available(False)"), tmp_path) as first:
+        assert first.stdout.readline() == "redis_available 0.0\n"
+        first.kill()
+    with python(REDIS.format(then=""), tmp_path) as second:
+        assert second.stdout.readline() == "\n"
+        second.kill()
+
+
+def tell(process):
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+
+
 def in_child(work):
     """Run `work` in a forked process and give what it returns: a small number."""
     pid = os.fork()

@@ -1,4 +1,4 @@
-"""All middleware together, in front of a FastAPI application under a real Uvicorn: nothing of what works without is lost."""
+"""All middleware together, around a FastAPI application under a real Uvicorn: nothing of what works without is lost."""
 
 import asyncio
 import contextlib
@@ -168,7 +168,8 @@ def test_a_stream_arrives_whole_and_in_order(service):
 def test_a_stream_is_not_held_back_until_it_ends(service):
     service.stream_ended.clear()
     with service.client.stream("GET", "/endless") as response:
-        assert next(response.iter_lines()) == "tick"
+        lines = response.iter_lines()
+        assert next(lines) == "tick"
         assert not service.stream_ended.is_set()
     assert service.stream_ended.wait(10), "the client left, and the stream went on"
 
@@ -240,7 +241,7 @@ def test_a_body_in_chunks_is_read_as_it_comes(service):
         for size in (1, 10, 100):
             connection.sendall(b"%x\r\n%b\r\n" % (size, b"x" * size))
             sent += size
-            until(lambda: service.received == sent)
+            until(lambda sent=sent: service.received == sent)
             assert service.received == sent, "the body was held back"
         connection.sendall(b"0\r\n\r\n")
         answer = connection.recv(65536)
