@@ -15,7 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import COMPLETE, UNDER_WAY
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, failed, last_live, lived
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
+    History,
+    failed,
+    last_live,
+    lived,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, alone, read_state
 
 GONE = ".gone"

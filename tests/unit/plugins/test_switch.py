@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import History
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
@@ -20,18 +21,21 @@ SOCKET = "run/shop/http.sock"
 
 @dataclass(frozen=True)
 class FakeHost(Host):
-    """systemd as far as the switch can tell; `broken` units do not start."""
+    """systemd as far as the switch can tell: `broken` units do not start, `lives` is what becomes of a watched one."""
 
     active: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    lives: list[str] = field(default_factory=lambda: ["ActiveState=active\nMainPID=7\n"])
 
     def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
         verb, unit = arguments[0], arguments[-1]
         if verb == "list-units":
             return True, "".join(f"{name} loaded {state} sub words\n" for name, state in self.active.items())
-        if verb == "show":
+        if verb == "show" and "Listen" in arguments[1]:
             return True, f"/{SOCKET} (Stream)\n"
+        if verb == "show":
+            return True, self.lives.pop(0) if len(self.lives) > 1 else self.lives[0]
         self.calls.append((verb, unit))
         link = self.root / WANTS / unit
         if verb == "enable" and "@" in unit:
@@ -82,6 +86,10 @@ def live(host: FakeHost) -> str:
 
 def enabled(host: FakeHost) -> list[str]:
     return sorted(path.name for path in host.at(f"/{WANTS}").iterdir())
+
+
+def events(host: FakeHost) -> list[tuple[str, str, str]]:
+    return [(event.event, event.release, event.previous) for event in History(host.root, "shop").read()]
 
 
 @pytest.fixture
@@ -234,6 +242,108 @@ def test_units_of_another_app_are_left_alone(running: FakeHost) -> None:
     assert not switch(running, "one").run()["changed"]
 
 
+# Watching the new one beside the old one
+
+
+def test_a_release_that_ends_while_it_is_observed_is_withdrawn_and_the_old_one_never_stops(running: FakeHost) -> None:
+    running.lives[:] = ["MainPID=7\n", "MainPID=7\n", "MainPID=9\n"]
+    with pytest.raises(SwitchError, match=r"two was withdrawn: it ended 0 s after it was ready.* Release one serves\."):
+        switch(running, "two", observe=30).run()
+    assert running.told("start", "stop") == [("start", "shop@two.service"), ("stop", "shop@two.service")]
+    assert (live(running), enabled(running)) == ("one", ["shop@one.service"])
+    assert events(running)[-1] == ("failed", "two", "one")
+
+
+def test_a_release_that_stays_up_is_settled(running: FakeHost) -> None:
+    assert switch(running, "two", observe=0.6).run()["live"] == "two"
+    assert running.told("start", "stop") == [("start", "shop@two.service"), ("stop", "shop@one.service")]
+
+
+def test_a_reload_meanwhile_is_no_end(running: FakeHost) -> None:
+    running.lives[:] = ["ActiveState=active\n", "ActiveState=reloading\n", "ActiveState=active\n"]
+    assert switch(running, "two", observe=0.6).run()["live"] == "two"
+
+
+def test_a_first_release_and_a_second_run_are_not_observed(host: FakeHost) -> None:
+    host.lives[:] = ["MainPID=7\n", "MainPID=8\n"]  # whoever watched would see an end
+    for _unused in range(2):
+        assert switch(host, "one", observe=600).run()["live"] == "one"
+
+
+def test_a_killed_observation_is_made_up_for(running: FakeHost) -> None:
+    running.active["shop@two.service"] = "active"
+    running.lives[:] = ["MainPID=7\n", "MainPID=8\n"]
+    with pytest.raises(SwitchError, match="withdrawn"):
+        switch(running, "two", observe=30).run()
+    assert running.active == {"shop@one.service": "active", "shop.socket": "active"}
+
+
+# What is remembered
+
+
+def test_the_history_of_a_host(host: FakeHost) -> None:
+    for release in ("one", "two", "two", "one"):
+        switch(host, release, by="anna@laptop").run()
+    assert events(host) == [("live", "one", ""), ("live", "two", "one"), ("live", "one", "two")]
+    assert {event.by for event in History(host.root, "shop").read()} == {"anna@laptop"}
+
+
+def test_a_changed_file_is_remembered_with_its_name(running: FakeHost) -> None:
+    running.at("/etc/shop/environment").write_text("A=1")
+    switch(running, "one", watch=["/etc/shop/environment"]).run()
+    last = History(running.root, "shop").read()[-1]
+    assert (last.event, last.reason) == ("restarted", "/etc/shop/environment changed since release one started")
+
+
+def test_a_release_that_does_not_start_is_remembered_and_a_configuration_that_does_not_is_not(
+    running: FakeHost,
+) -> None:
+    running.broken.update({"shop@two.service", "shop.check@one.service"})
+    with pytest.raises(SwitchError):
+        switch(running, "two").run()
+    running.at("/etc/shop/environment").write_text("DATABASE=wrong")
+    with pytest.raises(SwitchError):
+        switch(running, "one", watch=["/etc/shop/environment"]).run()
+    assert events(running) == [("live", "one", ""), ("failed", "two", "one")]
+
+
+def test_a_history_that_cannot_be_written_does_not_fail_a_switch(running: FakeHost) -> None:
+    file = running.at("/var/lib/production.fastapi/shop/history.jsonl")
+    file.unlink()
+    file.mkdir()
+    (file / "in the way").touch()
+    assert switch(running, "two").run()["live"] == "two"
+
+
+# Asked for
+
+
+@pytest.mark.parametrize(
+    ("state", "verbs"),
+    [
+        ("reloaded", [("reload", "shop@one.service")]),
+        ("restarted", [("start", "shop.check@one.service"), ("restart", "shop@one.service")]),
+    ],
+)
+def test_the_live_release_is_reloaded_or_restarted(running: FakeHost, state: str, verbs: list[tuple[str, str]]) -> None:
+    result = switch(running, "", state=state).run()
+    assert (result["changed"], result["live"]) == (True, "one")
+    assert running.told("start", "restart", "reload") == verbs
+    assert events(running)[-1] == (state, "one", "one")
+
+
+def test_a_restart_of_what_would_not_start_is_refused(running: FakeHost) -> None:
+    running.broken.add("shop.check@one.service")
+    with pytest.raises(SwitchError, match=r"does not start with the configuration on disk.*Release one serves"):
+        switch(running, "", state="restarted").run()
+    assert running.told("restart") == []
+
+
+def test_nothing_to_reload(host: FakeHost) -> None:
+    with pytest.raises(SwitchError, match="No release of shop runs, so none can be reloaded: make one live first"):
+        switch(host, "", state="reloaded").run()
+
+
 # Asking over the socket
 
 
@@ -245,6 +355,7 @@ def answers(host: FakeHost) -> Iterator[list[int]]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+            self.send_header("X-Release", "two")
             self.end_headers()
 
         def address_string(self) -> str:
@@ -265,8 +376,34 @@ def test_a_healthy_answer(running: FakeHost, answers: list[int], statuses: list[
     assert switch(running, "two", health_path="/ready").run()["live"] == "two"
 
 
-def test_a_sick_release_gives_way_to_the_one_before(running: FakeHost, answers: list[int]) -> None:
-    answers[:] = [503]
+def test_it_takes_several_good_answers_in_a_row(running: FakeHost, answers: list[int]) -> None:
+    answers[:] = [200, 200, 503, 200, 200, 200, 204]
+    switch(running, "two", health_path="/ready", health_timeout=5).run()
+    assert answers == [204]
+
+
+def test_one_good_answer_is_enough_when_nothing_was_to_be_done(running: FakeHost, answers: list[int]) -> None:
+    answers[:] = [200, 204]
+    switch(running, "one", health_path="/ready").run()
+    assert answers == [204]
+
+
+def test_a_bad_answer_of_its_own_withdraws_a_release_that_is_observed(running: FakeHost, answers: list[int]) -> None:
+    answers[:] = [500]
+    with pytest.raises(SwitchError, match=r"withdrawn: it answered 500 to /ready.*Release one serves"):
+        switch(running, "two", health_path="/ready", observe=0.1).run()
+    assert ("stop", "shop@one.service") not in running.calls
+
+
+def test_the_answers_of_the_old_one_say_nothing_of_the_new_one(running: FakeHost, answers: list[int]) -> None:
+    switch(running, "two").run()
+    answers[:] = [500]  # says that it is two's, while one is observed
+    with pytest.raises(SwitchError, match="one is ready, but /ready answers 500"):
+        switch(running, "one", health_path="/ready", observe=0.1).run()
+
+
+def test_a_release_that_is_sick_alone_gives_way_to_the_one_before(running: FakeHost, answers: list[int]) -> None:
+    answers[:] = [200, 503]
     with pytest.raises(
         SwitchError, match=r"two is ready, but /ready answers 503 over shop\.socket\. Release one serves"
     ):

@@ -1,0 +1,82 @@
+"""Light load on a host, through its Nginx, while a block lasts; every answer is checked, nothing is sent twice."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+# Runs on the host until its input ends: GET and POST, each over a kept-alive connection and over new ones.
+CLIENT = """
+import http.client, json, socket, ssl, sys, threading, time
+name, over = sys.argv[1], threading.Event()
+context = ssl._create_unverified_context()
+failed, seen, sent, longest = [], {}, [0], [0.0]
+lock = threading.Lock()
+
+def connect():
+    connection = http.client.HTTPSConnection(name, context=context, timeout=30)
+    connection.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 30), server_hostname=name)
+    return connection
+
+def ask(method, kept):
+    connection, number = None, 0
+    while not over.is_set():
+        number += 1
+        began, problem, release = time.monotonic(), "", ""
+        body = f"{method} {kept} {number}".encode() * 50
+        try:
+            connection = connection or connect()
+            connection.request(method, "/", body if method == "POST" else None)
+            answer = connection.getresponse()
+            text, release = answer.read(), answer.getheader("X-Release", "")
+            if answer.status != 200:
+                problem = f"{answer.status}"
+            elif method == "POST" and text != body:
+                problem = "another body"
+            elif method == "GET" and json.loads(text)["release"] != release:
+                problem = "another release"
+            if not kept or connection.sock is None:
+                connection.close()
+                connection = None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            problem, connection = repr(error), None
+        with lock:
+            sent[0] += 1
+            longest[0] = max(longest[0], time.monotonic() - began)
+            seen[release] = seen.get(release, 0) + 1
+            if problem:
+                failed.append(f"{method} {'kept' if kept else 'new'} connection: {problem}")
+        time.sleep(0.01)
+
+threads = [threading.Thread(target=ask, args=(method, kept)) for method in ("GET", "POST") for kept in (True, False)]
+[thread.start() for thread in threads]
+sys.stdin.read()
+over.set()
+[thread.join() for thread in threads]
+print(json.dumps({"sent": sent[0], "failed": failed, "longest": longest[0], "seen": seen}))
+"""
+
+
+@dataclass
+class Load:
+    """What became of the requests, once the block is over."""
+
+    sent: int = 0
+    failed: list[str] = field(default_factory=list)
+    longest: float = 0.0  # seconds
+    seen: dict[str, int] = field(default_factory=dict)  # answers by the release that gave them
+
+
+@contextmanager
+def load(host: str, name: str) -> Iterator[Load]:
+    """Ask the site `name` on the host until the block ends."""
+    command = ["docker", "exec", "--interactive", host, "python3", "-c", CLIENT, name]
+    result = Load()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            yield result
+        finally:
+            output, _ = client.communicate(timeout=60)
+        for key, value in json.loads(output).items():
+            setattr(result, key, value)
