@@ -137,16 +137,25 @@ class _Workers:
         """Add up; a gauge that means now counts only for processes that live."""
         living = self.slots.taken()
         files = [
-            str(file)
+            file
             for file in self.folder.glob("*.db")
             if not file.name.startswith("gauge_live") or int(file.stem.rpartition("_")[2]) in living
         ]
-        metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        begun = [str(file) for file in files if _has_begun(file)]
+        metrics: Iterable[Metric] = MultiProcessCollector.merge(begun)  # type: ignore[no-untyped-call]
         return metrics
 
     def _forget_gauges(self, slot: int) -> None:
         for file in self.folder.glob(f"gauge_live*_{slot}.db"):
             file.unlink()
+
+
+def _has_begun(file: Path) -> bool:
+    """Whether there is anything in it: a worker makes a file first, and fills it a moment later."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 class MetricsMiddleware:

@@ -233,6 +233,13 @@ def test_who_takes_over_the_files_of_another_does_not_speak_for_it(tmp_path):
         second.kill()
 
 
+def test_a_worker_that_has_just_begun_a_file_does_not_spoil_the_sum(tmp_path):
+    touch = "metrics.redis_available(True); open('metrics/counter_7.db', 'w').close()"
+    with python(REDIS.format(then=touch), tmp_path) as process:
+        assert process.stdout.readline() == "redis_available 1.0\n"
+        process.kill()
+
+
 def tell(process):
     process.stdin.write("go on\n")
     process.stdin.flush()
