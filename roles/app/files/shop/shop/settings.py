@@ -1,10 +1,10 @@
 """What the environment says: every variable begins with `APP_`. Not one of them is needed to start."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from resilience.settings import BreakerSettings, RetrySettings, Seconds, TimeSettings
+from resilience.settings import BreakerSettings, RateSettings, RetrySettings, TimeSettings
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 KEY_LENGTH = 32
 
 
-class Settings(TimeSettings, RetrySettings, BreakerSettings, BaseSettings):
+class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
     """The variables of the shop, besides those of resilience.settings."""
 
     model_config = SettingsConfigDict(env_prefix="APP_", frozen=True)
@@ -34,14 +34,6 @@ class Settings(TimeSettings, RetrySettings, BreakerSettings, BaseSettings):
     rate_limit_anonymous: Count = Field(default=100, description="Requests of an address in a window.")
     rate_limit_member: Count = Field(default=1000, description="Requests of a verified identity in a window.")
     rate_limit_checkout: Count = Field(default=10, description="Check-outs of either in a window.")
-
-    rate_limit_window: Seconds = Field(default=60, description="The window, wherever it begins.")
-    rate_limit_on_outage: Literal["open", "closed"] = Field(
-        default="open", description="Without Redis: each worker counts alone (open), or answers 503 (closed)."
-    )
-    rate_limit_local_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.25, description="The share of a limit that a worker admits while it counts alone."
-    )
 
     upload_limit: Count = Field(default=8 * 2**20, description="Bytes of an upload.")
     events_timeout: Annotated[float, Field(gt=0, le=3600)] = Field(

@@ -7,9 +7,11 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from conftest import PROJECT
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
