@@ -1,6 +1,5 @@
 """The request id: one name for a request in the logs of the proxy, of this service and of those that it calls."""
 
-import itertools
 import re
 import secrets
 from collections.abc import Awaitable
@@ -15,15 +14,6 @@ _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
-
-
-_process = secrets.token_hex(12)
-_numbers = itertools.count(1)
-
-
-def _new_id() -> str:
-    """An id that no other process has: random for the process, then counted."""
-    return f"{_process}{next(_numbers):08x}"
 
 
 def request_id() -> str:
