@@ -1,5 +1,7 @@
 """The request id: one name for a request in the logs of the proxy, of this service and of those that it calls."""
 
+import itertools
+import os
 import re
 import secrets
 from collections.abc import Awaitable
@@ -14,6 +16,24 @@ _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class _Ids:
+    """Ids that no other process has: random for the process, then counted."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self._process = secrets.token_hex(12)
+        self._numbers = itertools.count(1)
+
+    def new(self) -> str:
+        return f"{self._process}{next(self._numbers):08x}"
+
+
+_ids = _Ids()
 
 
 def request_id() -> str:

@@ -1,8 +1,8 @@
 """Deadlines: every request has one, the work behind it is cancelled when it passes, and each step can ask what is left.
 
-The request stays in its own task, bounded by `asyncio.timeout`: context variables live on, and cancellation reaches
-whatever the request awaits. Two things no deadline can end: a thread (a plain `def` endpoint runs in one: the client
-gets its 504, the thread works on), and code that swallows `CancelledError`.
+The request stays in its own task, which is cancelled as `asyncio.timeout` would: context variables live on, and
+cancellation reaches whatever the request awaits. Two things no deadline can end: a thread (a plain `def` endpoint runs
+in one: it works on, and only then gets the client its 504), and code that swallows `CancelledError`.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.alarms import Alarm, Alarms
 from resilience.errors import Refusal
 
 HEADER = "X-Request-Timeout-Ms"
@@ -47,15 +48,15 @@ class DeadlineExceeded(Refusal, TimeoutError):  # noqa: N818 - as Refusal
 
 
 class _Deadline:
-    """A moment of `time.monotonic()`, which threads know too; None when it no longer holds."""
+    """A moment of `time.monotonic()`, which threads know too."""
 
     __slots__ = ("at",)
 
     def __init__(self, at: float) -> None:
-        self.at: float | None = at
+        self.at = at
 
 
-_deadline: ContextVar[_Deadline | None] = ContextVar("deadline", default=None)
+_deadline: ContextVar[_Deadline | Alarm | None] = ContextVar("deadline", default=None)
 
 
 def remaining() -> float | None:
@@ -106,63 +107,59 @@ class DeadlineMiddleware:
 
     def __init__(self, app: ASGIApp, *, default: float, routes: Mapping[str, float] | None = None) -> None:
         self.app = app
-        self.default = default
-        folders = {path.rstrip("/") + "/": seconds for path, seconds in (routes or {}).items()}
-        self.routes = sorted(folders.items(), key=lambda route: len(route[0]), reverse=True)
+        folders = {path.rstrip("/") + "/": Alarms(seconds) for path, seconds in (routes or {}).items()}
+        self._alarms = Alarms(default)
+        self._routes = sorted(folders.items(), key=lambda route: len(route[0]), reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application within the request's deadline."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        seconds = self._seconds(scope)
-        limit = asyncio.timeout(seconds)
-        answer = _Answer(time.monotonic() + seconds, limit, send)
+        answer = _Answer(self._alarms_of(scope), send)
         token = _deadline.set(answer)
         try:
-            async with limit:
+            with answer:
                 await self.app(scope, receive, answer.send)
-        except TimeoutError:
-            if not limit.expired():
-                raise
         finally:
             _deadline.reset(token)
-        if not answer.complete and limit.expired():
+        if answer.rang and not answer.complete:
             logger.warning(
                 "%s %r was ended by its deadline of %g s, %s the first byte of the answer",
                 scope["method"],
                 scope["path"],
-                seconds,
+                answer.seconds,
                 "after" if answer.start else "before",
             )
             await answer.end()
 
-    def _seconds(self, scope: Scope) -> float:
-        seconds = self.default
-        if self.routes:
+    def _alarms_of(self, scope: Scope) -> Alarms:
+        """The alarms for as long as the request may take."""
+        alarms = self._alarms
+        if self._routes:
             path = scope["path"] + "/"
-            for folder, own in self.routes:
+            for folder, own in self._routes:
                 if path.startswith(folder):
-                    seconds = own
+                    alarms = own
                     break
         for name, value in scope["headers"]:
             if name == _HEADER:
-                if _MILLISECONDS.fullmatch(value):
-                    seconds = min(seconds, int(value) / 1000)
+                if _MILLISECONDS.fullmatch(value) and int(value) / 1000 < alarms.seconds:
+                    return Alarms(int(value) / 1000)
                 break
-        return seconds
+        return alarms
 
 
-class _Answer(_Deadline):
-    """A request's deadline, and how far its answer has come."""
+class _Answer(Alarm):
+    """The alarm of a request, and how far its answer has come."""
 
-    __slots__ = ("_limit", "_send", "complete", "start")
+    __slots__ = ("_send", "complete", "seconds", "start")
 
-    def __init__(self, at: float, limit: asyncio.Timeout, send: Send) -> None:
-        self.at = at
+    def __init__(self, alarms: Alarms, send: Send) -> None:
+        super().__init__(alarms)
+        self.seconds = alarms.seconds
         self.start: Message | None = None
         self.complete = False
-        self._limit = limit
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -173,11 +170,7 @@ class _Answer(_Deadline):
             self.start = message
         elif kind == "http.response.body" and not message.get("more_body", False):
             self.complete = True
-            self.at = None
-            try:
-                self._limit.reschedule(None)
-            except RuntimeError:  # it has passed, in an application that swallowed the cancellation
-                return
+            self.stop()
 
     async def end(self) -> None:
         """Answer 504, end an event stream, or leave the rest of a body unsent, for which the server closes."""

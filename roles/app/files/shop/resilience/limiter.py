@@ -59,17 +59,25 @@ class RateLimiter:
         self._groups: dict[str, _Group] = {}
         self._free_at: dict[str, float] = {}
         self._memory = MemoryLimiter(max_keys=max_keys)
-        self._local: dict[Policy, Policy] = {}
+        self._local: dict[str, Policy] = {}
 
     async def hit(self, policy: Policy, key: str) -> Decision:
         """Count one request of `key`. Refusal (503) without Redis, when this limiter is to be closed then."""
-        decision = None
-        if self._redis.available:
-            bucket = self._prefix + policy.bucket + key
-            decision = self._known_refusal(policy, bucket) or await self._ask(policy, bucket)
+        decision = self.hit_here(policy, key)
         if decision is None:
-            decision = self._without_redis(policy, key)
-        if not decision.allowed:
+            decision = await self._ask(policy, self._prefix + policy.bucket + key)
+            if decision is None:
+                return self._without_redis(policy, key)
+            if not decision.allowed:
+                self._tell(policy, "refused")
+        return decision
+
+    def hit_here(self, policy: Policy, key: str) -> Decision | None:
+        """As `hit`, where this process can decide alone, without the cost of a coroutine; None where Redis has to."""
+        if not self._redis.available:
+            return self._without_redis(policy, key)
+        decision = self._known_refusal(policy, self._prefix + policy.bucket + key) if self._free_at else None
+        if decision is not None:
             self._tell(policy, "refused")
         return decision
 
@@ -129,11 +137,14 @@ class RateLimiter:
             raise Refusal("Requests cannot be counted at the moment.", retry_after=1)
         if self._redis.configured:
             self._tell(policy, "local")
-        local = self._local.get(policy)
+        local = self._local.get(policy.bucket)
         if local is None:
             share = max(1, int(policy.limit * self._local_share))
-            local = self._local[policy] = Policy(policy.name, share, policy.window)
-        return self._memory.hit(local, key)
+            local = self._local[policy.bucket] = Policy(policy.name, share, policy.window)
+        decision = self._memory.hit(local, key)
+        if not decision.allowed:
+            self._tell(policy, "refused")
+        return decision
 
     def _tell(self, policy: Policy, outcome: Outcome) -> None:
         if self._on_decision is not None:

@@ -59,12 +59,12 @@ class RequestLimits:
     def __init__(self, limiter: RateLimiter, key: str) -> None:
         self.limiter = limiter
         self.key = key
-        self.decisions: list[Decision] = []
+        self.decisions: tuple[Decision, ...] = ()
 
     async def count(self, policy: Policy) -> None:
         """Count the request against a further policy. RateLimited when that one's limit is reached."""
-        decision = await self.limiter.hit(policy, self.key)
-        self.decisions.append(decision)
+        decision = self.limiter.hit_here(policy, self.key) or await self.limiter.hit(policy, self.key)
+        self.decisions += (decision,)
         if not decision.allowed:
             raise RateLimited(decision)
 
@@ -72,20 +72,24 @@ class RequestLimits:
         """All limits as in draft-ietf-httpapi-ratelimit-headers-11, and the tightest as `X-RateLimit-*`."""
         if not self.decisions:
             return []
-        policies, limits, tightest = [], [], self.decisions[0]
-        for decision in self.decisions:
-            policies.append(decision.policy.header)
-            seconds = ceil(decision.reset)
-            limits.append(b"%b;r=%d;t=%d" % (decision.policy.quoted_name, decision.remaining, seconds))
+        tightest = self.decisions[0]
+        policies, limits = tightest.policy.header, _budget(tightest)
+        for decision in self.decisions[1:]:
+            policies += b", " + decision.policy.header
+            limits += b", " + _budget(decision)
             if decision.remaining <= tightest.remaining:
-                tightest, reset = decision, seconds
+                tightest = decision
         return [
-            (b"ratelimit-policy", b", ".join(policies)),
-            (b"ratelimit", b", ".join(limits)),
-            (b"x-ratelimit-limit", b"%d" % tightest.policy.limit),
+            (b"ratelimit-policy", policies),
+            (b"ratelimit", limits),
+            (b"x-ratelimit-limit", tightest.policy.quota),
             (b"x-ratelimit-remaining", b"%d" % tightest.remaining),
-            (b"x-ratelimit-reset", b"%d" % reset),
         ]
+
+
+def _budget(decision: Decision) -> bytes:
+    """A decision as an item of `RateLimit`."""
+    return b"%b;r=%d;t=%d" % (decision.policy.quoted_name, decision.remaining, ceil(decision.reset))
 
 
 class RateLimitMiddleware:
@@ -117,17 +121,17 @@ class RateLimitMiddleware:
         policy, key = chosen
         limits = state[_STATE] = RequestLimits(self._limiter, key)
 
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] in _ANSWERS:
                 message = {**message, "headers": [*message.get("headers", ()), *limits.headers()]}
-            await send(message)
+            return send(message)
 
         try:
             await limits.count(policy)
         except Refusal as refusal:
             await _refuse(refusal, scope, receive, send_with_headers)
-        else:
-            await self.app(scope, receive, send_with_headers)
+            return
+        await self.app(scope, receive, send_with_headers)
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

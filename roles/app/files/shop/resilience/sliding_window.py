@@ -52,6 +52,11 @@ class Policy:
         return f'"{self.name}"'.encode()
 
     @cached_property
+    def quota(self) -> bytes:
+        """The limit as a header has it."""
+        return b"%d" % self.limit
+
+    @cached_property
     def header(self) -> bytes:
         """This policy as an item of `RateLimit-Policy`, which knows whole seconds only."""
         return b"%b;q=%d;w=%d" % (self.quoted_name, self.limit, ceil(self.window))

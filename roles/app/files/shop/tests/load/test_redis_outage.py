@@ -1,0 +1,70 @@
+"""Redis dies under load and comes back: nobody gets an error for it, and the limit is shared again at once."""
+
+import asyncio
+import time
+
+import pytest
+from clients import Answer, Client, Tally, crowd
+
+pytestmark = pytest.mark.anyio
+
+WORKERS = 4
+LIMIT = 200
+WINDOW = 1
+
+
+async def test_redis_killed_and_started_again(serve, redis_server):
+    shop = serve(
+        "shop.main:app",
+        workers=WORKERS,
+        APP_REDIS_URL=redis_server.url,
+        APP_RATE_LIMIT_ANONYMOUS=str(LIMIT),
+        APP_RATE_LIMIT_WINDOW=str(WINDOW),
+    )
+    phases: dict[str, Tally] = {}
+    phase = "before"
+
+    async def ask(client: Client) -> Answer:
+        started_in = phase
+        answer = await client.ask("/api/orders/1", X_Forwarded_For="203.0.113.9")
+        phases.setdefault(started_in, Tally()).answers.append(answer)
+        return answer
+
+    load = asyncio.create_task(crowd(shop.path, 50, ask, until=lambda: phase == "over"))
+    await asyncio.sleep(2.5)
+    phase = "away"
+    redis_server.kill()
+    await asyncio.sleep(3.5)
+    await asyncio.to_thread(redis_server.start)
+    back = time.monotonic()
+    phase = "returning"
+    await all_workers_share(shop.path, within=10)
+    shared_after = time.monotonic() - back
+    await asyncio.sleep(WINDOW)
+    phase = "after"
+    started = time.monotonic()
+    await asyncio.sleep(4 * WINDOW)
+    seconds = time.monotonic() - started
+    phase = "over"
+    tally = await load
+    for name, part in phases.items():
+        print(f"\n  {name}: {part}", end="")
+    admitted = phases["after"].statuses[200]
+    print(f"\n  all {WORKERS} workers shared the limit again {shared_after:.2f} s after the start of Redis", end="")
+    print(f"\n  then {admitted} admitted in {seconds:.2f} s, at {LIMIT} a second")
+    assert set(tally.statuses) == {200, 429}, tally
+    assert phases["away"].statuses[200] > 0
+    assert shared_after < 2
+    assert admitted <= LIMIT * (seconds / WINDOW + 1)
+
+
+async def all_workers_share(path: str, *, within: float) -> None:
+    """Wait until every worker says that it reaches Redis; a new connection reaches any of them."""
+    seen: dict[int, bool] = {}
+    async with asyncio.timeout(within):
+        while sum(seen.values()) < WORKERS:
+            client = Client(path)
+            status = (await client.ask("/api/status")).json()
+            seen[status["worker"]] = status["redis"]
+            client.close()
+            await asyncio.sleep(0.005)
