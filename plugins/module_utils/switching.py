@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import in_the_way
+from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb, used_memory_mb
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
     FAILED,
     LIVE,
@@ -66,8 +68,8 @@ class Host:
 
     def log(self, unit: str, since: float) -> list[str]:
         """The last lines that the processes of a unit wrote since that time (seconds since 1970)."""
-        # Not --lines: together with --since it counts from the beginning.
-        wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{since:.0f}"]
+        # Not --lines: together with --since it counts from the beginning. Whole seconds, rounded down.
+        wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{int(since)}"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             self._run(["journalctl", "--sync"], 10)
             done = self._run(["journalctl", "--quiet", "--no-pager", "--output=cat", *wanted], 20)
@@ -161,11 +163,14 @@ class Switch:
     watch_socket: list[str] = field(default_factory=list)
     by: str = ""
     reason: str = ""
+    deploy: str = ""
+    check_memory: bool = False
 
     def look(self) -> dict[str, Any]:
-        """What `run` would do now; changes nothing."""
+        """What `run` would do now; changes nothing. Raises SwitchError when there is no memory to do it."""
         state = self._state()
         reasons = [f"asked to be {self.state}"] if self.state != "live" else self._reasons(state)
+        self._check_memory(state)
         return {"changed": bool(reasons), "reasons": reasons, "live": state.live, "previous": state.live}
 
     def run(self) -> dict[str, Any]:
@@ -180,6 +185,8 @@ class Switch:
             done = ""
             if reasons:
                 self._check_paths()
+                self._check_lock(previous)
+                self._check_memory(state)
                 done = self._bring_up(state, previous)
                 if self.state == "live":
                     if self._state().running - {self.release}:
@@ -261,6 +268,29 @@ class Switch:
             raise SwitchError(f"{self.current} is not a link: move it away, it has to point to the live release.")
         if not (link.parent / "releases" / self.release).is_dir():
             raise SwitchError(f"{link.parent}/releases/{self.release} does not exist: build the release first.")
+
+    def _check_lock(self, live: str) -> None:
+        if sentence := in_the_way(self.name, self.deploy, self.host.root):
+            raise self._failure(f"Nothing was switched, because {sentence}", live, [])
+
+    def _check_memory(self, state: State) -> None:
+        """Refuse to run two releases beside each other where the host has no memory for the second one."""
+        if not self.check_memory or self.release in state.running or not state.live:
+            return
+        needed = used_memory_mb(self._processes(self._unit(state.live)), self.host.at("/proc"))
+        available = available_memory_mb(self.host.at("/proc/meminfo"))
+        if available < needed:
+            raise SwitchError(
+                f"The host has {available} MB of available memory, and for the switch two releases of {self.name} run beside"
+                f" each other: the live one uses {needed} MB. Lower gunicorn_workers or stop something, or set"
+                f" gunicorn_check_memory to false. Release {state.live} serves.",
+                {"live": state.live, "log": []},
+            )
+
+    def _processes(self, unit: str) -> list[str]:
+        group = self.host.systemctl("show", "--property=ControlGroup", "--value", unit)[1].strip()
+        file = self.host.at(f"/sys/fs/cgroup{group}/cgroup.procs")
+        return file.read_text().split() if group and file.is_file() else []
 
     def _bring_up(self, state: State, previous: str) -> str:
         """Get the instance of the release ready, with the files of now; returns which event that is, if it is one."""

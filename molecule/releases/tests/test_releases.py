@@ -154,21 +154,37 @@ def test_new_workers_without_a_lost_request(hosts, playbook, event):
         assert history(host)[-1]["event"] == event
 
 
+# What is broken: the commands that break it and mend it, and what the error has to show of it.
+BROKEN = {
+    "configuration": (
+        "cd /etc/hello && cp -a gunicorn.conf.py kept && echo 'raise OSError(\"planted\")' >> gunicorn.conf.py",
+        "mv /etc/hello/kept /etc/hello/gunicorn.conf.py",
+        "OSError: planted",
+    ),
+    "app": (
+        "mv /srv/hello/current/src/main.py /srv/hello/current/src/kept",
+        "mv /srv/hello/current/src/kept /srv/hello/current/src/main.py",
+        "ModuleNotFoundError: No module named 'main'",
+    ),
+}
+
+
 @pytest.mark.parametrize("playbook", ["reload", "restart"])
-@pytest.mark.parametrize("file", ["/etc/hello/gunicorn.conf.py", "/srv/hello/current/src/main.py"])
-def test_what_cannot_start_is_refused_and_the_old_workers_serve(hosts, playbook, file):
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_cannot_start_is_refused_and_the_old_workers_serve(hosts, playbook, what):
+    broken, mended, said = BROKEN[what]
     before = [workers(host) for host in hosts]
     for host in hosts:
-        on(host, f"cp --preserve=all {file} {file}.kept && echo 'raise RuntimeError(\"planted\")' >> {file}")
+        on(host, broken)
     try:
         with load_on_all():
             # The playbook restart takes one host after the other, and stops at the first one that fails.
             result = book(playbook)
     finally:
         for host in hosts:
-            on(host, f"mv {file}.kept {file}")
+            on(host, mended)
     assert result.returncode != 0
-    assert "RuntimeError: planted" in result.text
+    assert said in result.text
     assert f"Release {release_of(hosts[0])} serves." in result.text
     assert [workers(host) for host in hosts] == before
 
@@ -246,7 +262,8 @@ def test_after_a_reboot_the_live_release_alone_comes_back(hosts):
     releases = [release_of(host) for host in hosts]
     for name in NAMES:
         subprocess.run(["docker", "restart", name], check=True, capture_output=True)
-        subprocess.run(["docker", "exec", name, "systemctl", "is-system-running", "--wait"], check=False, timeout=120)
+        up = "until systemctl is-system-running --wait 2>/dev/null; do sleep 0.2; done"
+        subprocess.run(["docker", "exec", name, "timeout", "120", "sh", "-c", up], check=True, capture_output=True)
     assert live(hosts) == "two"
     for host, release in zip(hosts, releases, strict=True):
         assert units(host) == [f"hello@{release}.service"]

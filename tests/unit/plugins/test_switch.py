@@ -242,6 +242,16 @@ def test_units_of_another_app_are_left_alone(running: FakeHost) -> None:
     assert not switch(running, "one").run()["changed"]
 
 
+def test_the_log_begins_at_the_second_in_which_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "journalctl"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert "--since=@100" in Host(tmp_path).log("shop@one.service", since=100.9)
+
+
 # Watching the new one beside the old one
 
 
