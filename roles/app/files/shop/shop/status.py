@@ -43,8 +43,9 @@ class StatusReader:
         """Return what is left for whoever asks, which is counted as a request but never refused."""
         policy, key = self._services.policies.of_client(scope)
         with suppress(Refusal):
-            left = (await self._services.limiter.hit(policy, key)).remaining
-            return [Limit(name=policy.name, limit=policy.limit, window=policy.window, remaining=left)]
+            decision = await self._services.limiter.hit(policy, key)
+            counted = decision.policy  # this worker's share of the limit while Redis is away
+            return [Limit(name=counted.name, limit=counted.limit, window=counted.window, remaining=decision.remaining)]
         return []
 
     async def _read(self) -> State:

@@ -99,6 +99,12 @@ def test_the_limit_counts_by_address_and_looking_costs_nothing(start):
     assert int(client.get("/api/build").headers["Retry-After"]) in range(1, 62)
 
 
+def test_alone_a_worker_tells_its_share_of_the_limit(client):
+    assert client.get("/api/status").json()["limits"] == [
+        {"name": "anonymous", "limit": 25, "window": 60, "remaining": 24}
+    ]
+
+
 def test_check_outs_have_a_limit_of_their_own(start):
     client = start(rate_limit_checkout=2, rate_limit_local_share=1)
     statuses = [client.post("/api/checkout", json={"order": 9}, headers={"Idempotency-Key": "k"}) for _ in range(3)]
