@@ -49,10 +49,14 @@ class Alarm:
 
 
 class Alarms:
-    """All alarms that ring `seconds` after they were made."""
+    """All alarms that ring `seconds` after they were made.
 
-    def __init__(self, seconds: float) -> None:
+    Those for a single request are not `lasting`: their timer ends with it instead of waiting for the next.
+    """
+
+    def __init__(self, seconds: float, *, lasting: bool = True) -> None:
         self.seconds = seconds
+        self._lasting = lasting
         self._set: dict[Alarm, None] = {}  # in the order in which they ring
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -66,8 +70,11 @@ class Alarms:
             self._timer = loop.call_later(self.seconds, self._ring)
 
     def discard(self, alarm: Alarm) -> None:
-        """Forget an alarm, if it is known. The timer stays: the next alarm needs one, too."""
+        """Forget an alarm, if it is known."""
         self._set.pop(alarm, None)
+        if not self._lasting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _ring(self) -> None:
         """Ring all that are due, and sleep until the next one is."""

@@ -2,7 +2,7 @@
 
 The request stays in its own task, which is cancelled as `asyncio.timeout` would: context variables live on, and
 cancellation reaches whatever the request awaits. Two things no deadline can end: a thread (a plain `def` endpoint runs
-in one: it works on, and only then gets the client its 504), and code that swallows `CancelledError`.
+in one: the client gets its 504, the thread works on), and code that swallows `CancelledError`.
 """
 
 import asyncio
@@ -145,7 +145,7 @@ class DeadlineMiddleware:
         for name, value in scope["headers"]:
             if name == _HEADER:
                 if _MILLISECONDS.fullmatch(value) and int(value) / 1000 < alarms.seconds:
-                    return Alarms(int(value) / 1000)
+                    return Alarms(int(value) / 1000, lasting=False)
                 break
         return alarms
 

@@ -216,7 +216,7 @@ async def test_the_messages_of_the_application_are_left_as_they_are():
     app = RateLimitMiddleware(application, limiter=RateLimiter(SharedRedis("")), choose=lambda scope: (POLICY, "key"))
     await app({"type": "http"}, None, send)
     assert start["headers"] == [(b"a", b"b")]
-    assert len(sent[0]["headers"]) == 6
+    assert len(sent[0]["headers"]) == 5
 
 
 async def test_the_lifespan_passes():
