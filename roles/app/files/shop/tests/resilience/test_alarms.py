@@ -63,17 +63,22 @@ async def test_the_cancellation_of_somebody_else_passes():
 
 
 async def test_a_cancellation_that_comes_with_the_alarm_is_not_swallowed():
+    went_on = False
+
     async def both():
+        nonlocal went_on
         with Alarm(Alarms(0.05)):
             try:
                 await asyncio.sleep(30)
             except asyncio.CancelledError:
                 asyncio.current_task().cancel()
                 raise
+        went_on = True
 
     task = asyncio.create_task(both())
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert not went_on
 
 
 async def test_an_error_that_follows_passes_and_the_task_goes_on_uncancelled():
