@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The controller's half of `production.fastapi.deploy_lock`: which process deploys, and whether another one still does."""
+"""The controller's half of `production.fastapi.deploy_lock`: which process deploys, and whether another one is gone."""
 
 from __future__ import annotations
 

@@ -20,6 +20,9 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_tree im
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
 SEALED = ("source", "index_url", "install_options", "proxy", "environment")
 
+# What an earlier task of the run has found and a later one need not ask for again.
+KEPT = ("release", "complete", "key", "live", "locked")
+
 KINDS = ("git", "folder", "archive", "package")
 
 
@@ -42,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = task_vars.get("app_release")
         if isinstance(known, Mapping) and known.get("complete") and known.get("key") == key:
             # Found earlier in this run: a branch that moves meanwhile must not give the hosts different releases.
-            return {"changed": False, **{name: known[name] for name in ("release", "complete", "key")}}
+            return {"changed": False, **{name: known[name] for name in KEPT if name in known}}
 
         arguments = seal(options)
         result = self._module(arguments, task_vars)

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One deploy of an app at a time: a file on each of its servers that says who deploys what, and until when.
 
-A lock is a promise with an end (a lease): whoever holds it has to renew it, so a deploy that was killed blocks nobody for
-longer than that. It is taken, renewed and freed under a lock of the kernel, so two deploys never both hold it.
+A lock is a promise with an end (a lease): whoever holds it has to renew it, so a deploy that was killed blocks nobody
+for longer than that. It is taken, renewed and freed under a lock of the kernel, so two deploys never both hold it.
 """
 
 from __future__ import annotations
@@ -90,8 +90,9 @@ class DeployLock:
     ) -> Lock:
         """Take the lock for `timeout` seconds, or renew it when it is ours.
 
-        One that has expired is taken over, and so is that of the deploy `instead_of`, which the caller knows to be dead.
-        The new lock keeps the `before` of a deploy that it takes over, because that one has not put its release back.
+        One that has expired is taken over, and so is that of the deploy `instead_of`, which the caller knows is dead.
+        Where the release of a deploy that is taken over is live already, the new lock keeps its `before`: that is what
+        there is to go back to.
         Raises LockError when somebody else deploys.
         """
         with self._alone():
@@ -107,7 +108,7 @@ class DeployLock:
                     found,
                 )
             elif found:
-                wanted = Lock(**asdict(wanted) | {"before": found.before or before})
+                wanted = Lock(**asdict(wanted) | {"before": found.before if before == found.deploys else before})
             self._write(wanted)
             return wanted
 

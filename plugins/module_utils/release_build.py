@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings, download, run
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import (
@@ -109,6 +110,11 @@ class Release:
             "python": self.spec.python,
             "dependencies": self.spec.dependencies,
         }
+
+    def live(self) -> str:
+        """The release that `current` names; empty when there is none. Whether it runs is not asked."""
+        link = self.spec.directory / "current"
+        return link.readlink().name if link.is_symlink() else ""
 
     def folders(self, *, check: bool) -> bool:
         """Make the folders of the app and hand them to who owns them; returns whether something changes."""
@@ -287,12 +293,6 @@ class Release:
             raise ReleaseError(f"{entrypoint} cannot be imported: it takes more than {IMPORT_TIMEOUT} seconds.", output)
         if code != 0:
             raise ReleaseError(f"{entrypoint} cannot be imported: {last_error(output)}", output)
-
-
-def available_memory_mb(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Memory that a new process can have without swapping, in MiB."""
-    lines = (line.split() for line in meminfo.read_text().splitlines())
-    return next(int(words[1]) for words in lines if words[0] == "MemAvailable:") >> 10
 
 
 def python_version(venv: Path) -> str:

@@ -172,6 +172,14 @@ complete:
   description: Whether nothing is left to do for the release and its folders.
   returned: success
   type: bool
+live:
+  description: The release that C(current) of the app points to; empty when there is none.
+  returned: success
+  type: str
+locked:
+  description: Whether there is a lock of a deploy, see M(production.fastapi.deploy_lock).
+  returned: success
+  type: bool
 log:
   description: Last lines of the command that failed.
   returned: failure
@@ -186,6 +194,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
@@ -239,19 +248,20 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     spec = specify(options)
     release = Release(spec, warn=lambda text: module.warn(mask(text, secrets)))
     release.resolve(offline=module.check_mode and shutil.which("git") is None)
+    standing = {"live": release.live(), "locked": DeployLock(spec.name).file.exists()}
     known = release.read()
     if known is not None:
         drifted = release.folders(check=module.check_mode)
-        return {"changed": drifted, "release": known, "complete": not (drifted and module.check_mode)}
+        return {"changed": drifted, "release": known, "complete": not (drifted and module.check_mode), **standing}
     release.check_room()
     if module.check_mode:
-        return {"changed": True, "release": release.plan(), "complete": False}
+        return {"changed": True, "release": release.plan(), "complete": False, **standing}
     uploaded = "tree" in spec.source or ("archive" in spec.source and "://" not in spec.source["archive"])
     if uploaded and not options["upload"]:
-        return {"changed": True, "release": release.plan(), "complete": False, "wants_upload": True}
+        return {"changed": True, "release": release.plan(), "complete": False, "wants_upload": True, **standing}
     release.folders(check=False)
     built = release.build(Path(options["upload"]) if uploaded else None)
-    return {"changed": True, "release": built, "complete": True}
+    return {"changed": True, "release": built, "complete": True, **standing}
 
 
 def specify(options: dict[str, Any]) -> Spec:

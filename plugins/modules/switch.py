@@ -93,6 +93,18 @@ options:
     description: Why, for the history; empty for what the module finds out itself.
     type: str
     default: ''
+  deploy:
+    description:
+      - The deploy that this is part of, as M(production.fastapi.deploy_lock) has returned it.
+      - While another one holds the lock of the app, nothing is done.
+    type: str
+    default: ''
+  check_memory:
+    description:
+      - Whether to refuse, in check mode too, when the host has less available memory than the live release uses, since
+        the new one needs about as much beside it. Measured is what the processes use together (Pss).
+    type: bool
+    default: false
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -165,6 +177,8 @@ def main() -> None:
             "watch_socket": {"type": "list", "elements": "path", "default": []},
             "by": {"type": "str", "default": ""},
             "reason": {"type": "str", "default": ""},
+            "deploy": {"type": "str", "default": ""},
+            "check_memory": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -1,0 +1,125 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Sees to it that clients get the right release; the work is in module_utils/verifying.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: verify
+short_description: See through Nginx which release of an app answers
+version_added: 0.1.0
+description:
+  - Runs on a load balancer and asks Nginx on the host itself, over TLS and HTTP/1.1, with a new connection each time.
+  - An answer is good when its status is below 500 and its header C(X-Release) names O(release). O(successes) good
+    answers in a row within O(within) are asked for.
+  - Changes nothing.
+options:
+  domain:
+    description: The domain to ask for, in TLS (SNI) and as C(Host); of a wildcard the name with www is taken.
+    type: str
+    required: true
+  path:
+    description: What to ask for, with GET. It should be exempt from rate limits.
+    type: str
+    default: /healthz
+  release:
+    description: The release that has to answer. Empty to be told whether any does, which never fails.
+    type: str
+    default: ''
+  successes:
+    description: Good answers in a row that it takes, from 1.
+    type: int
+    default: 3
+  within:
+    description: Seconds in which they have to begin.
+    type: float
+    default: 10
+  timeout:
+    description: Seconds for one request, more than 0.
+    type: float
+    default: 5
+  address:
+    description: The address that Nginx listens on.
+    type: str
+    default: 127.0.0.1
+  port:
+    description: The port of Nginx for TLS.
+    type: int
+    default: 443
+  release_header:
+    description: The header of an answer that names the release.
+    type: str
+    default: X-Release
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+attributes:
+  check_mode:
+    description: Asks in check mode too.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: See that clients get the new release
+  production.fastapi.verify:
+    domain: shop.example.com
+    release: 4f2a9c01d3e5-8b1c2d3e
+"""
+
+RETURN = r"""
+served:
+  description: Whether the release answers; without O(release), whether any does.
+  returned: always
+  type: bool
+problem:
+  description: What was wrong with the last answer; empty when nothing was.
+  returned: always
+  type: str
+  sample: answered 502
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.probing_client import Target
+from ansible_collections.production.fastapi.plugins.module_utils.verifying import verify
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "domain": {"type": "str", "required": True},
+            "path": {"type": "str", "default": "/healthz"},
+            "release": {"type": "str", "default": ""},
+            "successes": {"type": "int", "default": 3},
+            "within": {"type": "float", "default": 10},
+            "timeout": {"type": "float", "default": 5},
+            "address": {"type": "str", "default": "127.0.0.1"},
+            "port": {"type": "int", "default": 443},
+            "release_header": {"type": "str", "default": "X-Release"},
+        },
+        supports_check_mode=True,
+    )
+    options: dict[str, Any] = module.params
+    target = Target(
+        address=options["address"],
+        port=options["port"],
+        domain=options["domain"].replace("*", "www"),
+        path=options["path"],
+        timeout=options["timeout"],
+        header=options["release_header"],
+    )
+    problem = verify(target, options["release"], options["successes"], options["within"])
+    if problem and options["release"]:
+        module.fail_json(
+            msg=f"Clients do not get release {options['release']}: Nginx, asked for"
+            f" https://{target.domain}{target.path}, {problem}.",
+            served=False,
+            problem=problem,
+        )
+    module.exit_json(changed=False, served=not problem, problem=problem)
+
+
+if __name__ == "__main__":
+    main()
