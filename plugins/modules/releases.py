@@ -23,14 +23,14 @@ options:
     default: ''
   state:
     description:
-      - V(list) only looks.
+      - V(listed) only looks.
       - V(chosen) only looks too, and fails when there is no release to go back to.
       - V(pruned) removes releases. The O(keep) that were built or made live last stay, and so do in any case the live
         one, the one before, and what runs or would start with the host. What killed builds have left goes, too, unless
         a build is under way.
     type: str
-    choices: [list, chosen, pruned]
-    default: list
+    choices: [listed, chosen, pruned]
+    default: listed
   release:
     description:
       - With O(state=chosen), the release to go back to; the beginning of its name is enough. Empty is the one before.
@@ -155,7 +155,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "directory": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["list", "chosen", "pruned"], "default": "list"},
+            "state": {"type": "str", "choices": ["listed", "chosen", "pruned"], "default": "listed"},
             "release": {"type": "str", "default": ""},
             "insist": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},

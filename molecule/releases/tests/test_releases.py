@@ -105,7 +105,8 @@ def test_deploys_lose_no_request(hosts, deploy):
 
 def test_the_same_again_changes_nothing_and_waits_for_nothing(hosts, deploy):
     before = [history(host) for host in hosts]
-    assert set(succeeded(deploy("three")).stats("changed").values()) == {0}
+    result = succeeded(deploy("three"))
+    assert set(result.stats("changed").values()) == {0}, result.output
     assert [history(host) for host in hosts] == before
 
 

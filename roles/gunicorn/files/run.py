@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Run a command in the environment of a release: run [--timeout SECONDS] RELEASE COMMAND [ARGUMENT…]
 
 Written by Ansible, role production.fastapi.gunicorn. RELEASE may be `current`, which is the live one.
