@@ -281,8 +281,8 @@ class Switch:
         available = available_memory_mb(self.host.at("/proc/meminfo"))
         if available < needed:
             raise SwitchError(
-                f"The host has {available} MB of available memory, and for a switch two releases of {self.name} run beside"
-                f" each other; the live one uses {needed} MB. Lower gunicorn_workers or stop something, or set"
+                f"The host has {available} MB of available memory, and in a switch two releases of {self.name} run"
+                f" beside each other; the live one uses {needed} MB. Lower gunicorn_workers or stop something, or set"
                 f" gunicorn_check_memory to false. Release {state.live} serves.",
                 {"live": state.live, "log": []},
             )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 
 from ansible_collections.production.fastapi.plugins.module_utils.probing_client import Prober, Target, kind_of
 
@@ -26,10 +27,10 @@ def ask(target: Target) -> tuple[str, str]:
         return kind_of(error), ""
 
 
-def problem_of(kind: str, release: str, wanted: str) -> str:
+def problem_of(kind: str, release: str, wanted: Collection[str]) -> str:
     """What is wrong with an answer, as the end of a sentence; empty when it is good.
 
-    Good is a status below 500 by the wanted release, or by any release when `wanted` is empty.
+    Good is a status below 500 by one of the wanted releases, or by any release when `wanted` is empty.
     """
     if not kind.isdigit():
         return f"gave no answer ({kind})"
@@ -37,17 +38,17 @@ def problem_of(kind: str, release: str, wanted: str) -> str:
         return f"answered {kind}"
     if not release:
         return f"answered {kind}, and no release of the app did"
-    if wanted and release != wanted:
+    if wanted and release not in wanted:
         return f"answered by release {release}"
     return ""
 
 
-def verify(target: Target, release: str, successes: int, within: float) -> str:
+def verify(target: Target, wanted: Collection[str], successes: int, within: float) -> str:
     """Ask until so many answers in a row are good; returns the last problem when they do not begin `within` seconds."""
     deadline = time.monotonic() + within
     good = 0
     while good < successes:
-        problem = problem_of(*ask(target), release)
+        problem = problem_of(*ask(target), wanted)
         if not problem:
             good += 1
             continue

@@ -11,8 +11,8 @@ short_description: See through Nginx which release of an app answers
 version_added: 0.1.0
 description:
   - Runs on a load balancer and asks Nginx on the host itself, over TLS and HTTP/1.1, with a new connection each time.
-  - An answer is good when its status is below 500 and its header C(X-Release) names O(release). O(successes) good
-    answers in a row within O(within) are asked for.
+  - An answer is good when its status is below 500 and its header C(X-Release) names one of O(releases). O(successes)
+    good answers in a row are asked for, which have to begin within O(within).
   - Changes nothing.
 options:
   domain:
@@ -23,10 +23,13 @@ options:
     description: What to ask for, with GET. It should be exempt from rate limits.
     type: str
     default: /healthz
-  release:
-    description: The release that has to answer. Empty to be told whether any does, which never fails.
-    type: str
-    default: ''
+  releases:
+    description:
+      - Any of these has to answer; servers with different Pythons have different names for what is deployed.
+      - Empty to be told whether any release does, which never fails.
+    type: list
+    elements: str
+    default: []
   successes:
     description: Good answers in a row that it takes, from 1.
     type: int
@@ -63,12 +66,12 @@ EXAMPLES = r"""
 - name: See that clients get the new release
   production.fastapi.verify:
     domain: shop.example.com
-    release: 4f2a9c01d3e5-8b1c2d3e
+    releases: [4f2a9c01d3e5-8b1c2d3e]
 """
 
 RETURN = r"""
 served:
-  description: Whether the release answers; without O(release), whether any does.
+  description: Whether one of the releases answers; without O(releases), whether any does.
   returned: always
   type: bool
 problem:
@@ -91,7 +94,7 @@ def main() -> None:
         argument_spec={
             "domain": {"type": "str", "required": True},
             "path": {"type": "str", "default": "/healthz"},
-            "release": {"type": "str", "default": ""},
+            "releases": {"type": "list", "elements": "str", "default": []},
             "successes": {"type": "int", "default": 3},
             "within": {"type": "float", "default": 10},
             "timeout": {"type": "float", "default": 5},
@@ -110,10 +113,11 @@ def main() -> None:
         timeout=options["timeout"],
         header=options["release_header"],
     )
-    problem = verify(target, options["release"], options["successes"], options["within"])
-    if problem and options["release"]:
+    releases = options["releases"]
+    problem = verify(target, releases, options["successes"], options["within"])
+    if problem and releases:
         module.fail_json(
-            msg=f"Clients do not get release {options['release']}: Nginx, asked for"
+            msg=f"Clients do not get release {' or '.join(releases)}: Nginx, asked for"
             f" https://{target.domain}{target.path}, {problem}.",
             served=False,
             problem=problem,

@@ -1,0 +1,305 @@
+"""Deploys under load, good ones and all kinds of bad ones; the tests build on each other, in order."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import testinfra
+from asking import ask_json, on
+from load import load
+from plays import ROOT, play
+
+NAMES = ("pf-debian12", "pf-debian13")
+SITE = "hello.example.com"
+APP = Path(__file__).parents[1] / "app"
+DEPLOY = ROOT / "playbooks" / "deploy.yml"
+# An answer takes milliseconds; a client that had to wait as long as this was stuck.
+STUCK = 15.0
+
+BROKEN_BACKEND = """
+def build_wheel(*_args, **_options): raise RuntimeError("a planted error of the build")
+build_editable = build_wheel
+"""
+BROKEN_PROJECT = """
+[project]
+name = "hello"
+version = "1"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+# What is broken: files of the source, further variables, and what the sentence must have in it.
+BROKEN = {
+    "syntax error": ({"edition.py": "NAME = ("}, {}, r"main:app cannot be imported: SyntaxError"),
+    "missing module": ({"edition.py": "import nowhere"}, {}, r"No module named 'nowhere'"),
+    "import that hangs": (
+        {"edition.py": "import time; time.sleep(3600)"},
+        {},
+        r"main:app cannot be imported: it takes more than 60 seconds",
+    ),
+    "start-up that raises": ({}, {}, r"could not start\. Release \S+ serves\. .*RuntimeError: a planted error"),
+    "start-up that never ends": ({}, {}, r"was not ready after 10 s\. Release \S+ serves\."),
+    "is never ready": ({}, {}, r"was not ready after 10 s\. Release \S+ serves\. .*503"),
+    "dies after the switch": ({}, {}, r"was withdrawn: it ended 3 s after it was ready.*a planted end"),
+    "migration that fails": (
+        {},
+        {"app_migrate_command": "python step.py migrate 0 7"},
+        r"Migrate: see how it ended: python step\.py migrate 0 7 ended with exit code 7\. .* migrate with \*{8}",
+    ),
+    "command after the switch that fails": (
+        {},
+        {"app_after_switch": ["python step.py after 0 1"]},
+        r"After the switch: see how it ended: python step\.py after 0 1 ended with exit code 1\.",
+    ),
+    "wheel that does not build": (
+        {"requirements.txt": None, "pyproject.toml": BROKEN_PROJECT, "backend.py": BROKEN_BACKEND},
+        {},
+        r"a planted error of the build",
+    ),
+    "lock that does not fit": (
+        {"requirements.txt": f"idna==3.10 --hash=sha256:{'0' * 64}\n"},
+        {},
+        r"[Hh]ash mismatch",
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def hosts():
+    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+
+
+@pytest.fixture(scope="session")
+def edition(tmp_path_factory):
+    """`edition("two")` is a source of that name; files replace those of the app, and None removes one."""
+
+    def make(name, **files):
+        folder = tmp_path_factory.mktemp("source") / "app"
+        shutil.copytree(APP, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for file, text in {"edition.py": f"NAME = FATE = {name!r}\n", **files}.items():
+            (folder / file).unlink(missing_ok=True)
+            if text is not None:
+                (folder / file).write_text(text)
+        return {"folder": str(folder)}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def receipts(tmp_path_factory):
+    return tmp_path_factory.mktemp("receipts")
+
+
+@pytest.fixture(scope="session")
+def deploy(receipts):
+    def run(source, **variables):
+        return play(playbook=DEPLOY, app_source=source, app_receipt_folder=str(receipts), **variables)
+
+    return run
+
+
+def running(source, *, until):
+    """A deploy of its own process group that has printed the line `until`."""
+    command = ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], str(DEPLOY), "--extra-vars"]
+    variables = {"app_source": source, "app_receipt_folder": "", "app_migrate_command": "python step.py migrate 5"}
+    process = subprocess.Popen(
+        [*command, json.dumps(variables)],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_FORCE_COLOR": "0", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if until in line:
+            return process
+    raise AssertionError(f"it ended before it came to {until}:\n{seen}")
+
+
+@contextmanager
+def load_on_all(allowed=0):
+    """Load on every host for as long as the block lasts; what became of it is checked at its end."""
+    with ExitStack() as stack:
+        loads = [stack.enter_context(load(name, SITE)) for name in NAMES]
+        yield loads
+    for result in loads:
+        assert result.sent > 50
+        assert len(result.failed) <= allowed, result.failed
+        assert result.longest < STUCK
+
+
+def succeeded(result):
+    assert result.returncode == 0, result.output
+    return result
+
+
+def live(hosts):
+    """The edition that each host serves, when it is the same."""
+    (name,) = {ask_json(host, SITE, "/")["edition"] for host in hosts}
+    return name
+
+
+def release_of(host):
+    return on(host, "basename $(readlink /srv/hello/current)").strip()
+
+
+def units(host):
+    listed = on(host, "systemctl list-units --all --plain --no-legend --full 'hello@*' 'production.fastapi-probe*'")
+    return [line.split()[0] for line in listed.splitlines()]
+
+
+def steps(hosts):
+    """What the steps have written down on all hosts, and forget it."""
+    command = "cat /srv/hello/shared/steps 2>/dev/null; rm -f /srv/hello/shared/steps"
+    return [line.split() for host in hosts for line in on(host, command).splitlines()]
+
+
+def locks(hosts):
+    return [host.file("/var/lib/production.fastapi/hello/deploy.lock").exists for host in hosts]
+
+
+def test_the_first_release(hosts, edition, receipts):
+    succeeded(play(app_source=edition("one"), app_receipt_folder=str(receipts)))
+    assert live(hosts) == "one"
+    assert [step[0] for step in steps(hosts)] == ["migrate"]
+    assert list(receipts.iterdir()) == [], "nobody was served before"
+
+
+def test_a_deploy_does_each_step_once_in_order_and_in_the_new_environment(hosts, edition, deploy, receipts):
+    with load_on_all():
+        result = succeeded(
+            deploy(
+                edition("two"),
+                app_before_switch=["python step.py before", "python step.py again"],
+                app_after_switch=["python step.py after"],
+            )
+        )
+    assert live(hosts) == "two"
+    done = steps(hosts)
+    assert [step[0] for step in done] == ["before", "again", "migrate", "after"]
+    assert {step[1] for step in done} == {release_of(hosts[0])}
+    assert {(step[2], step[3]) for step in done} == {("hunter2-and-more", "src")}
+    assert "hunter2" not in result.output
+    said = re.search(r"hello: \w{8} → (\w{8}) on 2 hosts, ([0-9,]+) requests through Nginx, 0 failed", result.text)
+    assert said, result.text
+    assert release_of(hosts[0]).startswith(said[1])
+    (receipt,) = receipts.glob("*.json")
+    told = json.loads(receipt.read_text())
+    assert f"{told['requests']:,}" == said[2]
+    assert [event["name"] for event in told["events"]] == ["build", "gate", "switch", "verify"]
+    assert receipt.with_suffix(".html").stat().st_size > 0
+    assert locks(hosts) == [False, False]
+    assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]
+
+
+def test_the_same_again_changes_nothing(hosts, edition, deploy):
+    before = [release_of(host) for host in hosts]
+    for result in (deploy(edition("two")), play(app_source=edition("two"))):
+        assert set(succeeded(result).stats("changed").values()) == {0}
+        assert "Keep other deploys out" not in re.sub(r"TASK.*\nskipping", "", result.output).split("PLAY RECAP")[0]
+    assert steps(hosts) == []
+    assert [release_of(host) for host in hosts] == before
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_release_is_never_noticed(hosts, edition, deploy, what):
+    files, variables, sentence = BROKEN[what]
+    before = [release_of(host) for host in hosts]
+    # Of one that dies, what was under way in it is lost: at most one request of each of the four clients.
+    with load_on_all(allowed=4 if what == "dies after the switch" else 0):
+        result = deploy(edition(what, **files), **variables)
+    assert result.returncode != 0
+    said = (
+        result.text[result.text.index("TASK [Say what went wrong") :] if "Say what went" in result.text else result.text
+    )
+    assert re.search(sentence, said), result.output
+    for name, release in zip(NAMES, before, strict=True):
+        assert f"{name} has {release} live now." in said
+    assert "hunter2" not in result.output
+    assert live(hosts) == "two"
+    assert [release_of(host) for host in hosts] == before
+    assert [units(host) for host in hosts] == [[f"hello@{release}.service"] for release in before]
+    assert locks(hosts) == [False, False]
+
+
+def test_a_disk_that_fills_during_the_build(hosts, edition, deploy):
+    before = [release_of(host) for host in hosts]
+    for host in hosts:
+        on(
+            host,
+            "cd /srv/hello && mkdir full && size=$(du --summarize --block-size=1M releases | cut -f1)"
+            " && mount -t tmpfs -o size=$((size + 8))M tmpfs full && cp --archive releases/. full/"
+            " && mount --move full releases",
+        )
+    try:
+        with load_on_all():
+            result = deploy(edition("too much"), app_minimum_free_disk_mb=1)
+        left = [sorted(host.file("/srv/hello/releases").listdir()) for host in hosts]
+    finally:
+        for host in hosts:
+            on(host, "umount --lazy /srv/hello/releases && rmdir /srv/hello/full")
+    assert result.returncode != 0
+    assert "No space left on device" in result.text
+    assert left == [sorted(host.file("/srv/hello/releases").listdir()) for host in hosts], "nothing of it is left"
+    assert [release_of(host) for host in hosts] == before
+    assert live(hosts) == "two"
+
+
+def test_after_a_failed_deploy_a_restart_brings_back_what_was_live(hosts):
+    for name in NAMES:
+        subprocess.run(["docker", "restart", name], check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "exec", name, "timeout", "60", "systemctl", "is-system-running", "--wait"], check=False
+        )
+    assert live(hosts) == "two"
+    assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]
+
+
+def test_of_two_deploys_at_once_one_is_refused_by_name(hosts, edition, deploy):
+    steps(hosts)
+    with load_on_all():
+        first = running(edition("three"), until="Migrate: python")
+        shown = succeeded(play(playbook=ROOT / "playbooks" / "lock.yml"))
+        second = deploy(edition("four"))
+        output, _ = first.communicate(timeout=300)
+    assert re.search(r"\S+@\S+ deploys hello \(\S+\) since \d\d:\d\d UTC \(\d min\), until", shown.text)
+    assert first.returncode == 0, output
+    assert second.returncode != 0
+    assert re.search(r"@\S+ deploys hello \(\S+\) since .* wait, or break the lock with the playbook lock", second.text)
+    assert live(hosts) == "three"
+    assert [step[0] for step in steps(hosts)] == ["migrate"]
+
+
+def test_a_broken_lock_ends_the_deploy(hosts, edition):
+    first = running(edition("five"), until="Migrate: python")
+    succeeded(play(playbook=ROOT / "playbooks" / "lock.yml", state="broken"))
+    output, _ = first.communicate(timeout=300)
+    assert first.returncode != 0
+    assert "The lock of this deploy of hello was broken, so it ends here." in re.sub(r"\s+", " ", output)
+    assert live(hosts) == "three"
+
+
+@pytest.mark.parametrize("step", ["Build the release", "Migrate: python", "Make the release live"])
+def test_a_deploy_that_was_killed_is_made_good_by_the_next_one(hosts, edition, deploy, step):
+    name = f"killed at {step}"
+    source = edition(name)
+    with load_on_all():
+        process = running(source, until=step)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert any(locks(hosts))
+        succeeded(deploy(source))
+    assert live(hosts) == name
+    assert locks(hosts) == [False, False]
+    assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]
