@@ -1,0 +1,3 @@
+"""Which build this is; benchmarks/release/run writes it anew for each deploy."""
+
+BUILD = 0
