@@ -6,12 +6,13 @@ import hashlib
 import http.server
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
 
@@ -34,6 +35,8 @@ class FakeHost(Host):
             return True, "".join(f"{name} loaded {state} sub words\n" for name, state in self.active.items())
         if verb == "show" and "Listen" in arguments[1]:
             return True, f"/{SOCKET} (Stream)\n"
+        if verb == "show" and "ControlGroup" in arguments[1]:
+            return True, f"/{unit}\n"
         if verb == "show":
             return True, self.lives.pop(0) if len(self.lives) > 1 else self.lives[0]
         self.calls.append((verb, unit))
@@ -445,3 +448,39 @@ def test_a_live_release_that_is_sick_is_left_running(running: FakeHost, answers:
 def test_a_socket_that_nobody_answers(running: FakeHost) -> None:
     with pytest.raises(SwitchError, match=r"/ready gets no answer \(FileNotFoundError"):
         switch(running, "one", health_path="/ready").run()
+
+
+def test_while_somebody_else_deploys_nothing_is_switched(running: FakeHost) -> None:
+    held = DeployLock("shop", running.root).take("anna@laptop", "two", {"pid": "7"}, 900)
+    with pytest.raises(SwitchError, match=r"Nothing was switched, because anna@laptop deploys .* Release one serves"):
+        switch(running, "two").run()
+    assert not switch(running, "one").run()["changed"], "what is live already is nobody's business"
+    assert running.calls == []
+    assert switch(running, "two", deploy=held.deploy).run()["changed"]
+
+
+@pytest.fixture
+def small(running: FakeHost) -> FakeHost:
+    """A host on which release one uses 300 MB and 200 MB are left."""
+    files = {
+        "proc/meminfo": f"MemAvailable: {200 << 10} kB\n",
+        "proc/7/smaps_rollup": f"Pss: {300 << 10} kB\n",
+        "sys/fs/cgroup/shop@one.service/cgroup.procs": "7\n",
+    }
+    for name, text in files.items():
+        path = running.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return running
+
+
+@pytest.mark.parametrize("act", [Switch.look, Switch.run])
+def test_two_releases_need_memory_for_two(small: FakeHost, act: Callable[[Switch], Any]) -> None:
+    with pytest.raises(SwitchError, match=r"200 MB of available memory.*the live one uses 300 MB.*Release one serves"):
+        act(switch(small, "two", check_memory=True))
+    assert small.calls == []
+    act(switch(small, "two"))
+
+
+def test_no_memory_is_needed_where_nothing_is_switched(small: FakeHost) -> None:
+    assert not switch(small, "one", check_memory=True).run()["changed"]

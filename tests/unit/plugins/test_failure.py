@@ -1,0 +1,31 @@
+"""What a person reads of a task that failed."""
+
+from __future__ import annotations
+
+from ansible_collections.production.fastapi.plugins.filter.failure import failure
+
+
+def test_the_message_of_the_task() -> None:
+    said = failure(
+        {"msg": "main:app cannot be imported. ", "failed": True}, "production.fastapi.app : Build the release"
+    )
+    assert said == "Build the release: main:app cannot be imported."
+
+
+def test_the_log_follows_unless_the_message_has_it() -> None:
+    assert failure({"msg": "It failed.", "log": ["one", "two"]}, "Build") == (
+        "Build: It failed. The last lines of its log:\n  one\n  two"
+    )
+    assert failure({"msg": "It failed.\n  one\n  two", "log": ["one", "two"]}, "Build") == (
+        "Build: It failed.\n  one\n  two"
+    )
+    assert failure({"msg": "It failed.", "log": [str(n) for n in range(40)]}, "Build").count("\n") == 15
+
+
+def test_of_a_loop_what_failed_once_each() -> None:
+    results = [{"msg": "web1 does not answer.", "failed": True}] * 2 + [{"msg": "All items completed"}]
+    assert failure({"msg": "One or more items failed", "results": results}, "Verify") == "Verify: web1 does not answer."
+
+
+def test_what_has_no_message() -> None:
+    assert failure({}, "Build") == "Build: it failed without a word"
