@@ -9,15 +9,15 @@ plain_setup() {
     for unit in $(systemctl list-units --plain --no-legend "bench@*" | cut -d" " -f1); do systemctl disable --quiet --now "$unit"; done
     mkdir -p /opt/plain
     cat >/etc/systemd/system/plain.service
-    systemctl daemon-reload' <<'UNIT'
+    systemctl daemon-reload' <<UNIT
 [Service]
 Type=notify
 User=bench
 Group=www-data
 RuntimeDirectory=bench
 WorkingDirectory=/opt/plain/app
-ExecStart=/opt/plain/venv/bin/gunicorn main:app --worker-class uvicorn_worker.UvicornWorker --workers 3 --bind unix:/run/bench/http.sock --umask 007 --max-requests 1000 --max-requests-jitter 100
-ExecReload=/bin/kill -HUP $MAINPID
+ExecStart=/opt/plain/venv/bin/gunicorn main:app --worker-class uvicorn_worker.UvicornWorker --workers 3 --bind unix:/run/bench/http.sock --umask 007 --max-requests $MAX_REQUESTS --max-requests-jitter $((MAX_REQUESTS / 10))
+ExecReload=/bin/kill -HUP \$MAINPID
 KillMode=mixed
 Restart=always
 UNIT
