@@ -14,6 +14,7 @@ import asyncio
 import re
 import signal
 import ssl
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ class Prober:
             kind = kind_of(error)
         took = (time.monotonic() - began) * 1000
         words = (f"{began:.3f}", f"{wall:.3f}", f"{took:.1f}", kind, "again" if again else "-", release or "-")
-        print(*words, flush=True)
+        sys.stdout.write(" ".join(words) + "\n")
+        sys.stdout.flush()
 
     async def exchange(self, *, fresh: bool) -> Answer:
         """Send the request and read its answer whole; raises DroppedError where asking again is right."""

@@ -185,7 +185,7 @@ def timeline(receipt: Mapping[str, Any]) -> str:
         return ""
     x = scale(receipt)
     drawn = "".join(
-        f'<div class="row">{escape(name)}</div><div class="track">{"".join(bar(event, x) for event in events)}</div>'
+        f'<div class="row">{escape(name)}</div><div class="track">{"".join(bar_of(event, x) for event in events)}</div>'
         for name, events in rows.items()
     )
     facts = [
@@ -197,7 +197,7 @@ def timeline(receipt: Mapping[str, Any]) -> str:
     return section("Time line", "", body)
 
 
-def bar(event: Mapping[str, Any], x: Callable[[float], float]) -> str:
+def bar_of(event: Mapping[str, Any], x: Callable[[float], float]) -> str:
     """An event on its track, with its length beside it where there is room."""
     left, right = x(event["at"]) / 10, x(event["at"] + event["seconds"]) / 10
     kind = ' class="moving"' if event["name"] in {"switch", "drain", "rollback"} else ""
