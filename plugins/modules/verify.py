@@ -26,10 +26,14 @@ options:
   releases:
     description:
       - Any of these has to answer; servers with different Pythons have different names for what is deployed.
-      - Empty to be told whether any release does, which never fails.
+      - Empty for any release of the app.
     type: list
     elements: str
     default: []
+  required:
+    description: Whether to fail otherwise; without it RV(served) tells.
+    type: bool
+    default: true
   successes:
     description: Good answers in a row that it takes, from 1.
     type: int
@@ -71,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 served:
-  description: Whether one of the releases answers; without O(releases), whether any does.
+  description: Whether one of the releases answers.
   returned: always
   type: bool
 problem:
@@ -95,6 +99,7 @@ def main() -> None:
             "domain": {"type": "str", "required": True},
             "path": {"type": "str", "default": "/healthz"},
             "releases": {"type": "list", "elements": "str", "default": []},
+            "required": {"type": "bool", "default": True},
             "successes": {"type": "int", "default": 3},
             "within": {"type": "float", "default": 10},
             "timeout": {"type": "float", "default": 5},
@@ -114,11 +119,11 @@ def main() -> None:
         header=options["release_header"],
     )
     releases = options["releases"]
+    wanted = f"release {' or '.join(releases)}" if releases else "a release of the app"
     problem = verify(target, releases, options["successes"], options["within"])
-    if problem and releases:
+    if problem and options["required"]:
         module.fail_json(
-            msg=f"Clients do not get release {' or '.join(releases)}: Nginx, asked for"
-            f" https://{target.domain}{target.path}, {problem}.",
+            msg=f"Clients do not get {wanted}: Nginx, asked for https://{target.domain}{target.path}, {problem}.",
             served=False,
             problem=problem,
         )
