@@ -9,5 +9,5 @@ from tutorial import MIDDLEWARE
 
 stack = os.environ["STACK"]
 if stack != "ours":
-    app.state.redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost"))
+    app.state.redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost"), max_connections=1000)
     app.user_middleware = [Middleware(MIDDLEWARE[name]) for name in stack.split() if name != "none"]

@@ -26,7 +26,7 @@ options:
     description: Services of systemd whose state is looked up.
     type: list
     elements: str
-    default: [nginx]
+    default: [nginx, redis-server]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -220,8 +220,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "refresh": {"type": "bool", "default": False},
-            "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
-            "services": {"type": "list", "elements": "str", "default": ["nginx"]},
+            "candidates": {"type": "list", "elements": "str", "default": ["nginx", "redis-server"]},
+            "services": {"type": "list", "elements": "str", "default": ["nginx", "redis-server"]},
         },
         supports_check_mode=True,
     )

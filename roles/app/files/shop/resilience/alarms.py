@@ -8,6 +8,9 @@ import time
 from types import TracebackType
 from typing import Self
 
+# Seconds by which a timer is late on a loop that has time for it.
+HELD_UP = 0.01
+
 
 class Alarm:
     """Cancels the task that enters it when the time of its `alarms` has passed, as `asyncio.timeout` does.
@@ -52,14 +55,19 @@ class Alarms:
     """All alarms that ring `seconds` after they were made.
 
     Those for a single request are not `lasting`: their timer ends with it instead of waiting for the next.
+
+    A loop that was held up finds the alarm and what was waited for in the same turn, and would ring first. `patience`
+    is for how many seconds more it lets such a loop catch up instead, so that it is not others who are found slow.
     """
 
-    def __init__(self, seconds: float, *, lasting: bool = True) -> None:
+    def __init__(self, seconds: float, *, lasting: bool = True, patience: float = 0) -> None:
         self.seconds = seconds
         self._lasting = lasting
+        self._patience = patience
         self._set: dict[Alarm, None] = {}  # in the order in which they ring
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     def add(self, alarm: Alarm) -> None:
         """Let an alarm ring in time; the timer of an earlier one may be there already."""
@@ -67,7 +75,7 @@ class Alarms:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop = loop
-            self._timer = loop.call_later(self.seconds, self._ring)
+            self._start_timer(self.seconds)
 
     def discard(self, alarm: Alarm) -> None:
         """Forget an alarm, if it is known."""
@@ -76,14 +84,23 @@ class Alarms:
             self._timer.cancel()
             self._timer = None
 
+    def _start_timer(self, seconds: float) -> None:
+        assert self._loop is not None
+        self._timer_at = time.monotonic() + seconds
+        self._timer = self._loop.call_later(seconds, self._ring)
+
     def _ring(self) -> None:
         """Ring all that are due, and sleep until the next one is."""
-        assert self._loop is not None
         self._timer = None
         now = time.monotonic()
+        held_up = now - self._timer_at > HELD_UP
         for alarm in list(self._set):
-            if alarm.at is not None and alarm.at > now:
-                self._timer = self._loop.call_later(alarm.at - now, self._ring)
+            assert alarm.at is not None
+            if alarm.at > now:
+                self._start_timer(alarm.at - now)
+                return
+            if held_up and now < alarm.at + self._patience:
+                self._start_timer(HELD_UP)
                 return
             del self._set[alarm]
             alarm.ring()

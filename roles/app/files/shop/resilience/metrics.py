@@ -245,7 +245,7 @@ def call_event(event: "CallEvent") -> None:
     """Listener of a `ServiceClient`."""
     metrics = _metrics()
     metrics.calls.labels(event.name, event.outcome).observe(event.seconds)
-    if event.attempt > 1:
+    if event.attempt > 1 and event.outcome not in ("open", "full"):  # those two sent nothing
         metrics.retries.labels(event.name).inc()
 
 

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+
+from resilience.alarms import Alarm, Alarms
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +50,9 @@ class SharedRedis:
     """The one way of this process to Redis.
 
     `url` is as redis-py takes it (`unix:///run/redis/redis.sock`, `redis://:password@10.0.0.5:6379/0`); an empty one
-    means that there is none, so every call raises RedisAway. `timeout` bounds one round trip and `check_every` is the
-    pause between two attempts to reach a Redis that is away; both in seconds. Use it between `start` and `close`, in
-    one event loop.
+    means that there is none, so every call raises RedisAway. `timeout` bounds one round trip (up to five times as long
+    where this process itself was too busy to read the answer) and `check_every` is the pause between two attempts to
+    reach a Redis that is away; both in seconds. Use it between `start` and `close`, in one event loop.
     """
 
     def __init__(self, url: str, *, timeout: float = 0.25, check_every: float = 0.5) -> None:
@@ -63,7 +65,7 @@ class SharedRedis:
         self._client = (
             Redis.from_url(url, socket_connect_timeout=timeout, socket_timeout=None, retry=once) if url else None
         )
-        self._timeout = timeout
+        self._alarms = Alarms(timeout, patience=4 * timeout)
         self._check_every = check_every
         self._refused: set[Script] = set()
         self._queue: list[_Call] = []
@@ -114,7 +116,7 @@ class SharedRedis:
         try:
             while self._queue:
                 batch, self._queue = self._queue, []
-                async with asyncio.timeout(self._timeout):
+                with self._in_time():
                     answers = await self._round_trip(batch)
                 for call, answer in zip(batch, answers, strict=True):
                     self._settle(call, answer)
@@ -178,9 +180,16 @@ class SharedRedis:
 
     async def _ping(self) -> None:
         assert self._client is not None
-        async with asyncio.timeout(self._timeout):
+        with self._in_time():
             await self._client.ping()
         self._set_available(True)
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        with Alarm(self._alarms) as alarm:
+            yield
+        if alarm.rang:
+            raise TimeoutError(f"no answer within {self._alarms.seconds:g} s")
 
     def _set_available(self, available: bool) -> None:
         if available != self.available:

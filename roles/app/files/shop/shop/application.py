@@ -14,7 +14,7 @@ from resilience.rate_limit import RateLimitMiddleware
 from starlette.middleware import Middleware
 
 from shop.answered_by import AnsweredByMiddleware
-from shop.errors import answer_invalid
+from shop.errors import answer_invalid, answer_unexpected
 from shop.pages import STATIC
 from shop.routes import checkout, health, live, orders, pages, session, simulator, slow, status, upload
 from shop.services import Services
@@ -39,7 +39,11 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        exception_handlers={Refusal: answer_refusal, RequestValidationError: answer_invalid},
+        exception_handlers={
+            Refusal: answer_refusal,
+            RequestValidationError: answer_invalid,
+            Exception: answer_unexpected,
+        },
         middleware=[
             Middleware(RequestContextMiddleware),
             Middleware(MetricsMiddleware),

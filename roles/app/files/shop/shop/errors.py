@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from resilience.context import HEADER, request_id
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -42,3 +43,9 @@ async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     place = " ".join(str(part) for part in first["loc"])
     return JSONResponse({"detail": f"{place}: {first['msg']}."}, 422)
+
+
+async def answer_unexpected(_request: Request, _error: Exception) -> JSONResponse:
+    """Exception handler for what nobody expected: 500, with the id under which the log has the rest."""
+    detail = "This went wrong on our side; the log has it under the X-Request-ID of this answer."
+    return JSONResponse({"detail": detail}, 500, headers={HEADER: request_id(), "Cache-Control": "no-store"})

@@ -83,7 +83,7 @@ def redis_server(_redis_process):
 @pytest.fixture
 async def shared(redis_server):
     """A connected SharedRedis."""
-    redis = SharedRedis(redis_server.url)
+    redis = SharedRedis(redis_server.url, timeout=2)
     await redis.start()
     yield redis
     await redis.close()

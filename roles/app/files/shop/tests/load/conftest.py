@@ -53,6 +53,7 @@ class Process:
         pytest.fail(f"not ready within 15 seconds: {self.log.read_text()}")
 
     def stop(self) -> None:
+        print(f"\n  the log of {self.socket.stem} ends with: {self.log.read_text()[-1500:]}")
         self.process.terminate()
         try:
             self.process.wait(20)

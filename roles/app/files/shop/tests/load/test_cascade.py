@@ -18,8 +18,11 @@ STALL = {"mode": "stall", "seconds": 30}
 
 
 async def check_out(client: Client) -> Answer:
+    """Check out, and come back a moment after the answer."""
     key = uuid.uuid4().hex
-    return await client.ask("/api/checkout", method="POST", body={"order": 1}, Idempotency_Key=key)
+    answer = await client.ask("/api/checkout", method="POST", body={"order": 1}, Idempotency_Key=key)
+    await asyncio.sleep(0.5)
+    return answer
 
 
 async def health(client: Client) -> Answer:
@@ -53,7 +56,9 @@ async def bystanders_of(path: str) -> dict[str, Tally]:
 async def test_ours_isolates_the_dependency_and_recovers_by_one_probe(serve, redis_server, simulator):
     shop = serve(
         "shop.main:app",
+        workers=2,
         APP_REDIS_URL=redis_server.url,
+        APP_REDIS_TIMEOUT="1",
         APP_DEPENDENCIES_URL=simulator.url,
         APP_RATE_LIMIT_ANONYMOUS="1000000",
         APP_RATE_LIMIT_CHECKOUT="1000000",
@@ -95,7 +100,11 @@ async def test_ours_isolates_the_dependency_and_recovers_by_one_probe(serve, red
 
 async def test_the_tutorial_takes_the_other_endpoint_down(serve, redis_server, simulator):
     app = serve(
-        "tutorial:app", APP_REDIS_URL=redis_server.url, APP_DEPENDENCIES_URL=simulator.url, TUTORIAL_LIMIT="1000000"
+        "tutorial:app",
+        workers=2,
+        APP_REDIS_URL=redis_server.url,
+        APP_DEPENDENCIES_URL=simulator.url,
+        TUTORIAL_LIMIT="1000000",
     )
     simulator.put("/behaviour/payments", json=STALL)
     tallies = await bystanders_of(app.path)

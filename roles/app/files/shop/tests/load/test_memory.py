@@ -25,7 +25,6 @@ async def test_memory_is_flat(serve, redis_server):
         "/nowhere/{n}",
         "/api/build",
         "/static/shop.css",
-        "/api/orders/x",
     ]
 
     async def ask(client: Client) -> Answer:

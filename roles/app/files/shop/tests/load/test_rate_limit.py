@@ -35,6 +35,7 @@ async def test_ours_admits_the_limit_in_every_window(serve, redis_server):
     shop = serve(
         "shop.main:app",
         APP_REDIS_URL=redis_server.url,
+        APP_REDIS_TIMEOUT="2",
         APP_RATE_LIMIT_ANONYMOUS=str(LIMIT),
         APP_RATE_LIMIT_WINDOW=str(WINDOW),
     )

@@ -98,7 +98,7 @@ async def retry(work: Callable[[], Awaitable[Any]], attempts: int = 3) -> Any:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI):
-    app.state.redis = Redis.from_url(os.environ.get("APP_REDIS_URL", "redis://localhost"))
+    app.state.redis = Redis.from_url(os.environ.get("APP_REDIS_URL", "redis://localhost"), max_connections=1000)
     async with httpx2.AsyncClient(base_url=DEPENDENCIES, timeout=10) as client:
         app.state.http = client
         yield

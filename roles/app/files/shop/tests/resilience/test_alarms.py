@@ -1,6 +1,7 @@
 """Alarms: many time-outs of one length on one timer, each with the manners of `asyncio.timeout`."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -107,3 +108,30 @@ def test_another_loop_gets_a_timer_of_its_own():
     for _ in range(2):
         assert asyncio.run(sleep_within(alarms, 0)) == (False, pytest.approx(0, abs=0.05))
         assert asyncio.run(sleep_within(alarms, 30))[0]
+
+
+@pytest.mark.parametrize(("patience", "rang"), [(0, True), (5, False)])
+async def test_a_loop_that_was_held_up_reads_what_has_come_first(patience, rang):
+    reader, writer = await asyncio.open_connection(sock=(pair := socket.socketpair())[0])
+    with Alarm(Alarms(0.05, patience=patience)) as alarm:
+        asyncio.get_running_loop().call_later(0.01, lambda: (pair[1].send(b"here in time"), time.sleep(0.2)))
+        assert await reader.read(4) == b"here"
+    writer.close()
+    pair[1].close()
+    assert alarm.rang is rang
+
+
+async def test_patience_has_an_end():
+    rang, after = await sleep_within(Alarms(0.05, patience=0.1), 30)
+    assert rang
+
+    async def hold_up():
+        while True:
+            time.sleep(0.03)
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(hold_up())
+    rang, after = await sleep_within(Alarms(0.05, patience=0.1), 30)
+    busy.cancel()
+    assert rang
+    assert after >= 0.15

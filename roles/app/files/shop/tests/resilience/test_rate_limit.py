@@ -254,7 +254,7 @@ async def server():
     """The shop under Uvicorn, on a free port of the loopback interface."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        running = uvicorn.Server(uvicorn.Config(shop(), log_level="critical"))
+        running = uvicorn.Server(uvicorn.Config(shop(), log_config=None))
         task = asyncio.create_task(running.serve([listening]))
         async with asyncio.timeout(5):
             while not running.started:

@@ -176,3 +176,13 @@ def test_a_static_file_has_another_address_when_it_changes(client):
 def test_a_short_key_is_refused():
     with pytest.raises(ValueError, match="at least 32 bytes"):
         Settings(token_key="short")
+
+
+def test_what_nobody_expected_is_a_500_in_json_under_the_id_of_the_request():
+    app = create_app(Settings())
+    app.add_api_route("/broken", lambda: 1 / 0)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/broken", headers={"X-Request-ID": "abc-1"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "abc-1")
+    assert "log" in answer.json()["detail"]
+    assert "division" not in answer.text
