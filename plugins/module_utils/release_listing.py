@@ -21,6 +21,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     last_live,
     lived,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, alone, read_state
 
 GONE = ".gone"
@@ -112,8 +113,20 @@ class Releases:
     def choose(self, wanted: str = "", *, insist: bool = False) -> str:
         """The release to go back to: the one before, or the one whose name begins with `wanted`.
 
-        Raises ReleasesError when there is none, or when a gate has refused it and nobody insists.
+        Raises ReleasesError when there is none, or when nobody insists and a gate has refused it or it does not know
+        what the database has.
         """
+        chosen = self._find(wanted, insist=insist)
+        unknown = SchemaRecord(self.host.root, self.name).read().unknown_to(chosen)
+        if unknown and not insist:
+            raise ReleasesError(
+                f"Release {chosen} of {self.name} does not know revision {' and '.join(unknown)}, which the database"
+                " has since a later release has migrated it; bring the database back first, or add -e insist=true if"
+                " it works with it all the same."
+            )
+        return chosen
+
+    def _find(self, wanted: str, *, insist: bool) -> str:
         if not wanted:
             if not self.previous:
                 raise ReleasesError(f"There is no release of {self.name} to go back to: {self._there()}.")

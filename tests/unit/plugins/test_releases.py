@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import KEPT, History
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
 
 
@@ -166,6 +167,32 @@ def test_what_failed_needs_insisting(server: Server) -> None:
     with pytest.raises(ReleasesError, match=r"Release b of shop failed when it was to become live.*-e insist=true"):
         server.releases.choose("b")
     assert server.releases.choose("b", insist=True) == "b"
+
+
+def test_what_does_not_know_the_database_needs_insisting(server: Server) -> None:
+    server.built("a", "b", "c")
+    server.went_live("a", "b", "c")
+    schema = SchemaRecord(server.root, "shop")
+    assert schema.note("b", ["r1"], ["r1"])
+    assert server.releases.choose() == "b"
+    assert schema.note("c", ["r1", "r2"], ["r2"])
+    for wanted in ("", "b"):
+        with pytest.raises(ReleasesError, match=r"Release b of shop does not know revision r2, .*-e insist=true"):
+            server.releases.choose(wanted)
+    assert server.releases.choose("b", insist=True) == "b"
+    assert server.releases.choose("a") == "a", "nothing is known of what it knows"
+    assert schema.note("b", ["r1"], ["r1"]), "the database was brought back"
+    assert server.releases.choose("b") == "b"
+
+
+def test_a_record_that_is_none_holds_nobody_up(server: Server) -> None:
+    record = SchemaRecord(server.root, "shop")
+    record.path.parent.mkdir(parents=True)
+    for text in ("", "[]", '{"heads": 1}', '{"heads": ["r1"], "known": []}'):
+        record.path.write_text(text)
+        assert record.read().unknown_to("a") == []
+    assert record.note("a", ["r1"], ["r1"])
+    assert not record.note("a", ["r1"], ["r1"])
 
 
 # Removing

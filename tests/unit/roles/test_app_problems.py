@@ -42,6 +42,7 @@ def problems(tmp_path):
         {"app_source": {"package": "shop", "version": "1.2.3"}, "app_entrypoint": "shop.main:app"},
         {"app_source": {"folder": "app", "subdirectory": "..data/a..b"}},
         {"app_python": "3.12"},
+        {"app_source": {"git": "https://git.example.com/shop.git"}, "version": "v2"},
     ],
     ids=str,
 )
@@ -54,6 +55,22 @@ def test_good_input_is_no_problem(problems, variables):
     [
         ({"__fastapi_host": HOST | {"distribution": "ubuntu"}}, "The host runs ubuntu 12; use Debian 12 or 13."),
         ({"__fastapi_host": HOST | {"distribution_version": "11"}}, "The host runs debian 11; use Debian 12 or 13."),
+        (
+            {"version": "v2"},
+            "version: -e version=v2 is for an app_source of git or a package; change the sample instead.",
+        ),
+        (
+            {"version": "v2", "app_source": {"folder": "app"}},
+            "version: -e version=v2 is for an app_source of git or a package; change the folder instead.",
+        ),
+        (
+            {"app_lock_timeout": 600},
+            r"app_lock_timeout \(600 s\) must be above app_migrate_timeout \(600 s\) and app_hook_timeout \(120 s\)",
+        ),
+        ({"app_hook_timeout": 0}, "app_migrate_timeout and app_hook_timeout: use 1 second or more"),
+        ({"app_verify_path": "healthz"}, "app_verify_path: write healthz as a path"),
+        ({"app_receipt_rate": 201}, "app_receipt_rate: 201 requests a second are not possible; use 1 to 200."),
+        ({"app_receipt_budget": 101}, "app_receipt_budget: 101 is no share"),
         ({"app_name": "My App"}, "app_name: My App is no name"),
         ({"app_name": "a" * 32}, "app_name: a{32} is no name"),
         ({"app_name": "root"}, "app_name: root is a name of the system"),
@@ -120,3 +137,14 @@ def test_the_sample_is_the_default_source(tmp_path):
 def test_only_the_packages_that_the_source_needs(tmp_path, source, packages):
     assert set(evaluate("__app_packages", tmp_path, app_source=source)) == packages
     assert "git" not in evaluate("__app_missing_packages", tmp_path, app_source=source)
+
+
+def test_another_version_of_a_source_is_named_on_the_command_line(tmp_path):
+    source = {"git": "https://git.example.com/shop.git", "version": "v1"}
+    assert evaluate("__app_source", tmp_path, app_source=source) == source
+    assert evaluate("__app_source", tmp_path, app_source=source, version="v2") == source | {"version": "v2"}
+
+
+def test_what_is_asked_through_nginx_is_the_readiness_path_where_there_is_one(tmp_path):
+    assert evaluate("app_verify_path", tmp_path) == "/healthz"
+    assert evaluate("app_verify_path", tmp_path, gunicorn_readiness_path="/ready") == "/ready"
