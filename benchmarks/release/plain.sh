@@ -4,7 +4,7 @@
 
 plain_setup() {
   # shellcheck disable=SC2016
-  docker exec "$HOST" sh -c '
+  docker exec --interactive "$HOST" sh -c '
     systemctl disable --quiet --now "bench@*.service" bench.socket bench-socket.service 2>/dev/null
     for unit in $(systemctl list-units --plain --no-legend "bench@*" | cut -d" " -f1); do systemctl disable --quiet --now "$unit"; done
     mkdir -p /opt/plain
@@ -30,6 +30,7 @@ plain_files() {
   tar -C "$OUT/source" -c . | docker exec --interactive "$HOST" sh -c '
     set -e
     mkdir -p /opt/plain/app && tar -C /opt/plain/app -x
+    export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
     uv=$(ls -d /opt/production.fastapi/uv-*/bin/uv | tail -n 1)
     [ -d /opt/plain/venv ] || "$uv" venv --quiet --python /usr/bin/python3 /opt/plain/venv
     "$uv" pip install --quiet --python /opt/plain/venv/bin/python --requirements /opt/plain/app/requirements.txt
