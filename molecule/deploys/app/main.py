@@ -6,15 +6,18 @@ A test writes `edition.py` beside it, so that each edition is a source, and so a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
+import traceback
 from typing import Any
 
 import edition
 
 EDITION = edition.NAME
 FATE = getattr(edition, "FATE", "")
+REQUESTS = itertools.count()
 
 
 def die() -> None:
@@ -33,10 +36,22 @@ async def start() -> None:
         asyncio.get_running_loop().call_later(3, die)
 
 
+def fails(scope: dict[str, Any]) -> bool:
+    """Whether this request is one that its edition lets fail; those of the scenario's own load never are."""
+    if FATE == "fails some requests":
+        probed = (b"user-agent", b"production.fastapi-probe") in scope["headers"]
+        return probed and next(REQUESTS) % 8 == 0
+    return FATE == "is never ready" and scope["path"] == "/readyz"
+
+
 async def lifespan(receive: Any, send: Any) -> None:
     """Start, serve, stop."""
     await receive()
-    await start()
+    try:
+        await start()
+    except Exception:
+        await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
+        return
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})
@@ -54,7 +69,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         more = message.get("more_body", False)
     if scope["method"] != "POST":
         body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": EDITION}).encode()
-    status = 503 if scope["path"] == "/readyz" and FATE == "is never ready" else 200
+    status = 503 if fails(scope) else 200
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -37,6 +37,27 @@ build-backend = "backend"
 backend-path = ["."]
 """
 
+ALEMBIC = {
+    "requirements.txt": "alembic\n",
+    "alembic.ini": "[alembic]\nscript_location = migrations\n",
+    "migrations/env.py": """
+from alembic import context
+from sqlalchemy import create_engine
+with create_engine("sqlite:////srv/hello/shared/app.db").connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+""",
+}
+
+
+def revision(number):
+    """The files of a migration; the one before it has the number before."""
+    before = f"r{number - 1}" if number > 1 else None
+    text = f"revision, down_revision = 'r{number}', {before!r}\ndef upgrade(): pass\n"
+    return {f"migrations/versions/{number}.py": text}
+
+
 # What is broken: files of the source, further variables, and what the sentence must have in it.
 BROKEN = {
     "syntax error": ({"edition.py": "NAME = ("}, {}, r"main:app cannot be imported: SyntaxError"),
@@ -60,6 +81,11 @@ BROKEN = {
         {"app_after_switch": ["python step.py after 0 1"]},
         r"A command after the switch, python step\.py after 0 1, ended with exit code 1\.",
     ),
+    "fails some requests": (
+        {},
+        {},
+        r"Of \d+ requests through Nginx from the switch on \d+ failed, of \d+ before it 0; app_receipt_budget allows 1",
+    ),
     "wheel that does not build": (
         {"requirements.txt": None, "pyproject.toml": BROKEN_PROJECT, "backend.py": BROKEN_BACKEND},
         {},
@@ -73,7 +99,7 @@ BROKEN = {
 }
 
 # These happen once for all servers.
-CONCERNS_ALL = ["migration that fails", "command after the switch that fails"]
+CONCERNS_ALL = ["migration that fails", "command after the switch that fails", "fails some requests"]
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +116,7 @@ def edition(tmp_path_factory):
         shutil.copytree(APP, folder, ignore=shutil.ignore_patterns("__pycache__"))
         for file, text in {"edition.py": f"NAME = FATE = {name!r}\n", **files}.items():
             (folder / file).unlink(missing_ok=True)
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             if text is not None:
                 (folder / file).write_text(text)
         return {"folder": str(folder)}
@@ -293,13 +320,13 @@ def test_a_disk_that_fills_during_the_build(hosts, edition, deploy):
 
 
 def test_after_a_failed_deploy_a_restart_brings_back_what_was_live(hosts):
+    releases = [release_of(host) for host in hosts]
     for name in NAMES:
         subprocess.run(["docker", "restart", name], check=True, capture_output=True)
-        subprocess.run(
-            ["docker", "exec", name, "timeout", "60", "systemctl", "is-system-running", "--wait"], check=False
-        )
+        up = "until systemctl is-system-running --wait 2>/dev/null; do sleep 0.2; done"
+        subprocess.run(["docker", "exec", name, "timeout", "120", "sh", "-c", up], check=True, capture_output=True)
     assert live(hosts) == "two"
-    assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]
+    assert [units(host) for host in hosts] == [[f"hello@{release}.service"] for release in releases]
 
 
 def test_of_two_deploys_at_once_one_is_refused_by_name(hosts, edition, deploy):
@@ -324,6 +351,18 @@ def test_a_broken_lock_ends_the_deploy(hosts, edition):
     assert first.returncode != 0
     assert "The lock of this deploy of hello was broken, so it ends here." in re.sub(r"\s+", " ", output)
     assert live(hosts) == "three"
+
+
+def test_a_release_that_does_not_know_the_database_is_no_way_back(hosts, edition, deploy):
+    migrate = {"app_migrate_command": "alembic upgrade head"}
+    succeeded(deploy(edition("first", **ALEMBIC, **revision(1)), **migrate))
+    succeeded(deploy(edition("second", **ALEMBIC, **revision(1), **revision(2)), **migrate))
+    refused = play(playbook=ROOT / "playbooks" / "rollback.yml")
+    assert refused.returncode != 0
+    assert re.search(r"Release \S+ of hello does not know revision r2, which the database has", refused.text)
+    assert live(hosts) == "second"
+    succeeded(play(playbook=ROOT / "playbooks" / "rollback.yml", insist=True))
+    assert live(hosts) == "first"
 
 
 @pytest.mark.parametrize("step", ["Build the release", "Run python step.py migrate", "Make the release live"])
