@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,9 +20,9 @@ class AnsweredByMiddleware:
             await self.app(scope, receive, send)
             return
 
-        async def send_named(message: Message) -> None:
+        def send_named(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), self.header]}
-            await send(message)
+            return send(message)
 
         await self.app(scope, receive, send_named)
