@@ -365,7 +365,9 @@ def test_a_release_that_does_not_know_the_database_is_no_way_back(hosts, edition
     assert live(hosts) == "first"
 
 
-@pytest.mark.parametrize("step", ["Build the release", "Run python step.py migrate", "Make the release live"])
+@pytest.mark.parametrize(
+    "step", ["app : Build the release", "Run python step.py migrate", "gunicorn : Make the release live"]
+)
 def test_a_deploy_that_was_killed_is_made_good_by_the_next_one(hosts, edition, deploy, step):
     name = f"killed at {step}"
     source = edition(name)
