@@ -108,7 +108,8 @@ async def test_the_tutorial_takes_the_other_endpoint_down(serve, redis_server, s
     )
     simulator.put("/behaviour/payments", json=STALL)
     tallies = await bystanders_of(app.path)
-    assert tallies["orders"].percentile(99) > 1
+    # Not the p99: who is stuck asks seldom, so the answers are mostly those of clients that another worker serves.
+    assert tallies["orders"].percentile(100) > 5
 
 
 def payments_calls(simulator) -> int:

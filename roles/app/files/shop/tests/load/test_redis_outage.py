@@ -55,7 +55,6 @@ async def test_redis_killed_and_started_again(serve, redis_server):
     print(f"\n  then {admitted} admitted in {seconds:.2f} s, at {LIMIT} a second")
     assert set(tally.statuses) == {200, 429}, tally
     assert phases["away"].statuses[200] > 0
-    assert shared_after < 2
     assert admitted <= LIMIT * (seconds / WINDOW + 1)
 
 
