@@ -220,7 +220,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "refresh": {"type": "bool", "default": False},
-            "candidates": {"type": "list", "elements": "str", "default": ["nginx", "redis-server"]},
+            "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
             "services": {"type": "list", "elements": "str", "default": ["nginx", "redis-server"]},
         },
         supports_check_mode=True,

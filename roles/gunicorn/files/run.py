@@ -66,7 +66,7 @@ def environment(release: str, timeout: float) -> list[str]:
     described = Path(f"/srv/{NAME}/releases/{release}/release.env")
     if described.is_file():
         pairs = (word.partition("=") for word in shlex.split(described.read_text(), comments=True))
-        folder = next((value for key, _, value in pairs if key == "APP_DIRECTORY"), folder)
+        folder = next((value for key, _unused, value in pairs if key == "APP_DIRECTORY"), folder)
     return [
         "systemd-run",
         "--quiet",
@@ -96,7 +96,7 @@ def unit_settings(release: str) -> Iterator[tuple[str, str]]:
         if line.startswith("["):
             section = line.strip()
         elif section == "[Service]" and not line.startswith(("#", ";")) and "=" in line:
-            key, _, value = line.partition("=")
+            key, _unused, value = line.partition("=")
             yield key.strip(), re.sub("%[i%]", lambda found: specifiers[found[0]], value.strip())
 
 

@@ -94,7 +94,7 @@ async def charge(
 @api.get("/payments/charges", tags=["payments"])
 async def list_charges() -> list[Charge]:
     """Return the charges that are remembered, the oldest first. This is not counted as a call, and never disturbed."""
-    return [made for _, made in charges.values()]
+    return [made for _unused, made in charges.values()]
 
 
 @api.get("/behaviour", tags=["behaviour"])

@@ -207,7 +207,7 @@ class CircuitBreaker:
 
     async def _record(self, call: Call, outcome: Outcome) -> None:
         try:
-            changed, state, _ = await self._ask(RECORD, call.generation, outcome, *self._limits)
+            changed, state, _unused = await self._ask(RECORD, call.generation, outcome, *self._limits)
         except RedisAway:
             changed = self._local.record(self._now(), call.generation, outcome)
             state = self._local.state

@@ -152,7 +152,7 @@ def _sentences(settings: type[BaseModel], problem: dict[str, Any]) -> list[str]:
     name = variable(settings, field) if field in settings.model_fields else field.upper()
     if problem["type"] == "missing":
         return [f"{name} is missing."]
-    _, verb, rule = message.partition(" should ")
+    _unused, verb, rule = message.partition(" should ")
     sentence = f"{name}{verb}{rule}" if verb else f"{name}: {message}"
     if _may_be_shown(settings, field):
         sentence += f", and is {problem['input']!r}"

@@ -148,7 +148,7 @@ class MemoryLimiter:
 
     def _make_room(self, now: int) -> None:
         # Two out for one in: what has expired goes faster than new keys come, and no call pays for all of it.
-        for _ in range(2):
+        for _unused in range(2):
             if not self._logs:
                 return
             oldest = next(iter(self._logs.values()))
