@@ -247,7 +247,7 @@ def attempt(hosts, what, edition, deploy, **variables):
     """Deploy something broken to these hosts under load; nobody notices, and nothing is left of it."""
     names = [host.backend.name for host in hosts]
     files, more, sentence = BROKEN[what]
-    before = [release_of(host) for host in hosts]
+    before, serving = [release_of(host) for host in hosts], live(hosts)
     # Of one that dies, what was under way in it is lost: at most one request of each of the four clients.
     with load_on(*names, allowed=4 if what == "dies after the switch" else 0):
         result = deploy(edition(what, **files), "--limit", ",".join(names), **more, **variables)
@@ -257,7 +257,7 @@ def attempt(hosts, what, edition, deploy, **variables):
     for name, release in zip(names, before, strict=True):
         assert f"{name} has {release} live now." in said
     assert "hunter2" not in result.output
-    assert live(hosts) == "two"
+    assert live(hosts) == serving
     assert [release_of(host) for host in hosts] == before
     assert [units(host) for host in hosts] == [[f"hello@{release}.service"] for release in before]
     assert locks(hosts) == [False] * len(hosts)
