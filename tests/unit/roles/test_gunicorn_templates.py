@@ -229,8 +229,15 @@ def test_the_service(service: Any) -> None:
 def test_the_app_is_in_the_group_of_redis_where_it_uses_the_socket(
     service: Any, environment: dict[str, str], groups: list[str]
 ) -> None:
+    host = {"packages": {"redis-server": "5:7.0.15"}}
     for check in (False, True):
-        assert service(check=check, app_environment=environment).every("SupplementaryGroups") == groups
+        unit = service(check=check, app_environment=environment, __fastapi_host=host)
+        assert unit.every("SupplementaryGroups") == groups
+
+
+def test_a_group_that_the_host_has_not_is_not_asked_for(service: Any) -> None:
+    unit = service(app_environment={"APP_REDIS_URL": "unix:///run/redis/redis-server.sock"})
+    assert unit.every("SupplementaryGroups") == []
 
 
 def test_the_check_has_no_part_in_what_is_live(service: Any) -> None:
