@@ -115,7 +115,9 @@ def test_the_releases_as_a_table_and_for_a_program(hosts):
     assert re.search(r"RELEASE +STATE +BUILT +LIVE SINCE +BY +SOURCE", table)
     assert len(re.findall(r" live +.*three \(", table)) == len(re.findall(r" before +.*two \(", table)) == len(NAMES)
     output = succeeded(book("releases", format="json")).output
-    told = json.loads(re.search(r"^ *\{.*?^ {8}\}", output, re.MULTILINE | re.DOTALL)[0])
+    printed = re.search(r"^ *\{ *$.*^ *\} *$", output, re.MULTILINE | re.DOTALL)
+    assert printed, output
+    told = json.loads(printed[0])
     for name, host in zip(NAMES, hosts, strict=True):
         assert told[name]["live"] == release_of(host)
         assert [release["source"].split()[0] for release in told[name]["releases"]] == ["three", "two", "one"]
