@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ansible_collections.production.fastapi.plugins.module_utils.record_file import replace_record
+
 FILE = "deploy.lock"
 
 
@@ -155,14 +157,7 @@ class DeployLock:
             os.close(folder)
 
     def _write(self, lock: Lock) -> None:
-        new = self.file.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(asdict(lock), file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.chmod(0o644)
-        new.replace(self.file)
+        replace_record(self.file, json.dumps(asdict(lock), indent=1) + "\n")
 
 
 def in_the_way(name: str, deploy: str, root: Path = Path("/")) -> str:

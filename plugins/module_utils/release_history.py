@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+
+from ansible_collections.production.fastapi.plugins.module_utils.record_file import replace_record
 
 KEPT = 200
 REASON_LENGTH = 500
@@ -56,14 +57,7 @@ class History:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         new = Event(now, event, release, previous, by, reason[:REASON_LENGTH])
         lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in [*self.read(), new][-KEPT:]]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".new")
-        with beside.open("w", encoding="utf-8") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.chmod(0o644)
-        beside.replace(self.path)
+        replace_record(self.path, "".join(lines))
 
 
 def last_live(events: Sequence[Event]) -> dict[str, Event]:

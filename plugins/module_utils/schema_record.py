@@ -8,10 +8,11 @@ It is beside the history and not in the release, which does not change once it i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ansible_collections.production.fastapi.plugins.module_utils.record_file import replace_record
 
 KEPT = 200
 
@@ -53,13 +54,5 @@ class SchemaRecord:
         after = Schema(sorted(heads), dict(list(names.items())[-KEPT:]))
         if after == before:
             return False
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(vars(after), file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.chmod(0o644)
-        new.replace(self.path)
+        replace_record(self.path, json.dumps(vars(after), indent=1) + "\n")
         return True

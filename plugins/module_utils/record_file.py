@@ -1,0 +1,23 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Small files in which a host remembers something of an app: replaced as a whole, readable by everybody."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def replace_record(path: Path, text: str) -> None:
+    """Let the file have this text, by a new one that takes its place at once and survives a power cut.
+
+    Its folder is made when it is missing. Raises OSError when it cannot be written; the file is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.chmod(0o644)
+    new.replace(path)
