@@ -1,6 +1,7 @@
 """The app of these tests: one route per behaviour, and start-up that can be told to fail by environment variables."""
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import AsyncIterator
@@ -34,6 +35,11 @@ app = FastAPI(lifespan=lifespan)
 @app.get("/pid")
 async def pid() -> int:
     return os.getpid()
+
+
+@app.get("/frozen")
+async def frozen() -> int:
+    return gc.get_freeze_count()
 
 
 @app.post("/echo")

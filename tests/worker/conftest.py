@@ -101,6 +101,10 @@ class Gunicorn:
     def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
 
+    def kill(self, pid: int) -> None:
+        assert pid in self.workers()
+        os.kill(pid, signal.SIGKILL)
+
     def log(self) -> str:
         return (self.folder / "log").read_text()
 

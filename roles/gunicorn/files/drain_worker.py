@@ -12,22 +12,30 @@ What it adds to `uvicorn_worker.UvicornWorker`:
 - Gunicorn's settings that UvicornWorker leaves out have an effect: worker_connections (503 above it),
   limit_request_line (414), limit_request_fields and limit_request_field_size (431). SIGQUIT ends it at once.
 - Every answer, a WebSocket's handshake too, says in `release_header` which release gave it, if APP_RELEASE names one.
+- A worker that is told to go accepts until its siblings that are starting have started. One that has reached
+  max_requests asks for one worker more, and when that one accepts, the oldest goes; one at a time.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
+- What the app made while it started is left out of garbage collection, which would go through all of it each time.
 """
 # mypy: disable-error-code="import-not-found,import-untyped", allow-subclassing-any
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import mmap
 import os
 import re
+import signal
 import socket
+import struct
 import sys
 import time
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # The only place that names the versions this file was tried with: package: (lowest, first one that is too new).
@@ -64,6 +72,9 @@ from uvicorn_worker import UvicornWorker  # noqa: E402
 
 # Seconds that a client gets to send the rest of a request that was answered before it was read.
 LINGER = 2.0
+
+# Seconds after which a worker that has reached max_requests asks again for the one that lets the oldest go.
+ASK_AGAIN = 5.0
 
 
 class Limits(NamedTuple):
@@ -169,6 +180,35 @@ class Lingering:
         return getattr(self._transport, name)
 
 
+class Siblings:
+    """Which workers of a master are still starting: their process ids, in memory that the master shares with all."""
+
+    SLOTS = 512
+
+    def __init__(self) -> None:
+        """Nobody is starting."""
+        self._starting = memoryview(mmap.mmap(-1, self.SLOTS * struct.calcsize("i"))).cast("i")
+
+    def begin(self, age: int) -> None:
+        """A worker of this age, which is Gunicorn's count of them, starts in this process."""
+        self._starting[age % self.SLOTS] = os.getpid()
+
+    def settle(self, age: int) -> None:
+        """It accepts, or it will not start."""
+        self._starting[age % self.SLOTS] = 0
+
+    def others_start(self) -> bool:
+        """Whether another worker is still starting; one that was killed is not."""
+        return any(pid and Path(f"/proc/{pid}").exists() for pid in self._starting)
+
+
+def one_more_at_most(arbiter: Any, new: int, _old: int | None) -> None:
+    """Gunicorn's hook nworkers_changed: as many workers as configured, or one more while one replaces another."""
+    allowed = min(max(new, arbiter.cfg.workers), arbiter.cfg.workers + 1)
+    if new != allowed:
+        arbiter.num_workers = allowed
+
+
 class GatedLifespan(LifespanOn):
     """The app's lifespan; start-up is complete only when the worker's gate has opened too."""
 
@@ -191,16 +231,35 @@ class DrainServer(Server):
         """Serve with the configuration and the times of `worker`."""
         super().__init__(worker.config)
         self.worker = worker
+        self.asked_at = -math.inf
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app, accept, and tell systemd so."""
+        """Start the app, accept, and say so to systemd, to the siblings and to the master."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
+            gc.collect()
+            gc.freeze()
             tell_systemd("READY=1")
+            self.worker.siblings.settle(self.worker.age)
+            if self.worker.is_replacement:
+                os.kill(self.worker.ppid, signal.SIGTTOU)  # if there is one more than configured, the oldest goes now
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ask for one worker more when this one has answered max_requests; again while an older one goes instead."""
+        if (
+            self.server_state.total_requests >= self.worker.max_requests
+            and self.asked_at + ASK_AGAIN < time.monotonic()
+        ):
+            self.asked_at = time.monotonic()
+            os.kill(self.worker.ppid, signal.SIGTTIN)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down as Uvicorn does; bounded at each step."""
         worker, now = self.worker, asyncio.get_running_loop().time
+        patience = now() + worker.succession_grace
+        while worker.siblings.others_start() and now() < patience:
+            await asyncio.sleep(0.05)
         begin = now()
         end = begin + worker.idle_grace + worker.request_grace
         for server in self.servers:
@@ -230,6 +289,7 @@ class DrainServer(Server):
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
         """Stop gracefully; Uvicorn would raise the signal again at the end, and Gunicorn's exit hooks would not run."""
         if not self.started:
+            self.worker.siblings.settle(self.worker.age)
             os._exit(0)  # still starting, perhaps for ever: there is nothing to drain
         self.should_exit = True
 
@@ -244,6 +304,7 @@ class DrainWorker(UvicornWorker):
     websocket_grace: float = 5.0
     request_grace: float = 30.0
     shutdown_grace: float = 3.0
+    succession_grace: float = 30.0
     readiness_path: str = ""
     readiness_patience: float = 10.0
     release_header: str = "X-Release"
@@ -254,6 +315,11 @@ class DrainWorker(UvicornWorker):
         """Hand Gunicorn's limits to Uvicorn."""
         super().__init__(*args, **kwargs)
         cfg = self.cfg
+        # Kept on Gunicorn's class: a reload reads this file anew, and the workers of before and after are siblings.
+        if not hasattr(Arbiter, "siblings"):
+            Arbiter.siblings = Siblings()
+        self.siblings: Siblings = Arbiter.siblings
+        self.config.limit_max_requests = None  # by which Uvicorn would end this worker before another one is there
         limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
         self.config.http = partial(LimitedProtocol, limits)
         # Uvicorn counts the connection that asks, too.
@@ -269,9 +335,11 @@ class DrainWorker(UvicornWorker):
 
     def init_process(self) -> None:
         """Run the worker; spare the healthy ones when this one replaces another and cannot start."""
+        self.siblings.begin(self.age)
         try:
             super().init_process()
         except (Exception, SystemExit) as error:
+            self.siblings.settle(self.age)
             if not self.is_replacement or (isinstance(error, SystemExit) and not error.code):
                 raise
             self.log.error("A replaced worker could not start and is tried again: %r", error, exc_info=True)

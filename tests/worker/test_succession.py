@@ -1,0 +1,78 @@
+"""A worker goes when another one has come: an app that takes a second to import keeps nobody waiting for it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from conftest import Gunicorn, Start, wait_for
+from test_drain import end, reload, under_load
+
+IMPORT = 1.5  # seconds
+
+
+def slow_to_import(start: Start, **variables: object) -> Gunicorn:
+    return start(environment={"SLOW_IMPORT": str(IMPORT)}, gunicorn_workers=2, **variables)
+
+
+def longest_wait(gunicorn: Gunicorn, seconds: float) -> float:
+    """Ask over a new connection each time, and return what the slowest answer took."""
+    longest = 0.0
+    over = time.monotonic() + seconds
+    while time.monotonic() < over:
+        began = time.monotonic()
+        assert gunicorn.connection(timeout=30).ask("/pid", Connection="close").status == 200
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.01)
+    return longest
+
+
+def test_a_reload_waits_for_the_new_workers_before_the_old_ones_go(start: Start) -> None:
+    gunicorn = slow_to_import(start)
+    old = gunicorn.workers()
+    gunicorn.signal(signal.SIGHUP)
+    assert longest_wait(gunicorn, IMPORT + 1) < IMPORT / 2
+    wait_for(lambda: len(gunicorn.workers()) == 2 and not gunicorn.workers() & old)
+
+
+def test_workers_that_reach_max_requests_are_replaced_one_at_a_time_by_one_that_accepts(start: Start) -> None:
+    gunicorn = slow_to_import(start, gunicorn_max_requests=100, gunicorn_max_requests_jitter=0)
+    old = gunicorn.workers()
+    loads = under_load(gunicorn)
+    assert longest_wait(gunicorn, IMPORT + 1) < IMPORT / 2
+    most = 0
+    for _ in range(200):
+        most = max(most, len(gunicorn.workers()))
+        if not gunicorn.workers() & old:
+            break
+        time.sleep(0.1)
+    _sent, lost = end(loads)
+    assert lost == []
+    assert not gunicorn.workers() & old
+    assert most == 3
+    wait_for(lambda: len(gunicorn.workers()) == 2)
+
+
+def test_a_worker_that_dies_while_it_starts_holds_nobody_up(start: Start) -> None:
+    gunicorn = slow_to_import(start)
+    old = gunicorn.workers()
+    gunicorn.signal(signal.SIGHUP)
+    wait_for(lambda: len(gunicorn.workers()) == 4)
+    for pid in gunicorn.workers() - old:
+        gunicorn.kill(pid)
+    wait_for(lambda: not gunicorn.workers() & old)
+    wait_for(lambda: len(gunicorn.workers()) == 2)
+
+
+def test_there_are_never_fewer_workers_than_configured(start: Start) -> None:
+    gunicorn = start(gunicorn_workers=2)
+    for number in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTTIN, signal.SIGTTIN):
+        gunicorn.signal(number)
+        time.sleep(0.2)
+    wait_for(lambda: len(gunicorn.workers()) == 2)  # one more came, and the oldest went
+    assert reload(gunicorn)
+    wait_for(lambda: len(gunicorn.workers()) == 2)
+
+
+def test_what_the_app_made_while_it_started_is_not_collected_again_and_again(start: Start) -> None:
+    assert int(start().ask("/frozen").text) > 10_000
