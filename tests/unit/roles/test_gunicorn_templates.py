@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 Render = Callable[..., str]
-WORKER = "class DrainWorker:\n    shutdown_grace = 3.0\n"
+WORKER = "one_more_at_most = int\n\n\nclass DrainWorker:\n    shutdown_grace = 3.0\n"
 
 
 class Unit(configparser.RawConfigParser):
