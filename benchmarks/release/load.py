@@ -181,7 +181,7 @@ async def slow(load: Load, client: Client, kind: str) -> None:
     with load.request(kind) as record:
         text, release = await client.ask("GET", f"/slow?seconds={SLOW_SECONDS}", keep=True)
         load.check(record, text, release, {})
-        if time.time() - record.began < SLOW_SECONDS:
+        if time.time() - record.began < SLOW_SECONDS - 0.1:  # the server's timer and this clock are not the same
             raise WrongError("too early")
 
 

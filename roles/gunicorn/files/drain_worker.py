@@ -300,7 +300,7 @@ class DrainWorker(UvicornWorker):
     `release_header` is the name of a header, or empty to send none.
     """
 
-    idle_grace: float = 2.0
+    idle_grace: float = 3.0
     websocket_grace: float = 5.0
     request_grace: float = 30.0
     shutdown_grace: float = 3.0

@@ -104,7 +104,9 @@ def test_all_problems_are_told_at_once(problems):
     ],
 )
 def test_nginx_lets_an_idle_connection_go_before_the_worker_does(problems, where, keepalive, upstream, refused):
-    servers = {"app1": {"gunicorn_keepalive": keepalive} if where == "app server" else {}}
+    servers = {
+        "app1": {"gunicorn_drain_timeout": 80, **({"gunicorn_keepalive": keepalive} if where == "app server" else {})}
+    }
     found = problems(
         app_servers=servers if where != "host" else None,
         nginx_upstream_keepalive_timeout=upstream,
@@ -114,6 +116,18 @@ def test_nginx_lets_an_idle_connection_go_before_the_worker_does(problems, where
     if refused:
         assert f"nginx_upstream_keepalive_timeout ({upstream} s) must be less than gunicorn_keepalive" in found[0]
         assert f"set gunicorn_keepalive to {upstream + 15} or more" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("drain", "upstream", "refused"), [(None, 2, False), (None, 3, True), (6, 5, False), (6, 6, True)]
+)
+def test_nginx_lets_an_idle_connection_go_before_a_worker_that_drains(problems, drain, upstream, refused):
+    server = {} if drain is None else {"gunicorn_drain_timeout": drain}
+    found = problems(app_servers={"app1": server}, nginx_upstream_keepalive_timeout=upstream)
+    assert len(found) == refused
+    if refused:
+        assert f"nginx_upstream_keepalive_timeout ({upstream} s) must be less than gunicorn_drain_timeout" in found[0]
+        assert f"set gunicorn_drain_timeout to {upstream + 1} or more" in found[0]
 
 
 @pytest.mark.parametrize(("timeout", "read", "refused"), [(60, 61, True), (60, 60, False), ("60", "61", True)])
