@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils import probing_client
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 BUCKET = 0.1  # seconds
 MOST_FAILURES = 1000

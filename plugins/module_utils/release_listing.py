@@ -22,7 +22,8 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     lived,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, alone, read_state
+from ansible_collections.production.fastapi.plugins.module_utils.switching import alone, read_state
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 GONE = ".gone"
 

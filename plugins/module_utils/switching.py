@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import http.client
-import os
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.background import Background, BackgroundState, Process
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import in_the_way
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb, used_memory_mb
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
@@ -31,9 +28,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     RESTARTED,
     History,
 )
-
-LOG_LINES = 15
-LOG_LINE_LENGTH = 400
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 # The header by which the worker says whose answer it is; while two releases accept from one socket, nothing else does.
 RELEASE_HEADER = "X-Release"
@@ -51,51 +46,6 @@ class SwitchError(Exception):
 
 
 @dataclass(frozen=True)
-class Host:
-    """What the switch reads and does on a host; tests give it another root and another `systemctl`."""
-
-    root: Path = Path("/")
-
-    def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
-        """Whether the command succeeded within `timeout` seconds, and what it printed."""
-        try:
-            done = self._run(["systemctl", *arguments], timeout)
-        except FileNotFoundError:
-            return False, "systemctl is not installed"
-        except subprocess.TimeoutExpired:
-            return False, f"systemctl {' '.join(arguments)} took longer than {timeout:g} s"
-        return done.returncode == 0, done.stdout
-
-    def log(self, unit: str, since: float) -> list[str]:
-        """The last lines that the processes of a unit wrote since that time (seconds since 1970)."""
-        # Not --lines: together with --since it counts from the beginning. Whole seconds, rounded down.
-        wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{int(since)}"]
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            self._run(["journalctl", "--sync"], 10)
-            done = self._run(["journalctl", "--quiet", "--no-pager", "--output=cat", *wanted], 20)
-            return [line[:LOG_LINE_LENGTH] for line in done.stdout.splitlines()[-LOG_LINES:]]
-        return []
-
-    def at(self, path: str) -> Path:
-        """The path below our root."""
-        return self.root / path.lstrip("/")
-
-    @staticmethod
-    def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-
-
-@dataclass(frozen=True)
 class State:
     """What a host says of an app."""
 
@@ -104,6 +54,7 @@ class State:
     enabled: frozenset[str]  # releases that the next boot starts
     socket_active: bool
     link: str  # the release that `current` points to
+    background: BackgroundState
 
     @property
     def live(self) -> str:
@@ -116,21 +67,30 @@ class State:
 def read_state(host: Host, name: str, current: str = "") -> State:
     """What the host says of the app `name`, whose live release the link `current` names, if it has one."""
     socket_unit = f"{name}.socket"
+    background = Background(host, name)
     _unused, text = host.systemctl(
-        "list-units", "--all", "--plain", "--no-legend", "--full", f"{name}@*.service", socket_unit
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "--full",
+        f"{name}@*.service",
+        socket_unit,
+        *background.patterns(),
     )
     active = {words[0]: words[2] for line in text.splitlines() if len(words := line.split()) > 3}
     instance = re.compile(rf"{re.escape(name)}@(.+)\.service")
     releases = {found[1]: state for unit, state in active.items() if (found := instance.fullmatch(unit))}
-    wants = host.at("/etc/systemd/system/multi-user.target.wants")
-    links = wants.iterdir() if wants.is_dir() else ()
     link = host.at(current) if current else None
     return State(
         running=frozenset(release for release, state in releases.items() if state in {"active", "reloading"}),
         present=frozenset(release for release, state in releases.items() if state != "inactive"),
-        enabled=frozenset(found[1] for path in links if (found := instance.fullmatch(path.name))),
+        enabled=frozenset(
+            found[1] for unit in host.starts_with("multi-user.target") if (found := instance.fullmatch(unit))
+        ),
         socket_active=active.get(socket_unit) == "active",
         link=link.readlink().name if link is not None and link.is_symlink() else "",
+        background=background.read(active),
     )
 
 
@@ -191,7 +151,10 @@ class Switch:
                 if self.state == "live":
                     if self._state().running - {self.release}:
                         self._observe(previous)
+                    self._hand_over(state, previous)
                     self._settle(state)
+                elif self.state == RESTARTED:
+                    self._restart_processes(state)
             if problem := self._sick(successes=self.health_successes if reasons else 1):
                 self._withdraw(problem, previous, changed=bool(reasons))
             if reasons and previous != self.release:
@@ -242,21 +205,20 @@ class Switch:
         if self.current and state.link != self.release:
             reasons.append(f"{self.current} points to {state.link or 'nothing'}")
         others = sorted((state.present | state.enabled) - {self.release})
-        return reasons + [f"release {other} is still there" for other in others]
+        reasons += [f"release {other} is still there" for other in others]
+        return reasons + self._background.reasons(state.background, self.release)
+
+    @property
+    def _background(self) -> Background:
+        return Background(self.host, self.name)
 
     def _changed(self, files: list[str], record: str) -> list[str]:
         """The files whose sum is not the recorded one; one that is missing now and then has not changed."""
-        recorded = self.host.at(f"/run/{self.name}/{record}")
-        lines = recorded.read_text().splitlines() if recorded.is_file() else []
-        known = {path: digest for digest, _unused, path in (line.partition("  ") for line in lines)}
-        return [file for file in files if known.get(file, "") != self._sum(file)]
+        known = self.host.recorded(f"/run/{self.name}/{record}")
+        return [file for file in files if known.get(file, "") != self.host.digest(file)]
 
     def _changed_socket(self) -> list[str]:
         return self._changed(self.watch_socket, "socket.started")
-
-    def _sum(self, file: str) -> str:
-        path = self.host.at(file)
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
     # Doing
 
@@ -402,10 +364,49 @@ class Switch:
             return None
         return "" if status < http.HTTPStatus.INTERNAL_SERVER_ERROR else f"answered {status} to {self.health_path}"
 
+    def _hand_over(self, state: State, previous: str) -> None:
+        """Let this release have the processes that the one before had, and watch them for `observe` seconds.
+
+        Until now those of the one before went on; from here on they are stopped, so that no two releases work on one
+        queue. Raises SwitchError when one ends: of another release, which is back then, or of the live one.
+        """
+        began = time.time()
+        started = self._background.hand_over(state.background, self.release)
+        watched = started if previous == self.release else self._background.wanted(self.release)
+        ended = self._background.watch(watched, self.observe) if watched else None
+        if ended is None:
+            return
+        log = self.host.log(self._background.unit(ended), began)
+        if previous == self.release:
+            self._settle(state)
+            raise self._failure(self._ended(ended).capitalize(), previous, log)
+        message = f"Release {self.release} was withdrawn: {self._ended(ended)}"
+        self._hand_back(previous)
+        self._discard(self.release)
+        self._remember(FAILED, previous, message)
+        raise self._failure(message, previous, log)
+
+    def _hand_back(self, previous: str) -> None:
+        """Let the release before, if there is one, have its processes and jobs again."""
+        self._background.hand_over(self._state().background, previous)
+        self._background.settle(self._state().background, previous)
+
+    def _restart_processes(self, state: State) -> None:
+        began = time.time()
+        started = self._background.hand_over(state.background, self.release, anew=True)
+        if started and (ended := self._background.watch(started, self.observe)):
+            log = self.host.log(self._background.unit(ended), began)
+            raise self._failure(self._ended(ended).capitalize(), self.release, log)
+
+    @staticmethod
+    def _ended(process: Process) -> str:
+        return f"{process} did not stay up, and a process has to go on until it is told to stop."
+
     def _settle(self, state: State) -> None:
         """Make the release what a boot starts and what `current` names, and stop the others, which drain."""
         self._point(self.release)
         self.host.systemctl("enable", self._unit(self.release))
+        self._background.settle(state.background, self.release)
         for other in sorted((state.present | state.enabled) - {self.release}):
             self._discard(other)
 
@@ -442,6 +443,7 @@ class Switch:
             self.host.systemctl("enable", self._unit(previous))
         else:
             self._point("")
+        self._hand_back(previous)
         self._discard(self.release)
         self._remember(FAILED, previous, message)
         raise self._failure(message, previous, log)

@@ -146,7 +146,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 
 def main() -> None:

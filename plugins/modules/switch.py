@@ -17,6 +17,9 @@ description:
   - From then on both accept from one queue. For O(observe) seconds the new instance is watched beside the old one; when
     it ends, or answers badly (the worker's header C(X-Release) tells whose an answer is), it is stopped, and the old
     one, which never stopped, serves on. Requests that were under way in an instance that dies are all that is lost.
+  - Unit files C(NAME.PROCESS-NUMBER@.service) are processes of each release, and C(NAME.JOB.timer) are jobs. When the
+    new instance has been watched, the processes of the old one are stopped, its own are started and watched for
+    O(observe) seconds; when one does not stay up, the old ones are started again. Those without a unit file are stopped.
   - Then O(current) and the next boot are settled, the old instance is stopped (it drains), and O(health_path) is asked
     over the socket, where nobody but the new instance can answer. When that fails, the old instance is started again
     before the new one is stopped.
@@ -38,7 +41,7 @@ options:
     description:
       - V(live) makes O(release) the live one. It does nothing when it is that already, with the files of now.
       - V(reloaded) tries the live release with the files of now, then lets it take new workers.
-      - V(restarted) tries it, then stops and starts it; requests wait in the socket meanwhile.
+      - V(restarted) tries it, then stops and starts it and its processes; requests wait in the socket meanwhile.
     type: str
     choices: [live, reloaded, restarted]
     default: live
@@ -61,7 +64,7 @@ options:
   observe:
     description:
       - Time that a new instance has to stay up, and to answer, beside the old one before that is stopped, in seconds.
-      - Nothing is waited for where no other release runs.
+      - Nothing is waited for where no other release runs, but for processes that were started.
     type: float
     default: 0
   start_timeout:
@@ -156,7 +159,8 @@ reasons:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Run a command in the environment of a release: run [--timeout SECONDS] RELEASE COMMAND [ARGUMENT…]
+"""Run a command in the environment of a release: run [--timeout SECONDS] [--job JOB] RELEASE COMMAND [ARGUMENT…]
 
 Written by Ansible, role production.fastapi.gunicorn. RELEASE may be `current`, which is the live one.
 
 The command has what the unit of the app gives the app: its user, sandbox, environment file, release.env and working
 folder, with the virtualenv's programs first in PATH. Input, output and errors are the caller's, and it gets the exit
 code: 124 when the time was over (600 s unless told), 255 when a signal ended it, 2 after a wrong call. All that the
-command has started is ended with it. Only root may run it.
+command has started is ended with it. As a job it belongs to NAME.JOB.service and ends with that. Only root may run it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main() -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="run", usage=(__doc__ or "").partition(": ")[2].partition("\n")[0])
     parser.add_argument("--timeout", type=float, default=600)
+    parser.add_argument("--job", default="")
     parser.add_argument("release")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
@@ -49,14 +50,16 @@ def main() -> int:
     if not given.command or given.timeout <= 0:
         parser.error("name a command, and a time above 0")
     began = time.monotonic()
-    code = subprocess.run([*environment(release, given.timeout), *map(literal, given.command)], check=False).returncode
+    code = subprocess.run(
+        [*environment(release, given.timeout, given.job), *map(literal, given.command)], check=False
+    ).returncode
     if code and time.monotonic() - began >= given.timeout:
         print(f"run: {given.command[0]} took longer than {given.timeout:g} s and was ended.", file=sys.stderr)
         return TIMED_OUT
     return code
 
 
-def environment(release: str, timeout: float) -> list[str]:
+def environment(release: str, timeout: float, job: str) -> list[str]:
     """The command that runs another one as the unit of the release would."""
     settings = list(unit_settings(release))
     program = next((shlex.split(value)[0] for key, value in settings if key == "ExecStart"), "")
@@ -73,7 +76,7 @@ def environment(release: str, timeout: float) -> list[str]:
         "--pipe",
         "--wait",
         "--collect",
-        f"--unit={NAME}.run-{os.getpid()}.service",
+        *unit_name(job),
         f"--description={NAME}, release {release}: a command",
         f"--working-directory={folder}",
         f"--property=RuntimeMaxSec={timeout:g}",
@@ -83,6 +86,13 @@ def environment(release: str, timeout: float) -> list[str]:
         "--",
         "/usr/bin/env",  # looks for the command in this PATH, where systemd-run would look in that of root
     ]
+
+
+def unit_name(job: str) -> list[str]:
+    """How the unit of the command is called; that of a job ends with the service that has called us."""
+    if job:
+        return [f"--unit={NAME}.{job}.run.service", f"--property=PartOf={NAME}.{job}.service"]
+    return [f"--unit={NAME}.run-{os.getpid()}.service"]
 
 
 def unit_settings(release: str) -> Iterator[tuple[str, str]]:

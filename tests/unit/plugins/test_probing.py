@@ -14,7 +14,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.probing import 
     percentile,
     summarise,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 from ansible_collections.production.fastapi.plugins.modules.probe import problem_of
 
 LINES = [

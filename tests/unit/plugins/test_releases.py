@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import KEPT, History
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,25 @@ from typing import Any
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Host, Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
+TIMERS = "etc/systemd/system/timers.target.wants"
 SOCKET = "run/shop/http.sock"
 
 
 @dataclass(frozen=True)
 class FakeHost(Host):
-    """systemd as far as the switch can tell: `broken` units do not start, `lives` is what becomes of a watched one."""
+    """systemd as far as the switch can tell: `broken` units do not start, `lives` is what becomes of a watched one.
+
+    Of processes `dying` ones end as soon as they were started.
+    """
 
     active: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    dying: set[str] = field(default_factory=set)
     lives: list[str] = field(default_factory=lambda: ["ActiveState=active\nMainPID=7\n"])
 
     def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
@@ -37,12 +43,20 @@ class FakeHost(Host):
             return True, f"/{SOCKET} (Stream)\n"
         if verb == "show" and "ControlGroup" in arguments[1]:
             return True, f"/{unit}\n"
+        if verb == "show" and "InvocationID" in arguments[1].split(",")[-1]:
+            return True, "\n\n".join(f"ActiveState={self.active.get(each, 'inactive')}" for each in arguments[2:])
         if verb == "show":
             return True, self.lives.pop(0) if len(self.lives) > 1 else self.lives[0]
+        done = [self.act(verb, each) for each in arguments[1:] if not each.startswith("--")]
+        return all(done), ""
+
+    def act(self, verb: str, unit: str) -> bool:
         self.calls.append((verb, unit))
-        link = self.root / WANTS / unit
-        if verb == "enable" and "@" in unit:
+        link = self.root / (TIMERS if unit.endswith(".timer") else WANTS) / unit
+        if verb == "enable" and ("@" in unit or unit.endswith(".timer")):
             link.touch()
+            if unit.endswith(".timer"):
+                self.active[unit] = "active"
         elif verb == "disable":
             link.unlink(missing_ok=True)
         elif verb == "stop":
@@ -51,10 +65,10 @@ class FakeHost(Host):
             if unit in self.broken:
                 if verb == "start":
                     self.active[unit] = "activating"  # systemd tries again
-                return False, ""
-            self.active[unit] = "active"
+                return False
+            self.active[unit] = "activating" if unit in self.dying else "active"
             self.active["shop.socket"] = "active"
-        return True, ""
+        return True
 
     def log(self, unit: str, since: float) -> list[str]:
         return [f"log of {unit}"]
@@ -67,7 +81,7 @@ class FakeHost(Host):
 def host(tmp_path: Path) -> FakeHost:
     for release in ("one", "two"):
         (tmp_path / "srv/shop/releases" / release).mkdir(parents=True)
-    for folder in (WANTS, "run/shop", "run/lock", "etc/shop"):
+    for folder in (WANTS, TIMERS, "run/shop", "run/lock", "etc/shop"):
         (tmp_path / folder).mkdir(parents=True)
     return FakeHost(root=tmp_path)
 
@@ -484,3 +498,163 @@ def test_two_releases_need_memory_for_two(small: FakeHost, act: Callable[[Switch
 
 def test_no_memory_is_needed_where_nothing_is_switched(small: FakeHost) -> None:
     assert not switch(small, "one", check_memory=True).run()["changed"]
+
+
+# The processes and jobs
+
+
+def units_on_disk(host: FakeHost, *names: str) -> None:
+    """What the role has written."""
+    for name in names:
+        host.at(f"/etc/systemd/system/{name}").touch()
+
+
+def processes(host: FakeHost) -> list[str]:
+    return sorted(unit for unit in host.active if unit.startswith("shop.") and "@" in unit)
+
+
+@pytest.fixture
+def working(host: FakeHost) -> FakeHost:
+    """A host on which release one is live, with two mailers and a job."""
+    units_on_disk(host, "shop.mailer-1@.service", "shop.mailer-2@.service", "shop.cleanup.timer", "shop.check@.service")
+    switch(host, "one").run()
+    host.calls.clear()
+    return host
+
+
+ONES = ["shop.mailer-1@one.service", "shop.mailer-2@one.service"]
+TWOS = ["shop.mailer-1@two.service", "shop.mailer-2@two.service"]
+
+
+def test_a_release_has_the_processes_and_jobs_that_have_units(working: FakeHost) -> None:
+    assert processes(working) == ONES
+    assert enabled(working) == [*ONES, "shop@one.service"]
+    assert working.active["shop.cleanup.timer"] == "active"
+    assert not switch(working, "one").run()["changed"]
+    assert working.calls == []
+
+
+def test_processes_change_over_when_the_new_release_has_been_watched_and_never_run_twice(working: FakeHost) -> None:
+    switch(working, "two").run()
+    assert processes(working) == TWOS
+    assert enabled(working) == [*TWOS, "shop@two.service"]
+    assert working.told("start", "stop", "restart") == [
+        ("start", "shop@two.service"),
+        *[("stop", unit) for unit in ONES],
+        *[("restart", unit) for unit in TWOS],
+        ("stop", "shop@one.service"),
+    ]
+
+
+def test_a_release_that_is_withdrawn_has_started_no_process(working: FakeHost) -> None:
+    working.lives[:] = ["MainPID=7\n", "MainPID=9\n"]
+    with pytest.raises(SwitchError, match="withdrawn"):
+        switch(working, "two", observe=30).run()
+    assert processes(working) == ONES
+    assert not {("stop", ONES[0]), ("restart", TWOS[0])} & set(working.calls)
+
+
+def test_a_process_that_ends_withdraws_its_release(working: FakeHost) -> None:
+    working.dying.add(TWOS[1])
+    with pytest.raises(
+        SwitchError,
+        match=r"Release two was withdrawn: process mailer-2 of release two did not stay up, and a process has to go on"
+        r".* Release one serves\. The last lines of its log:\n  log of shop\.mailer-2@two\.service",
+    ):
+        switch(working, "two").run()
+    assert processes(working) == ONES
+    assert (live(working), enabled(working)) == ("one", [*ONES, "shop@one.service"])
+    assert working.active["shop.cleanup.timer"] == "active"
+    assert "shop@two.service" not in working.active
+    assert ("stop", "shop@one.service") not in working.calls
+    assert events(working)[-1] == ("failed", "two", "one")
+
+
+def test_a_first_release_whose_process_ends_leaves_nothing(host: FakeHost) -> None:
+    units_on_disk(host, "shop.mailer-1@.service", "shop.cleanup.timer")
+    host.dying.add(ONES[0])
+    with pytest.raises(SwitchError, match="No release serves"):
+        switch(host, "one").run()
+    assert host.active == {"shop.socket": "active"}
+    assert not host.at("/srv/shop/current").is_symlink()
+
+
+def test_one_process_more_leaves_the_others_alone(working: FakeHost) -> None:
+    units_on_disk(working, "shop.mailer-3@.service")
+    result = switch(working, "one").run()
+    assert result["reasons"] == [
+        "process mailer-3 of release one does not run",
+        "process mailer-3 of release one would not start with the host",
+    ]
+    assert working.told("start", "stop", "restart", "reload") == [("restart", "shop.mailer-3@one.service")]
+
+
+def test_one_process_less_and_no_job(working: FakeHost) -> None:
+    for name in ("shop.mailer-2@.service", "shop.cleanup.timer"):
+        working.at(f"/etc/systemd/system/{name}").unlink()
+    stamp = working.at("/var/lib/systemd/timers/stamp-shop.cleanup.timer")
+    stamp.parent.mkdir(parents=True)
+    stamp.touch()
+    result = switch(working, "one").run()
+    assert result["reasons"] == ["process mailer-2 of release one is still there", "job cleanup is still scheduled"]
+    assert processes(working) == ONES[:1]
+    assert ("stop", "shop.cleanup.service") in working.calls, "a job that runs ends"
+    assert enabled(working) == [ONES[0], "shop@one.service"]
+    assert list(working.at(f"/{TIMERS}").iterdir()) == []
+    assert not stamp.exists()
+    assert not switch(working, "one").run()["changed"]
+
+
+def test_a_process_that_is_older_than_its_files_is_started_anew(working: FakeHost) -> None:
+    working.at("/etc/shop/environment").write_text("A=1")
+    record(working, "mailer-1.one.started", "/etc/shop/environment")
+    assert not switch(working, "one").run()["changed"]
+    working.at("/etc/shop/environment").write_text("A=2")
+    (reason,) = switch(working, "one").run()["reasons"]
+    assert reason == "/etc/shop/environment changed since process mailer-1 of release one started"
+    assert working.told("restart") == [("restart", ONES[0])]
+
+
+def test_a_process_of_the_live_release_that_does_not_stay_up_is_said_and_left_to_systemd(working: FakeHost) -> None:
+    units_on_disk(working, "shop.mailer-3@.service")
+    working.dying.add("shop.mailer-3@one.service")
+    with pytest.raises(SwitchError, match=r"^Process mailer-3 of release one did not stay up.* Release one serves"):
+        switch(working, "one").run()
+    assert processes(working) == [*ONES, "shop.mailer-3@one.service"]
+    assert "shop.mailer-3@one.service" in enabled(working)
+
+
+def test_a_restart_is_one_of_the_processes_too_and_a_reload_is_not(working: FakeHost) -> None:
+    switch(working, "", state="reloaded").run()
+    assert working.told("restart") == []
+    switch(working, "", state="restarted").run()
+    assert working.told("restart") == [("restart", unit) for unit in ["shop@one.service", *ONES]]
+
+
+def test_the_release_before_has_its_processes_back_when_the_new_one_is_sick_alone(
+    working: FakeHost, answers: list[int]
+) -> None:
+    answers[:] = [200, 503]
+    with pytest.raises(SwitchError, match=r"answers 503 over shop\.socket\. Release one serves"):
+        switch(working, "two", health_path="/ready").run()
+    assert processes(working) == ONES
+    assert enabled(working) == [*ONES, "shop@one.service"]
+
+
+@pytest.mark.parametrize("killed_after", ["stop", "restart", "enable"])
+def test_a_killed_change_over_is_completed(working: FakeHost, killed_after: str) -> None:
+    working.active["shop@two.service"] = "active"
+    working.systemctl("stop", *ONES)
+    if killed_after != "stop":
+        working.systemctl("restart", *TWOS)
+    if killed_after == "enable":
+        working.systemctl("enable", TWOS[0])
+    switch(working, "two").run()
+    assert processes(working) == TWOS
+    assert enabled(working) == [*TWOS, "shop@two.service"]
+
+
+def test_processes_of_an_app_whose_name_begins_alike_are_left_alone(working: FakeHost) -> None:
+    for unit in ("shop-two.mailer-1@one.service", "shop.check@one.service", "shop.run-7.service"):
+        working.active[unit] = "active"
+    assert not switch(working, "one").run()["changed"]

@@ -25,6 +25,9 @@ ALONE = {
     "__fastapi_host": {"users": ["root", "shop"]},
 }
 
+MAILER = {"name": "mailer", "command": "python -m shop.mailer"}
+CLEANUP = {"name": "cleanup", "command": "python -m shop.cleanup", "schedule": "daily"}
+
 
 @pytest.mark.parametrize(
     "variables",
@@ -42,6 +45,8 @@ ALONE = {
         {"app_request_timeout": 30},
         {"app_environment": {"A_1": "x", "b": 1, "C": True, "D": "", "E": "tab\there"}},
         {"gunicorn_release": "4f2a9c01d3e5-8b1c.2"},
+        {"app_processes": [{"name": "mailer", "command": "python -m shop.mailer", "count": 0, "stop_timeout": 300}]},
+        {"app_jobs": [{"name": "cleanup", "command": "sh -c 'a; b'", "schedule": "daily", "servers": "all"}]},
         ALONE,
     ],
 )
@@ -95,6 +100,32 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ),
         ({"gunicorn_websocket_grace": 31}, "websocket_grace (31 s) must not be above gunicorn_graceful"),
         ({"gunicorn_keepalive": 60}, "gunicorn_keepalive (60 s) must be above the 60 s for which Nginx keeps idle"),
+        ({"app_processes": {"name": "mailer"}}, "app_processes is no list of dictionaries; write one, each with name"),
+        (
+            {"app_processes": [MAILER | {"name": "Mailer"}]},
+            'app_processes, entry 1: name is "Mailer"; write a lower-case',
+        ),
+        ({"app_jobs": [CLEANUP | {"name": "run-7"}]}, 'app_jobs, entry 1: name is "run-7"; write'),
+        ({"app_processes": [{"name": "mailer"}]}, "app_processes, entry 1: command is missing; write one such as"),
+        ({"app_processes": [MAILER | {"command": "a\nb"}]}, "entry 1: command has a line break"),
+        ({"app_processes": [MAILER | {"command": "a 'b"}]}, "entry 1: command has a quote that is not closed: a 'b"),
+        ({"app_processes": [MAILER, MAILER]}, "have mailer 2 times; give each a name"),
+        ({"app_processes": [MAILER | {"count": -1}]}, 'count is "-1"; write a whole number from 0 to 100.'),
+        ({"app_processes": [MAILER | {"count": 1.5}]}, 'count is "1.5"; write a whole number from 0 to 100.'),
+        (
+            {"app_processes": [MAILER | {"stop_timeout": 0}]},
+            'stop_timeout is "0"; write a whole number from 1 to 3600.',
+        ),
+        (
+            {"app_processes": [MAILER | {"number": 2}]},
+            "there is no key number; write one of name, command, count, stop",
+        ),
+        ({"app_processes": [MAILER], "app_jobs": [CLEANUP | {"name": "mailer"}]}, "have mailer 2 times"),
+        ({"app_jobs": [{"name": "cleanup", "command": "true"}]}, "app_jobs, entry 1: schedule is missing"),
+        ({"app_jobs": [CLEANUP | {"schedule": "daily\nOnBootSec=1"}]}, "schedule is missing or no single line"),
+        ({"app_jobs": [CLEANUP | {"timeout": "1h"}]}, 'timeout is "1h"; write a whole number from 1 to 86400.'),
+        ({"app_jobs": [CLEANUP | {"jitter": -1}]}, 'jitter is "-1"; write a whole number from 0 to 86400.'),
+        ({"app_jobs": [CLEANUP | {"servers": "some"}]}, 'servers is "some"; write first (one server of the app runs'),
         ({"gunicorn_extra_config": "x = = 1"}, "gunicorn_extra_config is not Python, line 1:"),
         ({"gunicorn_extra_config": "threads = 4"}, "may not set threads: an async worker has one."),
         ({"gunicorn_extra_config": "if True:\n    reload = True"}, "may not set reload"),

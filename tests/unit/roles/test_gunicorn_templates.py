@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from conftest import role_variables
 
 Render = Callable[..., str]
 WORKER = "one_more_at_most = int\n\n\nclass DrainWorker:\n    shutdown_grace = 3.0\n"
@@ -251,6 +254,84 @@ def test_the_check_has_no_part_in_what_is_live(service: Any) -> None:
     assert all(unit["Service"][name] == service()["Service"][name] for name in sandbox)
 
 
+@pytest.fixture
+def process(render: Render) -> Callable[..., Unit]:
+    def make(systemd: int = 257, **variables: Any) -> Unit:
+        item = {"unit": "mailer-1", "command": "python -m shop.mailer", "stop_timeout": 300}
+        host = {"systemd_version": systemd, "packages": {"redis-server": "5:7.0.15"}}
+        values = {"gunicorn_name": "shop", "item": item, "__fastapi_host": host, **variables}
+        return Unit(render("gunicorn", "process@.service.j2", values))
+
+    return make
+
+
+def test_a_process_has_all_of_the_release_but_its_socket(service: Any, process: Any) -> None:
+    options = {
+        "app_environment": {"APP_REDIS_URL": "unix:///run/redis/redis-server.sock"},
+        "gunicorn_memory_max": 512,
+        "gunicorn_unit_extra_config": "Nice=5",
+        "__fastapi_host": {"systemd_version": 257, "packages": {"redis-server": "5:7.0.15"}},
+    }
+    web, unit = service(**options), process(**options)
+    of_the_web_server = {
+        *("Type", "NotifyAccess", "TimeoutStartSec", "Sockets", "ExecStart", "ExecStartPre", "ExecReload"),
+        *("SyslogIdentifier", "TimeoutStopSec", "OOMPolicy"),
+    }
+    shared = set(web["Service"]) - of_the_web_server
+    assert {"User", "SupplementaryGroups", "MemoryMax", "Nice", "ProtectSystem", "LimitNOFILE"} <= shared
+    # That of the process has its path besides.
+    assert all(set(web.every(name)) <= set(unit.every(name)) for name in shared)
+
+
+def test_a_process_runs_in_the_folder_and_with_the_programs_of_its_release(process: Any) -> None:
+    unit = process()
+    assert unit["Service"]["ExecStart"] == "/usr/bin/env --chdir=${APP_DIRECTORY} python -m shop.mailer"
+    assert '"PATH=/srv/shop/releases/%i/venv/bin:' in unit.every("Environment")[-1]
+    assert unit["Service"]["ExecStartPre"].split()[1:] == [
+        "mailer-1.%i.started",
+        "/etc/shop/environment",
+        "/etc/systemd/system/shop.mailer-1@.service",
+    ]
+    assert (unit["Service"]["Restart"], unit["Service"]["TimeoutStopSec"]) == ("always", "300")
+
+
+@pytest.mark.parametrize(("systemd", "delay"), [(252, []), (257, ["60"])])
+def test_a_process_that_keeps_ending_is_tried_less_and_less_often_where_systemd_can(
+    process: Any, systemd: int, delay: list[str]
+) -> None:
+    assert process(systemd=systemd).every("RestartMaxDelaySec") == delay
+
+
+def test_a_job_runs_in_the_live_release_and_is_made_up_for(render: Render) -> None:
+    item = {"name": "cleanup", "command": '"a b"', "timeout": 60, "schedule": "*-*-* 03:00:00", "jitter": 600}
+    values = {"gunicorn_name": "shop", "item": item}
+    unit = Unit(render("gunicorn", "job.service.j2", values))
+    timer = Unit(render("gunicorn", "job.timer.j2", values))
+    assert unit["Service"]["ExecStart"] == '/etc/shop/run --job cleanup --timeout 60 current "a b"'
+    assert unit["Service"]["Type"] == "oneshot"
+    assert dict(timer["Timer"]) == {
+        "OnCalendar": "*-*-* 03:00:00",
+        "RandomizedDelaySec": "600",
+        "Persistent": "yes",
+    }
+
+
+@pytest.mark.parametrize(("server", "jobs"), [("one", ["cleanup"]), ("two", []), ("other", ["cleanup"])])
+def test_the_first_server_of_the_app_in_the_inventory_runs_its_jobs(server: str, jobs: list[str]) -> None:
+    values = {
+        **role_variables("gunicorn"),
+        "gunicorn_name": "shop",
+        "gunicorn_jobs": [{"name": "cleanup", "command": "true", "schedule": "daily"}],
+        "inventory_hostname": server,
+        "groups": {"app_servers": ["else", "one", "two"]},
+        "hostvars": {"else": {"app_name": "payments"}, "one": {"app_name": "shop"}, "two": {"app_name": "shop"}},
+    }
+    if server == "other":
+        values["groups"] = {}
+    found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __gunicorn_jobs }}"))
+    assert [job["name"] for job in found] == jobs
+
+
 def test_systemd_waits_longer_than_gunicorn_and_gunicorn_longer_than_the_worker(service: Any, config: Any) -> None:
     times = {"gunicorn_graceful_timeout": 300, "gunicorn_drain_timeout": 20}
     gunicorn = config(**times).graceful_timeout
@@ -290,8 +371,9 @@ def test_scripts_are_shell(render: Render, tmp_path: Path, template: str) -> Non
 
 def test_every_file_says_who_wrote_it(render: Render) -> None:
     folder = Path(__file__).parents[3] / "roles/gunicorn/templates"
-    for template in folder.iterdir():
-        text = render("gunicorn", template.name, {"item": {"unit": "shop"}})
+    item = {"unit": "shop", "name": "cleanup", "command": "true", "stop_timeout": 1, "timeout": 1, "schedule": "daily"}
+    for template in folder.glob("*.j2"):
+        text = render("gunicorn", template.name, {"item": {**item, "jitter": 0}})
         top = "\n".join(text.splitlines()[:2])
         assert "Ansible managed: role production.fastapi.gunicorn" in top, template
 
