@@ -13,6 +13,8 @@ description:
   - A member on the load balancer's own machine (the same C(ansible_host) and C(ansible_port), or the same name) is
     reached by its Unix socket, any other by the address and port in its C(gunicorn_bind).
   - Static files are served by Nginx where the app is on the same machine, and by the app itself elsewhere.
+  - A member whose C(app_weight) or C(app_backup) says so gets more of the requests, or only those that no other
+    takes.
   - An app whose C(app_public) is false has no site; other apps reach it where its C(gunicorn_bind) says.
   - A member without C(gunicorn_bind) whose machine is a load balancer itself belongs to that load balancer alone, so
     several complete servers in both groups each serve themselves.
@@ -28,7 +30,8 @@ options:
   hostvars:
     description:
       - The variables of all hosts. Of the members of C(app_servers) these are read -
-        C(app_name), C(app_public), C(app_domains), C(app_source), C(app_static), C(app_site), C(gunicorn_bind).
+        C(app_name), C(app_public), C(app_domains), C(app_source), C(app_static), C(app_site), C(gunicorn_bind),
+        C(private_address), C(app_weight), C(app_backup).
     type: dict
     required: true
   load_balancer:
@@ -63,6 +66,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.production.fastapi.plugins.filter.upstream import address_of as server_address
+from ansible_collections.production.fastapi.plugins.filter.upstream import balance_problems
 
 GROUP = "app_servers"
 BALANCERS = "load_balancers"
@@ -117,7 +122,7 @@ def site_of(app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balanc
     return {
         "name": app,
         "domains": [domains] if isinstance(domains, str) else domains,
-        "servers": [server_of(app, host, hostvars, load_balancer) for host in hosts],
+        "servers": [member_of(app, host, hostvars, load_balancer) for host in hosts],
         "static": [static_of(app, entry) for entry in static],
         **(common(app, hosts, hostvars, "app_site") or {}),
     }
@@ -146,6 +151,17 @@ def common(app: str, hosts: list[str], hostvars: Mapping[str, Any], variable: st
     return values[0][1] if values else None
 
 
+def member_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: str) -> str | dict[str, Any]:
+    """A member as an entry of `servers`: its address, or a dictionary where there is more to say of it."""
+    address, variables = server_of(app, host, hostvars, load_balancer), hostvars[host]
+    said: dict[str, Any] = {}
+    if variables.get("app_weight", 1) != 1:
+        said["weight"] = variables["app_weight"]
+    if boolean(variables.get("app_backup", False)):
+        said["backup"] = True
+    return {"address": address, **said} if said else address
+
+
 def server_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: str) -> str:
     """The address of a member as Nginx writes it."""
     bind = str(hostvars[host].get("gunicorn_bind", "") or f"unix:/run/{app}/http.sock")
@@ -154,7 +170,7 @@ def server_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: s
     if machine(load_balancer, hostvars) == machine(host, hostvars):
         return f"{loopback(address)}:{port}" if is_port and is_wildcard(address) else bind
     if is_port and is_wildcard(address):
-        address = bracketed(str(hostvars[host].get("ansible_host", host)))
+        address = bracketed(private_address(host, hostvars))
     if not is_port or not is_remote(address):
         raise AnsibleFilterError(
             f"{load_balancer} cannot reach the app {app} on {host} at {bind}; set gunicorn_bind of {host} to the "
@@ -169,6 +185,12 @@ def machine(host: str, hostvars: Mapping[str, Any]) -> tuple[str, str]:
     if variables.get("ansible_connection") == "local":
         return "local", ""
     return str(variables.get("ansible_host", host)), str(variables.get("ansible_port", 22))
+
+
+def private_address(host: str, hostvars: Mapping[str, Any]) -> str:
+    """Where the other hosts of the inventory reach a host: its `private_address`, else where Ansible does."""
+    variables = hostvars[host]
+    return str(variables.get("private_address") or variables.get("ansible_host", host))
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -229,6 +251,7 @@ def problems_of_site(site: dict[str, Any]) -> list[str]:
         problems += filter(None, map(domain_problem, site["domains"]))
     if not isinstance(site["servers"], str):
         problems += filter(None, map(server_problem, site["servers"]))
+    problems += balance_problems(site)
     static = site.get("static") or []
     urls = Counter(entry["url"] for entry in static)
     problems += [f"static has the url {url} {count} times; keep one." for url, count in urls.items() if count > 1]
@@ -251,7 +274,7 @@ def domain_problem(domain: Any) -> str:
 
 def server_problem(server: Any) -> str:
     """What is wrong with the address of a server, or an empty string."""
-    text = str(server)
+    text = server_address(server)
     if re.fullmatch(r"unix:/[^\s;{}:$\"']+", text):
         return ""
     address, _unused, port = text.rpartition(":")
