@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "roles/app/files/shop"
-PATHS = os.pathsep.join(map(str, (PROJECT, PROJECT / "tests/load", Path(__file__).parent)))
+PATHS = os.pathsep.join(
+    map(str, (PROJECT, PROJECT / "tests/load", ROOT / "roles/gunicorn/files", Path(__file__).parent))
+)
 CORES = sorted(os.sched_getaffinity(0))
 WORKER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 CONNECTIONS = 32
@@ -83,7 +85,7 @@ def gunicorn(variant: Variant) -> tuple[str, ...]:
         "--workers",
         "1",
         "--worker-class",
-        "uvicorn_worker.UvicornWorker",
+        "drain_worker.DrainWorker",
         "--no-control-socket",
         "--log-level",
         "warning",

@@ -9,11 +9,12 @@ from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.answers import STARTS, with_headers
+
 HEADER = "X-Request-ID"
 
 _HEADER = HEADER.lower().encode()
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_WITH_HEADERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -59,24 +60,25 @@ class RequestContextMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        value = b""
-        for header in scope["headers"]:
-            if header[0] == _HEADER:
-                value = header[1]
+        name = ""
+        for header, value in scope["headers"]:
+            if header == _HEADER:
+                name = value.decode() if _WELL_FORMED.fullmatch(value) else ""
                 break
-        if not _WELL_FORMED.fullmatch(value):
-            value = secrets.token_hex(16).encode()
-        answered = (_HEADER, value)
+        name = name or _ids.new()
+        answered = ((_HEADER, name.encode()),)
 
         def send_with_id(message: Message) -> Awaitable[None]:
-            if message["type"] in _WITH_HEADERS:
-                # A response object may be sent twice: its own list stays as it is.
-                headers = [pair for pair in message.get("headers", ()) if pair[0] != _HEADER]
-                headers.append(answered)
-                message = {**message, "headers": headers}
+            if message["type"] in STARTS:
+                for header, _value in message.get("headers", ()):
+                    if header == _HEADER:  # the application's own
+                        others = [pair for pair in message["headers"] if pair[0] != _HEADER]
+                        message = {**message, "headers": others}
+                        break
+                message = with_headers(message, answered)
             return send(message)
 
-        token = _request_id.set(value.decode())
+        token = _request_id.set(name)
         await self.app(scope, receive, send_with_id)
         # Not after an exception: the server logs it in this context, and that line needs the id most.
         _request_id.reset(token)

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -162,15 +162,18 @@ class _Answer(Alarm):
         self.complete = False
         self._send = send
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Hand a message on; the deadline is off when it was the last."""
-        await self._send(message)
-        kind = message["type"]
-        if kind == "http.response.start":
+        if message["type"] == "http.response.start":
             self.start = message
-        elif kind == "http.response.body" and not message.get("more_body", False):
-            self.complete = True
-            self.stop()
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            return self._send_last(message)
+        return self._send(message)
+
+    async def _send_last(self, message: Message) -> None:
+        await self._send(message)
+        self.complete = True
+        self.stop()
 
     async def end(self) -> None:
         """Answer 504, end an event stream, or leave the rest of a body unsent, for which the server closes."""

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.answers import STARTS, with_headers
 from resilience.errors import Refusal, refusal_headers
 from resilience.limiter import RateLimiter
 from resilience.sliding_window import Decision, MemoryLimiter, Policy
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 _STATE = "rate_limit"
-_ANSWERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class RateLimited(Refusal):
@@ -122,8 +122,8 @@ class RateLimitMiddleware:
         limits = state[_STATE] = RequestLimits(self._limiter, key)
 
         def send_with_headers(message: Message) -> Awaitable[None]:
-            if message["type"] in _ANSWERS:
-                message = {**message, "headers": [*message.get("headers", ()), *limits.headers()]}
+            if message["type"] in STARTS:
+                message = with_headers(message, limits.headers())
             return send(message)
 
         try:

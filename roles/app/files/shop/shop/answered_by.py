@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Awaitable
 
+from resilience.answers import with_headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -12,7 +13,7 @@ class AnsweredByMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.header = (b"x-answered-by", f"{platform.node()}/{os.getpid()}".encode())
+        self.headers = ((b"x-answered-by", f"{platform.node()}/{os.getpid()}".encode()),)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on."""
@@ -22,7 +23,7 @@ class AnsweredByMiddleware:
 
         def send_named(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), self.header]}
+                message = with_headers(message, self.headers)
             return send(message)
 
         await self.app(scope, receive, send_named)
