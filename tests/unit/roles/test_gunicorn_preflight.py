@@ -69,6 +69,15 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_workers": 2.5}, 'gunicorn_workers is "2.5"; write async'),
         ({"gunicorn_name": "Shop"}, 'gunicorn_name is "Shop"; write a lower-case letter'),
         ({"gunicorn_release": "../x"}, 'gunicorn_release is "../x"; write'),
+        (
+            {
+                "gunicorn_bind": "10.0.0.5:80",
+                "groups": {"load_balancers": ["lb1"]},
+                "hostvars": {"lb1": {"ansible_host": "lb.test"}},
+            },
+            "the inventory has no address of lb.test; set private_address of that host to the IP address",
+        ),
+        ({"gunicorn_allowed_addresses": ["monitor"]}, "gunicorn_allowed_addresses has monitor; write IP addresses"),
         ({"gunicorn_bind": "8000"}, 'gunicorn_bind is "8000"; write unix:/PATH or ADDRESS:PORT'),
         ({"gunicorn_bind": "localhost:8000"}, 'gunicorn_bind is "localhost:8000"; write'),
         ({"gunicorn_bind": "10.0.0.5:0"}, 'gunicorn_bind is "10.0.0.5:0"; write'),

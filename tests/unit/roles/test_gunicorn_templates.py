@@ -177,12 +177,47 @@ def test_extra_config_is_heard_but_the_promises_are_the_last_word(config: Any) -
                 "groups": {"load_balancers": ["192.0.2.1", "lb", "2001:db8::1"]},
                 "hostvars": {"192.0.2.1": {}, "lb": {"ansible_host": "192.0.2.2"}, "2001:db8::1": {}},
             },
-            "127.0.0.1,::1,192.0.2.1,2001:db8::1,192.0.2.2",
+            "127.0.0.1,::1,192.0.2.1,192.0.2.2,2001:db8::1",
         ),
     ],
 )
 def test_trusted_proxies(config: Any, variables: dict[str, Any], trusted: str) -> None:
     assert config(**variables).forwarded_allow_ips == trusted
+
+
+CLUSTER = {
+    "inventory_hostname": "app1",
+    "groups": {"load_balancers": ["lb1", "lb2"], "app_servers": ["app1", "app2"]},
+    "hostvars": {
+        "lb1": {"ansible_host": "203.0.113.1", "private_address": "10.0.0.1"},
+        "lb2": {"ansible_host": "10.0.0.2"},
+        "app1": {"ansible_host": "10.0.0.5"},
+        "app2": {"ansible_host": "10.0.0.6"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "allowed"),
+    [
+        ({}, "localhost 10.0.0.5 127.0.0.1 ::1 10.0.0.1 10.0.0.2"),
+        ({"gunicorn_bind": "0.0.0.0:8000"}, "localhost 127.0.0.1 ::1 10.0.0.1 10.0.0.2"),
+        ({"gunicorn_bind": "127.0.0.1:8000"}, "localhost 127.0.0.1 ::1"),
+        ({"gunicorn_bind": "[2001:db8::5]:8000"}, "localhost 2001:db8::5 127.0.0.1 ::1 10.0.0.1 10.0.0.2"),
+        ({"app_public": False}, "localhost 10.0.0.5 127.0.0.1 ::1 10.0.0.1 10.0.0.2 10.0.0.6"),
+        (
+            {"gunicorn_allowed_addresses": ["10.0.9.0/24"]},
+            "localhost 10.0.0.5 127.0.0.1 ::1 10.0.0.1 10.0.0.2 10.0.9.0/24",
+        ),
+        ({"gunicorn_trusted_proxies": ["192.0.2.0/24"]}, "localhost 10.0.0.5 192.0.2.0/24"),
+        ({"gunicorn_trusted_proxies": ["*"]}, "localhost 10.0.0.5 any"),
+    ],
+)
+def test_only_those_that_a_tcp_address_serves_get_through(
+    render: Render, variables: dict[str, Any], allowed: str
+) -> None:
+    access = Unit(render("gunicorn", "access.conf.j2", {**CLUSTER, "gunicorn_bind": "10.0.0.5:8000", **variables}))
+    assert dict(access["Socket"]) == {"IPAddressDeny": "any", "IPAddressAllow": allowed}
 
 
 # Units

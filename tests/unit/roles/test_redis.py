@@ -64,6 +64,20 @@ def test_bad_values(variables: dict[str, Any], sentence: str) -> None:
     assert variables.get("redis_password") or "short" not in found
 
 
+def test_only_app_servers_get_through_to_an_address(render: Render) -> None:
+    inventory = {
+        "inventory_hostname": "redis1",
+        "groups": {"app_servers": ["app1", "redis1"]},
+        "hostvars": {"app1": {"private_address": "10.0.0.6"}, "redis1": {"ansible_host": "10.0.0.5"}},
+    }
+    variables = {**CLUSTER, **inventory, "redis_allowed_addresses": ["10.0.9.9"]}
+    text = render("redis", "redis-server.service.d.conf.j2", variables)
+    assert "IPAddressDeny=any\nIPAddressAllow=localhost 10.0.0.5 10.0.0.6 10.0.9.9\n" in text
+    assert problems(**variables) == []
+    (found,) = problems(**{**variables, "hostvars": {**inventory["hostvars"], "app1": {"ansible_host": "app.test"}}})
+    assert "but app.test is no address; set private_address of that host" in found
+
+
 def test_a_refusal_does_not_tell_the_password() -> None:
     assert "fifteen letters" not in str(problems(redis_bind="10.0.0.5:6379", redis_password="fifteen letters"))
 
