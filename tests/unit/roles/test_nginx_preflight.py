@@ -56,6 +56,28 @@ def test_debian_testing_has_no_version_and_is_let_through(problems):
         ("nginx_upstream_keepalive_timeout", 0, "nginx_upstream_keepalive_timeout is 0; write 1 or more."),
         ("nginx_rate_limit_per_second", 0, "nginx_rate_limit_per_second is 0; write 1 or more."),
         ("nginx_rate_limit_burst", -1, "nginx_rate_limit_burst is -1; write 0 or more."),
+        ("nginx_connections_per_client", -1, "nginx_connections_per_client is -1; write 0 or more."),
+        ("nginx_rate_limit_allow", ["office"], "nginx_rate_limit_allow has office; write an address or a network"),
+        (
+            "nginx_trusted_proxies",
+            ["cdn.example"],
+            "nginx_trusted_proxies has cdn.example; write an address or a network",
+        ),
+        (
+            "nginx_trusted_proxies",
+            ["0.0.0.0/0"],
+            "nginx_trusted_proxies has 0.0.0.0/0, which is everybody, so that any",
+        ),
+        (
+            "nginx_trusted_proxies_header",
+            "x y",
+            "nginx_trusted_proxies_header is x y; write the name of a header, such",
+        ),
+        (
+            "nginx_sites",
+            [{**SITE, "routes": [{"path": "api"}]}],
+            "Site shop: its route api is no plain path; write one",
+        ),
         ("nginx_client_max_body_size", "10 MB", "nginx_client_max_body_size is 10 MB; write a number with k, m or g"),
         (
             "nginx_rate_limit_exempt",

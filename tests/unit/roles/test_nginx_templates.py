@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+SNIPPETS = ("cache", "clients", "errors", "headers", "limits", "logs", "proxy", "tls")
 DEBIAN_12 = {
     "distribution": "debian",
     "distribution_version": "12",
@@ -56,7 +57,7 @@ def block(text, opening):
 
 def test_every_file_begins_with_its_author_and_the_variable_to_change(render, site):
     values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
-    templates = ["nginx.conf", *(f"snippets/{name}.conf" for name in ("errors", "headers", "proxy", "tls"))]
+    templates = ["nginx.conf", *(f"snippets/{name}.conf" for name in SNIPPETS)]
     for text in [*(render("nginx", f"{name}.j2", values) for name in templates), site(SHOP)]:
         assert "ritten by the role production.fastapi.nginx" in text.splitlines()[0]
 
@@ -139,24 +140,6 @@ def test_the_workers_tell_the_generation_to_their_own_host_only(main):
     assert 'return 200 "@GENERATION@";' in text
 
 
-def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(main, render):
-    text = main(nginx_rate_limit_per_second=7, nginx_rate_limit_exempt=["/up"])
-    assert directives(text, "limit_req_zone") == ["$rate_limit_key zone=clients:10m rate=7r/s"]
-    assert "\"/up\" '';" in block(text, "map $uri $rate_limit_key")
-    assert directives(text, "limit_req_dry_run") == []
-    proxy = render("nginx", "snippets/proxy.conf.j2", {"nginx_rate_limit_burst": 3})
-    assert directives(proxy, "limit_req") == ["zone=clients burst=3 nodelay"]
-
-
-def test_a_dry_run_of_the_rate_limit_only_marks(main):
-    assert directives(main(nginx_rate_limit_mode="dry_run"), "limit_req_dry_run") == ["on"]
-
-
-def test_a_disabled_rate_limit_leaves_no_directive(main, render):
-    assert "limit_req_zone" not in main(nginx_rate_limit_mode="disabled")
-    assert "limit_req " not in render("nginx", "snippets/proxy.conf.j2", {"nginx_rate_limit_mode": "disabled"})
-
-
 def test_settings_reach_their_directives(main, site):
     text = main(
         nginx_worker_connections=512,
@@ -168,7 +151,7 @@ def test_settings_reach_their_directives(main, site):
     )
     expected = {
         "worker_connections": "512",
-        "worker_rlimit_nofile": "1024",
+        "worker_rlimit_nofile": "2048",
         "keepalive_timeout": "11s",
         "client_max_body_size": "3m",
         "proxy_connect_timeout": "2s",

@@ -1,0 +1,157 @@
+"""What the role nginx writes about clients: who they are, how much they may ask for, and what is noted of them."""
+
+import pytest
+from test_nginx_templates import DEBIAN_12, DEBIAN_13, SHOP, block, directives
+
+
+@pytest.fixture
+def snippet(render):
+    def text(name, site=SHOP, **variables):
+        values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [site], "item": site, **variables}
+        return render("nginx", f"{name}.conf.j2", values)
+
+    return text
+
+
+def rest(text):
+    """The location of a site for all that no route is written for."""
+    return block(text.split("listen 443")[1], "location /")
+
+
+def with_route(**values):
+    return {**SHOP, "routes": [{"path": "/api", **values}]}
+
+
+def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(snippet):
+    text = snippet("snippets/limits", nginx_rate_limit_per_second=7, nginx_rate_limit_exempt=["/up"])
+    assert directives(text, "limit_req_zone") == ["$rate_limit_key zone=clients:10m rate=7r/s"]
+    assert "\"/up\" '';" in block(text, "map $uri $rate_limit_key")
+    assert directives(text, "limit_req_dry_run") == []
+    site = rest(snippet("site", nginx_rate_limit_burst=3))
+    assert directives(site, "limit_req") == ["zone=clients burst=3 nodelay"]
+    assert directives(site, "limit_conn") == ["connections 100"]
+
+
+def test_allowed_networks_have_no_bucket(snippet):
+    text = snippet("snippets/limits", nginx_rate_limit_allow=["10.0.0.0/8", "2001:db8::/32"])
+    assert "10.0.0.0/8 allowed;" in block(text, "geo $allowed_client")
+    assert "\"~^allowed/\" '';" in block(text, "map $allowed_client$uri $rate_limit_key")
+    assert "geo" not in snippet("snippets/limits")
+
+
+def test_a_route_has_its_own_limit_of_addresses_instead_of_the_common_one(snippet):
+    site = with_route(limits=[{"rate": "5/m", "burst": 2, "delay": True}])
+    assert "$rate_limit_key zone=shop/api@address:10m rate=5r/m" in directives(
+        snippet("snippets/limits", site), "limit_req_zone"
+    )
+    route = block(snippet("site", site), "location /api")
+    assert directives(route, "limit_req") == ["zone=shop/api@address burst=2"]
+    assert directives(route, "set") == ["$retry_seconds 12"]
+    assert directives(rest(snippet("site", site)), "limit_req") == ["zone=clients burst=20 nodelay"]
+
+
+def test_a_limit_by_header_or_in_total_holds_besides_that_of_addresses(snippet):
+    limits = [{"key": "X-API-Key", "rate": "5/s"}, {"key": "total", "rate": "100/s", "burst": 50}]
+    site = with_route(limits=limits)
+    assert directives(block(snippet("site", site), "location /api"), "limit_req") == [
+        "zone=clients burst=20 nodelay",
+        "zone=shop/api@x_api_key burst=0 nodelay",
+        "zone=shop/api@total burst=50 nodelay",
+    ]
+    keys = block(snippet("snippets/limits", site), "map $rate_limit_key $rate_limit_x_api_key")
+    assert directives(keys, "default") == ["$http_x_api_key"]
+    assert directives(keys, "''") == ["''"]
+
+
+def test_a_dry_run_only_marks(snippet):
+    text = snippet("snippets/limits", nginx_rate_limit_mode="dry_run")
+    assert directives(text, "limit_req_dry_run") == directives(text, "limit_conn_dry_run") == ["on"]
+
+
+def test_a_disabled_limit_leaves_no_directive(snippet):
+    assert "snippets/limits.conf" not in directives(snippet("nginx", nginx_rate_limit_mode="disabled"), "include")
+    site = snippet("site", with_route(limits=[{"rate": "5/m"}]), nginx_rate_limit_mode="disabled")
+    assert "limit_" not in site
+    assert "retry_seconds" not in site
+
+
+def test_without_a_limit_of_connections_none_are_counted(snippet):
+    for name in ("site", "snippets/limits"):
+        assert "limit_conn " not in snippet(name, nginx_connections_per_client=0)
+    assert "limit_conn_zone" not in snippet("snippets/limits", nginx_connections_per_client=0)
+
+
+def test_what_is_special_of_a_route_stays_in_it(snippet):
+    text = snippet("site", with_route(body_size="1g", stream=True, read_timeout=3600))
+    route = block(text, "location /api")
+    expected = {
+        "client_max_body_size": "1g",
+        "proxy_buffering": "off",
+        "proxy_request_buffering": "off",
+        "proxy_read_timeout": "3600s",
+        "proxy_send_timeout": "3600s",
+    }
+    assert {name: directives(route, name) for name in expected} == {name: [value] for name, value in expected.items()}
+    assert not [name for name in expected if directives(rest(text), name)]
+
+
+def test_answers_are_kept_only_where_a_route_says_so_and_never_with_credentials(snippet):
+    site = with_route(cache=2, limits=[{"key": "X-Tenant", "rate": "1/s"}])
+    assert directives(block(snippet("site", site), "location /api"), "proxy_cache_valid") == ["200 301 302 404 2s"]
+    assert "proxy_cache" not in rest(snippet("site", site))
+    assert "snippets/cache.conf" in directives(snippet("nginx", site), "include")
+    assert "snippets/cache.conf" not in directives(snippet("nginx"), "include")
+    names = '"$http_authorization$http_cookie$http_x_api_key$http_x_tenant"'
+    assert directives(block(snippet("snippets/cache", site), f"map {names} $has_credentials"), "default") == ["1"]
+
+
+def test_extra_configuration_of_the_proxy_is_for_the_rest_of_the_site(snippet):
+    text = snippet("site", {**with_route(), "proxy_extra_config": "proxy_buffering off;"})
+    assert directives(block(text, "location /api"), "proxy_buffering") == []
+    assert directives(rest(text), "proxy_buffering") == ["off"]
+
+
+def test_nobody_is_believed_who_the_client_is_unless_it_is_listed(snippet):
+    assert "real_ip" not in snippet("snippets/clients")
+    text = snippet(
+        "snippets/clients", nginx_trusted_proxies=["192.0.2.0/24"], nginx_trusted_proxies_header="CF-Connecting-IP"
+    )
+    assert directives(text, "set_real_ip_from") == ["192.0.2.0/24"]
+    assert directives(text, "real_ip_header") == ["CF-Connecting-IP"]
+    assert directives(text, "real_ip_recursive") == ["on"]
+
+
+@pytest.mark.parametrize(("host", "tls"), [(DEBIAN_12, "443 ssl http2"), (DEBIAN_13, "443 ssl")])
+def test_every_door_speaks_the_proxy_protocol_when_the_proxies_do(snippet, host, tls):
+    values = {"__fastapi_host": host, "nginx_ipv6": False, "nginx_trusted_proxies_header": "proxy_protocol"}
+    values["nginx_trusted_proxies"] = ["192.0.2.1"]
+    assert directives(snippet("site", **values), "listen") == ["80 proxy_protocol", f"{tls} proxy_protocol"]
+    assert directives(snippet("nginx", **values), "listen")[:2] == [
+        "80 proxy_protocol default_server",
+        f"{tls} proxy_protocol default_server",
+    ]
+    assert "proxy_protocol" not in snippet("nginx", **(values | {"nginx_trusted_proxies": []}))
+
+
+@pytest.mark.parametrize(
+    ("choice", "logs"),
+    [
+        ("json", ["/var/log/nginx/access.log json buffer=64k flush=5s"]),
+        ("combined", ["/var/log/nginx/access.log combined buffer=64k flush=5s"]),
+        ("none", ["off"]),
+    ],
+)
+def test_the_access_log_is_json_or_the_common_format_or_none(snippet, choice, logs):
+    text = snippet("snippets/logs", nginx_access_log=choice)
+    assert directives(text, "access_log") == logs
+    assert ("log_format" in text) is (choice == "json")
+
+
+def test_hashed_names_are_kept_for_good_and_compressed_files_are_served(snippet):
+    static = {"url": "/static/", "folder": "/srv/shop/static", "immutable": True}
+    text = block(snippet("site", {**SHOP, "static": [static]}), "location ^~ /static/")
+    assert directives(text, "add_header") == ['Cache-Control "public, max-age=31536000, immutable"']
+    assert directives(text, "include") == ["snippets/headers.conf"]
+    assert directives(text, "gzip_static") == ["on"]
+    assert directives(text, "expires") == directives(text, "brotli_static") == []
+    assert directives(snippet("site", nginx_brotli_static=True), "brotli_static") == ["on"]
