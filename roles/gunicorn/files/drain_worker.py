@@ -70,7 +70,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import Server  # noqa: E402
 from uvicorn_worker import UvicornWorker  # noqa: E402
 
-# Seconds that a client gets to send the rest of a request that was answered before it was read.
+# Seconds in which what a client still sends is read, although its request or WebSocket has had the last word.
 LINGER = 2.0
 
 # Seconds after which a worker that has reached max_requests asks again for the one that lets the oldest go.
@@ -180,6 +180,35 @@ class Lingering:
         return getattr(self._transport, name)
 
 
+class Parting:
+    """The transport of a WebSocket that ends: what was sent arrives, although the client still sends.
+
+    To close a connection with unread data resets it, and the client would lose the close frame. So only our side ends;
+    what comes is read until the client's side ends too, at the latest after `LINGER` seconds.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        """Take the place of `transport`."""
+        self._transport = transport
+        self._closing = False
+
+    def is_closing(self) -> bool:
+        """Whether our side has ended."""
+        return self._closing or bool(self._transport.is_closing())
+
+    def close(self) -> None:
+        """End our side."""
+        if not self._closing:
+            self._closing = True
+            if not self._transport.is_closing():
+                self._transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER, self._transport.close)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the transport's own."""
+        return getattr(self._transport, name)
+
+
 class Siblings:
     """Which workers of a master are still starting: their process ids, in memory that the master shares with all."""
 
@@ -270,6 +299,8 @@ class DrainServer(Server):
         for connection in self._open(websockets=False):
             connection.shutdown()
         await self._until_gone(begin + worker.websocket_grace, websockets=True)
+        for websocket in self._open(websockets=True):
+            websocket.transport = Parting(websocket.transport)
         self.config.timeout_graceful_shutdown = math.ceil(max(0.1, end - now()))  # Uvicorn counts whole seconds
         try:
             async with asyncio.timeout(max(0.1, end - now()) + worker.shutdown_grace):
