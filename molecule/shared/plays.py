@@ -24,6 +24,11 @@ class Result:
         """The output in one line, so that a sentence is found wherever the terminal broke it."""
         return re.sub(r"\s+", " ", self.output)
 
+    def succeeded(self) -> "Result":
+        """Return itself, unless it failed; then show what it printed."""
+        assert self.returncode == 0, self.output
+        return self
+
     def stats(self, word: str) -> dict[str, int]:
         """Return the recap's figure of a word, such as `changed`, by host."""
         return {host: int(n) for host, n in re.findall(rf"^(\S+)\s+: ok=.*?\b{word}=(\d+)", self.output, re.MULTILINE)}

@@ -108,9 +108,7 @@ class Background:
         """
         wanted = self.wanted(release)
         self._tell("stop", self._leaving(state, wanted))
-        started = [
-            process for process in wanted if anew or process not in state.running or list(self._changed(process))
-        ]
+        started = [process for process in wanted if anew or process not in state.running or self._changed(process)]
         self._tell("restart", started)
         return started
 

@@ -368,12 +368,11 @@ class Switch:
         """Let this release have the processes that the one before had, and watch them for `observe` seconds.
 
         Until now those of the one before went on; from here on they are stopped, so that no two releases work on one
-        queue. Raises SwitchError when one ends: of another release, which is back then, or of the live one.
+        queue. Raises SwitchError when one ends; unless the release was live already, the one before is back then.
         """
         began = time.time()
         started = self._background.hand_over(state.background, self.release)
-        watched = started if previous == self.release else self._background.wanted(self.release)
-        ended = self._background.watch(watched, self.observe) if watched else None
+        ended = self._watch(started if previous == self.release else self._background.wanted(self.release))
         if ended is None:
             return
         log = self.host.log(self._background.unit(ended), began)
@@ -386,6 +385,10 @@ class Switch:
         self._remember(FAILED, previous, message)
         raise self._failure(message, previous, log)
 
+    def _watch(self, processes: list[Process]) -> Process | None:
+        """The first process that ends while it is watched; where nothing is observed, none is."""
+        return self._background.watch(processes, self.observe) if processes and self.observe else None
+
     def _hand_back(self, previous: str) -> None:
         """Let the release before, if there is one, have its processes and jobs again."""
         self._background.hand_over(self._state().background, previous)
@@ -394,7 +397,7 @@ class Switch:
     def _restart_processes(self, state: State) -> None:
         began = time.time()
         started = self._background.hand_over(state.background, self.release, anew=True)
-        if started and (ended := self._background.watch(started, self.observe)):
+        if ended := self._watch(started):
             log = self.host.log(self._background.unit(ended), began)
             raise self._failure(self._ended(ended).capitalize(), self.release, log)
 

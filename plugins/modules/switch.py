@@ -19,7 +19,7 @@ description:
     one, which never stopped, serves on. Requests that were under way in an instance that dies are all that is lost.
   - Unit files C(NAME.PROCESS-NUMBER@.service) are processes of each release, and C(NAME.JOB.timer) are jobs. When the
     new instance has been watched, the processes of the old one are stopped, its own are started and watched for
-    O(observe) seconds; when one does not stay up, the old ones are started again. Those without a unit file are stopped.
+    O(observe) seconds; when one does not stay up, the old ones are started again. Those without a unit file end.
   - Then O(current) and the next boot are settled, the old instance is stopped (it drains), and O(health_path) is asked
     over the socket, where nobody but the new instance can answer. When that fails, the old instance is started again
     before the new one is stopped.

@@ -1,29 +1,17 @@
-"""The app of this scenario: says who it is, echoes what it is sent, and fails as its edition says.
-
-A test writes `edition.py` beside it, so that each edition is a source, and so a release, of its own.
-"""
+"""The app of this scenario, which fails as its edition says."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
-import signal
 import traceback
 from typing import Any
 
 import edition
+from answering import answer, die
 
-EDITION = edition.NAME
 FATE = getattr(edition, "FATE", "")
 REQUESTS = itertools.count()
-
-
-def die() -> None:
-    """Say so, and take the master down."""
-    print("a planted end")
-    os.kill(os.getppid(), signal.SIGKILL)
 
 
 async def start() -> None:
@@ -58,18 +46,8 @@ async def lifespan(receive: Any, send: Any) -> None:
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """ASGI application: GET answers with who this is, POST with what came in."""
+    """ASGI application."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
-        return
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    if scope["method"] != "POST":
-        body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": EDITION}).encode()
-    status = 503 if fails(scope) else 200
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    else:
+        await answer(scope, receive, send, status=503 if fails(scope) else 200)

@@ -3,25 +3,19 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import testinfra
-from asking import ask_json, on
-from load import load
+from asking import on
+from hello import NAMES, live, load_on, make_source, release_of, restart, units
 from plays import ROOT, play
 
-NAMES = ("pf-debian12", "pf-debian13")
-SITE = "hello.example.com"
 APP = Path(__file__).parents[1] / "app"
 DEPLOY = ROOT / "playbooks" / "deploy.yml"
-# An answer takes milliseconds; a client that had to wait as long as this was stuck.
-STUCK = 15.0
 
 BROKEN_BACKEND = """
 def build_wheel(*_args, **_options): raise RuntimeError("a planted error of the build")
@@ -113,7 +107,7 @@ def edition(tmp_path_factory):
 
     def make(name, **files):
         folder = tmp_path_factory.mktemp("source") / "app"
-        shutil.copytree(APP, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        make_source(APP, folder)
         for file, text in {"edition.py": f"NAME = FATE = {name!r}\n", **files}.items():
             (folder / file).unlink(missing_ok=True)
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -158,38 +152,6 @@ def running(source, *, until):
     raise AssertionError(f"it ended before it came to {until}:\n{seen}")
 
 
-@contextmanager
-def load_on(*names, allowed=0):
-    """Load on these hosts for as long as the block lasts; what became of it is checked at its end."""
-    with ExitStack() as stack:
-        loads = [stack.enter_context(load(name, SITE)) for name in names]
-        yield loads
-    for result in loads:
-        assert result.sent > 50
-        assert len(result.failed) <= allowed, result.failed
-        assert result.longest < STUCK
-
-
-def succeeded(result):
-    assert result.returncode == 0, result.output
-    return result
-
-
-def live(hosts):
-    """The edition that each host serves, when it is the same."""
-    (name,) = {ask_json(host, SITE, "/")["edition"] for host in hosts}
-    return name
-
-
-def release_of(host):
-    return on(host, "basename $(readlink /srv/hello/current)").strip()
-
-
-def units(host):
-    listed = on(host, "systemctl list-units --all --plain --no-legend --full 'hello@*' 'production.fastapi-probe*'")
-    return [line.split()[0] for line in listed.splitlines()]
-
-
 def steps(hosts):
     """What the steps have written down on all hosts, and forget it."""
     command = "cat /srv/hello/shared/steps 2>/dev/null; rm -f /srv/hello/shared/steps"
@@ -201,7 +163,7 @@ def locks(hosts):
 
 
 def test_the_first_release(hosts, edition, receipts):
-    succeeded(play(app_source=edition("one"), app_receipt_folder=str(receipts)))
+    play(app_source=edition("one"), app_receipt_folder=str(receipts)).succeeded()
     assert live(hosts) == "one"
     assert [step[0] for step in steps(hosts)] == ["migrate"]
     assert list(receipts.iterdir()) == [], "nobody was served before"
@@ -209,13 +171,11 @@ def test_the_first_release(hosts, edition, receipts):
 
 def test_a_deploy_does_each_step_once_in_order_and_in_the_new_environment(hosts, edition, deploy, receipts):
     with load_on(*NAMES):
-        result = succeeded(
-            deploy(
-                edition("two"),
-                app_before_switch=["python step.py before", "python step.py again"],
-                app_after_switch=["python step.py after"],
-            )
-        )
+        result = deploy(
+            edition("two"),
+            app_before_switch=["python step.py before", "python step.py again"],
+            app_after_switch=["python step.py after"],
+        ).succeeded()
     assert live(hosts) == "two"
     done = steps(hosts)
     assert [step[0] for step in done] == ["before", "again", "migrate", "after"]
@@ -237,7 +197,7 @@ def test_a_deploy_does_each_step_once_in_order_and_in_the_new_environment(hosts,
 def test_the_same_again_changes_nothing(hosts, edition, deploy):
     before = [release_of(host) for host in hosts]
     for result in (deploy(edition("two")), play(app_source=edition("two"))):
-        assert set(succeeded(result).stats("changed").values()) == {0}
+        assert set(result.succeeded().stats("changed").values()) == {0}
         assert "Keep other deploys out" not in re.sub(r"TASK.*\nskipping", "", result.output).split("PLAY RECAP")[0]
     assert steps(hosts) == []
     assert [release_of(host) for host in hosts] == before
@@ -322,9 +282,7 @@ def test_a_disk_that_fills_during_the_build(hosts, edition, deploy):
 def test_after_a_failed_deploy_a_restart_brings_back_what_was_live(hosts):
     releases = [release_of(host) for host in hosts]
     for name in NAMES:
-        subprocess.run(["docker", "restart", name], check=True, capture_output=True)
-        up = "until systemctl is-system-running --wait 2>/dev/null; do sleep 0.2; done"
-        subprocess.run(["docker", "exec", name, "timeout", "120", "sh", "-c", up], check=True, capture_output=True)
+        restart(name)
     assert live(hosts) == "two"
     assert [units(host) for host in hosts] == [[f"hello@{release}.service"] for release in releases]
 
@@ -333,7 +291,7 @@ def test_of_two_deploys_at_once_one_is_refused_by_name(hosts, edition, deploy):
     steps(hosts)
     with load_on(*NAMES):
         first = running(edition("three"), until="Run python step.py migrate")
-        shown = succeeded(play(playbook=ROOT / "playbooks" / "lock.yml"))
+        shown = play(playbook=ROOT / "playbooks" / "lock.yml").succeeded()
         second = deploy(edition("four"))
         output, _ = first.communicate(timeout=300)
     assert re.search(r"\S+@\S+ deploys hello \(\S+\) since \d\d:\d\d UTC \(\d min\), until", shown.text)
@@ -346,7 +304,7 @@ def test_of_two_deploys_at_once_one_is_refused_by_name(hosts, edition, deploy):
 
 def test_a_broken_lock_ends_the_deploy(hosts, edition):
     first = running(edition("five"), until="Run python step.py migrate")
-    succeeded(play(playbook=ROOT / "playbooks" / "lock.yml", state="broken"))
+    play(playbook=ROOT / "playbooks" / "lock.yml", state="broken").succeeded()
     output, _ = first.communicate(timeout=300)
     assert first.returncode != 0
     assert "The lock of this deploy of hello was broken, so it ends here." in re.sub(r"\s+", " ", output)
@@ -355,13 +313,13 @@ def test_a_broken_lock_ends_the_deploy(hosts, edition):
 
 def test_a_release_that_does_not_know_the_database_is_no_way_back(hosts, edition, deploy):
     migrate = {"app_migrate_command": "alembic upgrade head"}
-    succeeded(deploy(edition("first", **ALEMBIC, **revision(1)), **migrate))
-    succeeded(deploy(edition("second", **ALEMBIC, **revision(1), **revision(2)), **migrate))
+    deploy(edition("first", **ALEMBIC, **revision(1)), **migrate).succeeded()
+    deploy(edition("second", **ALEMBIC, **revision(1), **revision(2)), **migrate).succeeded()
     refused = play(playbook=ROOT / "playbooks" / "rollback.yml")
     assert refused.returncode != 0
     assert re.search(r"Release \S+ of hello does not know revision r2, which the database has", refused.text)
     assert live(hosts) == "second"
-    succeeded(play(playbook=ROOT / "playbooks" / "rollback.yml", insist=True))
+    play(playbook=ROOT / "playbooks" / "rollback.yml", insist=True).succeeded()
     assert live(hosts) == "first"
 
 
@@ -376,7 +334,7 @@ def test_a_deploy_that_was_killed_is_made_good_by_the_next_one(hosts, edition, d
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert any(locks(hosts))
-        succeeded(deploy(source))
+        deploy(source).succeeded()
     assert live(hosts) == name
     assert locks(hosts) == [False, False]
     assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]

@@ -2,22 +2,17 @@
 
 import json
 import re
-import shutil
-import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import testinfra
-from asking import ask_json, on
+from asking import on
+from hello import NAMES, SITE, live, load_on, make_source, release_of, restart, units
 from load import load
 from plays import ROOT, play
 
-NAMES = ("pf-debian12", "pf-debian13")
-SITE = "hello.example.com"
 APP = Path(__file__).parents[1] / "app"
-# An answer takes milliseconds; a client that had to wait as long as this was stuck.
-STUCK = 15.0
 
 
 @pytest.fixture(scope="session")
@@ -29,50 +24,18 @@ def hosts():
 def deploy(tmp_path_factory):
     """`deploy("two")` runs site.yml with an edition of the app; further settings are lines of its `edition.py`."""
 
-    def run(edition, **settings):
+    def run(edition, variables=None, **settings):
         folder = tmp_path_factory.mktemp(edition) / edition
-        shutil.copytree(APP, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        make_source(APP, folder)
         lines = [f"{name} = {value!r}\n" for name, value in {"NAME": edition, **settings}.items()]
         (folder / "edition.py").write_text("".join(lines))
-        return play(app_source={"folder": str(folder)})
+        return play(app_source={"folder": str(folder)}, **variables or {})
 
     return run
 
 
-@contextmanager
-def load_on_all():
-    """Load on every host for as long as the block lasts; what became of it is checked at its end."""
-    with ExitStack() as stack:
-        loads = [stack.enter_context(load(name, SITE)) for name in NAMES]
-        yield loads
-    for result in loads:
-        assert result.sent > 50
-        assert result.failed == []
-        assert result.longest < STUCK
-
-
 def book(name, *arguments, **variables):
     return play(*arguments, playbook=ROOT / "playbooks" / f"{name}.yml", **variables)
-
-
-def succeeded(result):
-    assert result.returncode == 0, result.output
-    return result
-
-
-def live(hosts):
-    """The edition that each host serves, when it is the same."""
-    (edition,) = {ask_json(host, SITE, "/")["edition"] for host in hosts}
-    return edition
-
-
-def release_of(host):
-    return on(host, "basename $(readlink /srv/hello/current)").strip()
-
-
-def units(host):
-    listed = on(host, "systemctl list-units --all --plain --no-legend --full 'hello@*'")
-    return [line.split()[0] for line in listed.splitlines()]
 
 
 def workers(host):
@@ -80,12 +43,28 @@ def workers(host):
     return set(on(host, f"pgrep --parent {master.strip()}").split())
 
 
+def processes(host):
+    """The processes with their main process ids, which change when one is started anew."""
+    return {
+        unit: on(host, f"systemctl show --property=MainPID --value {unit}") for unit in units(host, "hello.*@*.service")
+    }
+
+
+def processes_of(release, count=2):
+    return [f"hello.mailer-{number}@{release}.service" for number in range(1, count + 1)]
+
+
+def notes(host):
+    """What processes and jobs have written down: name, event, edition."""
+    return [line.split() for line in on(host, "cat /srv/hello/shared/background").splitlines()]
+
+
 def history(host):
     return [json.loads(line) for line in on(host, "cat /var/lib/production.fastapi/hello/history.jsonl").splitlines()]
 
 
 def test_there_is_nothing_to_go_back_to_after_the_first_deploy(hosts, deploy):
-    succeeded(deploy("one"))
+    deploy("one").succeeded()
     assert live(hosts) == "one"
     result = book("rollback")
     assert result.returncode != 0
@@ -93,9 +72,9 @@ def test_there_is_nothing_to_go_back_to_after_the_first_deploy(hosts, deploy):
 
 
 def test_deploys_lose_no_request(hosts, deploy):
-    with load_on_all() as loads:
-        succeeded(deploy("two"))
-        succeeded(deploy("three"))
+    with load_on(*NAMES) as loads:
+        deploy("two").succeeded()
+        deploy("three").succeeded()
     assert live(hosts) == "three"
     for host, result in zip(hosts, loads, strict=True):
         assert len(result.seen) == 3
@@ -103,18 +82,31 @@ def test_deploys_lose_no_request(hosts, deploy):
         assert all("@" in event["by"] for event in history(host))
 
 
+def test_processes_change_over_with_their_release_and_never_meet(hosts):
+    for host in hosts:
+        assert sorted(processes(host)) == processes_of(release_of(host))
+        begun = [(event, edition) for _, event, edition in notes(host)]
+        assert begun == [
+            *[("begins", "one")] * 2,
+            *[("ends", "one")] * 2,
+            *[("begins", "two")] * 2,
+            *[("ends", "two")] * 2,
+            *[("begins", "three")] * 2,
+        ]
+
+
 def test_the_same_again_changes_nothing_and_waits_for_nothing(hosts, deploy):
     before = [history(host) for host in hosts]
-    result = succeeded(deploy("three"))
+    result = deploy("three").succeeded()
     assert set(result.stats("changed").values()) == {0}, result.output
     assert [history(host) for host in hosts] == before
 
 
 def test_the_releases_as_a_table_and_for_a_program(hosts, tmp_path):
-    table = succeeded(book("releases")).output
+    table = book("releases").succeeded().output
     assert re.search(r"RELEASE +STATE +BUILT +LIVE SINCE +BY +SOURCE", table)
     assert len(re.findall(r" live +.*three \(", table)) == len(re.findall(r" before +.*two \(", table)) == len(NAMES)
-    succeeded(book("releases", json=str(tmp_path / "releases.json")))
+    book("releases", json=str(tmp_path / "releases.json")).succeeded()
     told = json.loads((tmp_path / "releases.json").read_text())
     for name, host in zip(NAMES, hosts, strict=True):
         assert told[name]["live"] == release_of(host)
@@ -122,18 +114,26 @@ def test_the_releases_as_a_table_and_for_a_program(hosts, tmp_path):
 
 
 def test_a_rollback_goes_to_the_release_before(hosts):
-    with load_on_all():
-        succeeded(book("rollback"))
+    with load_on(*NAMES):
+        book("rollback").succeeded()
     assert live(hosts) == "two"
     for host in hosts:
         assert (history(host)[-1]["event"], history(host)[-1]["reason"]) == ("live", "rollback")
+        assert sorted(processes(host)) == processes_of(release_of(host))
+
+
+def test_a_job_runs_in_the_release_that_is_live(hosts):
+    for host in hosts:
+        assert "hello.cleanup.timer" in on(host, "systemctl list-timers hello.cleanup.timer")
+        on(host, "systemctl start hello.cleanup.service")
+        assert notes(host)[-2:] == [["cleanup", "begins", "two"], ["cleanup", "ends", "two"]]
 
 
 def test_a_rollback_by_name_and_once_more(hosts):
     (name,) = {release["release"].partition("-")[0] for release in history(hosts[0])[:1]}
-    succeeded(book("rollback", release=name))
+    book("rollback", release=name).succeeded()
     assert live(hosts) == "one"
-    assert set(succeeded(book("rollback", release=name)).stats("changed").values()) == {0}
+    assert set(book("rollback", release=name).succeeded().stats("changed").values()) == {0}
 
 
 def test_an_unknown_release_is_refused_with_those_there_are(hosts):
@@ -145,14 +145,60 @@ def test_an_unknown_release_is_refused_with_those_there_are(hosts):
 
 @pytest.mark.parametrize(("playbook", "event"), [("reload", "reloaded"), ("restart", "restarted")])
 def test_new_workers_without_a_lost_request(hosts, playbook, event):
-    before = [workers(host) for host in hosts]
-    with load_on_all():
-        succeeded(book(playbook))
+    before, started = [workers(host) for host in hosts], [processes(host) for host in hosts]
+    with load_on(*NAMES):
+        book(playbook).succeeded()
         for host, old in zip(hosts, before, strict=True):
             on(host, f"timeout 60 sh -c 'while kill -0 {' '.join(old)} 2>/dev/null; do sleep 0.2; done'")
     for host, old in zip(hosts, before, strict=True):
         assert not workers(host) & old
         assert history(host)[-1]["event"] == event
+    for host, old in zip(hosts, started, strict=True):
+        assert sorted(processes(host)) == sorted(old)
+        # Only a restart is one of the processes too.
+        assert (processes(host) == old) == (playbook == "reload")
+
+
+def test_more_processes_and_fewer_jobs_leave_the_rest_alone(hosts, deploy):
+    before = [(workers(host), processes(host)) for host in hosts]
+    mailer = {"name": "mailer", "command": "python background.py mailer", "count": 3}
+    deploy("one", variables={"app_processes": [mailer], "app_jobs": []}).succeeded()
+    for host, (web, two) in zip(hosts, before, strict=True):
+        three = processes(host)
+        assert sorted(three) == processes_of(release_of(host), count=3)
+        assert (workers(host), two) == (web, {unit: three[unit] for unit in two})
+        assert units(host, "hello.cleanup*") == []
+    deploy("one").succeeded()
+    for host, (web, two) in zip(hosts, before, strict=True):
+        assert (workers(host), processes(host)) == (web, two)
+        assert "hello.cleanup.timer" in units(host, "hello.cleanup*")
+        assert notes(host)[-1] == ["mailer", "ends", "one"]
+
+
+def test_a_calendar_that_systemd_does_not_know_is_refused(hosts):
+    job = {"name": "cleanup", "command": "true", "schedule": "every now and then"}
+    result = play("--check", "--limit", NAMES[0], app_jobs=[job])
+    assert result.returncode != 0
+    assert "Failed to parse calendar specification 'every now and then'" in result.text
+    assert "Look at the schedule of cleanup in app_jobs. Nothing was changed." in result.text
+
+
+def test_a_release_whose_process_does_not_stay_up_is_withdrawn(hosts, deploy):
+    before = [workers(host) for host in hosts]
+    with load_on(*NAMES):
+        result = deploy("ending", PROCESS_ENDS=True)
+    assert result.returncode != 0
+    for host, web in zip(hosts, before, strict=True):
+        release = release_of(host)
+        assert re.search(
+            r"Release \S+ was withdrawn: process mailer-1 of release \S+ did not stay up, and a process has to go on"
+            rf" until it is told to stop\. Release {release} serves\. The last .* log: .*a planted end of a process",
+            result.text,
+        )
+        assert (sorted(processes(host)), units(host)) == (processes_of(release), [f"hello@{release}.service"])
+        assert workers(host) == web
+        assert history(host)[-1]["event"] == "failed"
+    assert live(hosts) == "one"
 
 
 # What is broken: the commands that break it and mend it, and what the error has to show of it.
@@ -178,7 +224,7 @@ def test_what_cannot_start_is_refused_and_the_old_workers_serve(hosts, playbook,
     for host in hosts:
         on(host, broken)
     try:
-        with load_on_all():
+        with load_on(*NAMES):
             # The playbook restart takes one host after the other, and stops at the first one that fails.
             result = book(playbook)
     finally:
@@ -203,6 +249,7 @@ def test_a_release_that_dies_soon_is_withdrawn(hosts, deploy):
         # What was under way in it is lost: at most one request of each of the four clients.
         assert len(sent.failed) <= 4
         assert units(host) == [f"hello@{release_of(host)}.service"]
+        assert "dying" not in [edition for _, _, edition in notes(host)], "it never had a process"
         assert history(host)[-1]["event"] == "failed"
     assert live(hosts) == "one"
     assert [workers(host) for host in hosts] == before
@@ -214,8 +261,8 @@ def test_a_release_that_failed_is_no_way_back_unless_one_insists(hosts):
     assert result.returncode != 0
     assert f"Release {name} of hello failed when it was to become live" in result.text
     result = book("rollback", "--limit", NAMES[0], "--check", release=name, insist=True)
-    assert succeeded(result).stats("changed")[NAMES[0]] > 0
-    assert " failed " in succeeded(book("releases", "--limit", NAMES[0])).output
+    assert result.succeeded().stats("changed")[NAMES[0]] > 0
+    assert " failed " in book("releases", "--limit", NAMES[0]).succeeded().output
 
 
 def test_a_command_has_the_environment_of_the_app(hosts):
@@ -244,15 +291,16 @@ def test_a_command_is_confined_as_the_app_is(hosts):
 
 
 def test_the_log(hosts):
-    output = succeeded(book("logs", lines=200)).output
-    assert output.count("a planted end") >= len(NAMES)
-    assert len(re.findall(r"^ +- .*hello", succeeded(book("logs", lines=3)).output, re.MULTILINE)) <= 3 * len(NAMES)
+    output = book("logs", lines=200).succeeded().output
+    assert output.count("a planted end\n") >= len(NAMES)
+    assert "a planted end of a process" in book("logs", process="mailer", lines=2000).succeeded().output
+    assert len(re.findall(r"^ +- .*hello", book("logs", lines=3).succeeded().output, re.MULTILINE)) <= 3 * len(NAMES)
 
 
 def test_prune_keeps_what_serves_and_the_one_before(hosts):
     for host in hosts:
         on(host, "mkdir /srv/hello/releases/killed && touch /srv/hello/releases/killed/release.json.building")
-    succeeded(book("rollback", gunicorn_keep_releases=1))
+    book("rollback", gunicorn_keep_releases=1).succeeded()
     assert live(hosts) == "two"
     for host in hosts:
         before = history(host)[-1]["previous"]
@@ -262,9 +310,9 @@ def test_prune_keeps_what_serves_and_the_one_before(hosts):
 def test_after_a_reboot_the_live_release_alone_comes_back(hosts):
     releases = [release_of(host) for host in hosts]
     for name in NAMES:
-        subprocess.run(["docker", "restart", name], check=True, capture_output=True)
-        up = "until systemctl is-system-running --wait 2>/dev/null; do sleep 0.2; done"
-        subprocess.run(["docker", "exec", name, "timeout", "120", "sh", "-c", up], check=True, capture_output=True)
+        restart(name)
     assert live(hosts) == "two"
     for host, release in zip(hosts, releases, strict=True):
         assert units(host) == [f"hello@{release}.service"]
+        assert sorted(processes(host)) == processes_of(release)
+        assert "hello.cleanup.timer" in units(host, "hello.cleanup*")

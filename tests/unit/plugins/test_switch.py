@@ -561,7 +561,7 @@ def test_a_process_that_ends_withdraws_its_release(working: FakeHost) -> None:
         match=r"Release two was withdrawn: process mailer-2 of release two did not stay up, and a process has to go on"
         r".* Release one serves\. The last lines of its log:\n  log of shop\.mailer-2@two\.service",
     ):
-        switch(working, "two").run()
+        switch(working, "two", observe=0.1).run()
     assert processes(working) == ONES
     assert (live(working), enabled(working)) == ("one", [*ONES, "shop@one.service"])
     assert working.active["shop.cleanup.timer"] == "active"
@@ -574,9 +574,14 @@ def test_a_first_release_whose_process_ends_leaves_nothing(host: FakeHost) -> No
     units_on_disk(host, "shop.mailer-1@.service", "shop.cleanup.timer")
     host.dying.add(ONES[0])
     with pytest.raises(SwitchError, match="No release serves"):
-        switch(host, "one").run()
+        switch(host, "one", observe=0.1).run()
     assert host.active == {"shop.socket": "active"}
     assert not host.at("/srv/shop/current").is_symlink()
+
+
+def test_where_nothing_is_observed_as_in_a_rollback_a_process_holds_nothing_up(working: FakeHost) -> None:
+    working.dying.add(TWOS[1])
+    assert switch(working, "two").run()["live"] == "two"
 
 
 def test_one_process_more_leaves_the_others_alone(working: FakeHost) -> None:
@@ -619,7 +624,7 @@ def test_a_process_of_the_live_release_that_does_not_stay_up_is_said_and_left_to
     units_on_disk(working, "shop.mailer-3@.service")
     working.dying.add("shop.mailer-3@one.service")
     with pytest.raises(SwitchError, match=r"^Process mailer-3 of release one did not stay up.* Release one serves"):
-        switch(working, "one").run()
+        switch(working, "one", observe=0.1).run()
     assert processes(working) == [*ONES, "shop.mailer-3@one.service"]
     assert "shop.mailer-3@one.service" in enabled(working)
 

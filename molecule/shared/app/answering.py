@@ -1,0 +1,33 @@
+"""What the apps of the scenarios have in common: how they answer, and how they die.
+
+A test writes `edition.py` beside it, so that each edition is a source, and so a release, of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import edition
+
+
+def die() -> None:
+    """Say so, and take the master down."""
+    print("a planted end")
+    os.kill(os.getppid(), signal.SIGKILL)
+
+
+async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 200) -> None:
+    """Answer a GET with who this is, and a POST with what came in."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    if scope["method"] != "POST":
+        body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": edition.NAME}).encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
