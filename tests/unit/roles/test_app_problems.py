@@ -68,6 +68,8 @@ def test_good_input_is_no_problem(problems, variables):
             r"app_lock_timeout \(600 s\) must be above app_migrate_timeout \(600 s\) and app_hook_timeout \(120 s\)",
         ),
         ({"app_hook_timeout": 0}, "app_migrate_timeout and app_hook_timeout: use 1 second or more"),
+        ({"app_batches": [1, "150%"]}, 'app_batches: .1, "150%". are no sizes; use numbers from 1 and shares'),
+        ({"app_batches": []}, "app_batches: .* are no sizes"),
         ({"app_verify_path": "healthz"}, "app_verify_path: write healthz as a path"),
         ({"app_receipt_rate": 201}, "app_receipt_rate: 201 requests a second are not possible; use 1 to 200."),
         ({"app_receipt_budget": 101}, "app_receipt_budget: 101 is no share"),
