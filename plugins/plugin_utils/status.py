@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the servers have told of themselves as one report: who is how, and what somebody should look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+GROUPS = ("load_balancers", "app_servers", "redis_servers")
+
+# From here on a figure is a problem.
+FULL_PERCENT = 90
+MEMORY_PERCENT = 5
+CLOCK_BEHIND = 2.0
+CLOCK_AHEAD = 20.0  # the time that asking takes is in it
+LIFE_LEFT = 0.2  # of a certificate: renewal begins at a third
+
+Report = dict[str, Any]
+
+
+def report_of(servers: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]] = ()) -> Report:
+    """One report of all servers: `problems` and `notes`, which are sentences, `ok` without a problem, and who told.
+
+    Each server has `name`, `groups`, and either `state`, as the module `server_state` returns it, or `error`. Each of
+    the `ways` has `balancer` and `member`, which are names, and `good`: whether that member answers that load balancer.
+    """
+    problems = [sentence for server in servers for sentence in server_problems(server)]
+    problems += list(several_releases(servers))
+    notes = [note for server in servers for note in server_notes(server)]
+    return {
+        "ok": not problems,
+        "problems": problems,
+        "notes": notes,
+        "servers": [dict(server) for server in servers],
+        "ways": [dict(way) for way in ways],
+    }
+
+
+def is_good(answer: Mapping[str, Any]) -> bool:
+    """Whether a member answers."""
+    return not answer["error"] and answer["status"] < 500
+
+
+def server_problems(server: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with one server, a sentence each."""
+    name = server["name"]
+    if server.get("error"):
+        yield f"{name} cannot be asked: {server['error']}"
+        return
+    state = server["state"]
+    for disk in state["disks"]:
+        if disk["used_percent"] >= FULL_PERCENT:
+            yield f"{name}: {disk['path']} is {disk['used_percent']} % full, {disk['free_mb']} MiB are free."
+    memory = state["memory"]
+    if memory["available_mb"] * 100 < memory["total_mb"] * MEMORY_PERCENT:
+        yield f"{name} has {memory['available_mb']} MiB of memory left of {memory['total_mb']}."
+    if not -CLOCK_AHEAD < state["behind"] < CLOCK_BEHIND:
+        direction = "behind" if state["behind"] > 0 else "ahead of"
+        yield f"The clock of {name} is {abs(state['behind']):.0f} s {direction} this machine's; see `timedatectl`."
+    for unit in state["failed_units"]:
+        yield f"{name}: {unit} has failed; `journalctl -u {unit}` says why."
+    for app, found in state["apps"].items():
+        if not found["release"]:
+            yield f"{name} has no live release of {app}; deploy it."
+        elif found["state"] != "active" or not found["workers"]:
+            yield f"{name}: {app} does not run (its unit is {found['state']}, {found['workers']} workers)."
+    yield from balancer_problems(server)
+
+
+def balancer_problems(server: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the sites of one server."""
+    name, state = server["name"], server["state"]
+    wanted = {"nginx": bool(state["sites"]), "redis-server": "redis_servers" in server["groups"]}
+    for service, needed in wanted.items():
+        if needed and state["services"][service] != "active":
+            yield f"{name}: {service} does not run ({state['services'][service]})."
+    for site, members in state["sites"].items():
+        for address, answer in members.items():
+            if answer["error"]:
+                yield f"{name} gets no answer from {address} for {site}: {answer['error']}"
+            elif answer["status"] >= 500:
+                yield f"{name} gets {answer['status']} from {address} for {site}."
+    for site, certificate in state["certificates"].items():
+        if certificate["error"]:
+            yield f"{name}: the certificate of {site} cannot be read: {certificate['error']}"
+        elif certificate["days_left"] < certificate["days"] * LIFE_LEFT:
+            yield f"{name}: the certificate of {site} ends in {certificate['days_left']:.1f} days."
+
+
+def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
+    """What is worth knowing of one server and is no problem."""
+    if server.get("error"):
+        return
+    name, state = server["name"], server["state"]
+    if state["reboot_required"]:
+        yield f"{name} waits for a restart after an upgrade."
+    for path in state["touched"]:
+        yield f"{name}: {path} was changed since the run that wrote it; the next run puts it back."
+    for app, found in state["apps"].items():
+        if found["restarts"]:
+            yield f"{name}: systemd has started {app} again {found['restarts']} times since its release is live."
+    for site, certificate in state["certificates"].items():
+        if certificate["self_signed"]:
+            yield f"{name}: the certificate of {site} is self-signed, so browsers warn of it."
+
+
+def several_releases(servers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The apps of which not all servers run the same source."""
+    live: dict[str, dict[str, list[str]]] = {}
+    for server in servers:
+        for app, found in (server.get("state") or {"apps": {}})["apps"].items():
+            # The second half of a name depends on the server's Python.
+            source = found["release"].partition("-")[0]
+            live.setdefault(app, {}).setdefault(source, []).append(server["name"])
+    for app, sources in live.items():
+        if len(sources) > 1:
+            where = ", ".join(f"{source or 'none'} on {' and '.join(names)}" for source, names in sources.items())
+            yield f"{app} has several releases: {where}; deploy or roll back, so that all have one."
+
+
+COLUMNS = (
+    "SERVER",
+    "GROUPS",
+    "APP",
+    "RELEASE",
+    "SINCE",
+    "WORKERS",
+    "MEMBERS",
+    "CERTIFICATE",
+    "DISK",
+    "MEMORY",
+    "UPTIME",
+)
+
+
+def table_of(report: Report) -> list[str]:
+    """The report for a terminal: a line for each server and app, then problems and notes, then the verdict."""
+    rows = [COLUMNS, *(row for server in report["servers"] for row in rows_of(server))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for title, sentences in (("Problems", report["problems"]), ("Notes", report["notes"])):
+        if sentences:
+            lines += ["", f"{title}:", *(f"  {sentence}" for sentence in sentences)]
+    return [*lines, "", verdict(report)]
+
+
+def verdict(report: Report) -> str:
+    """The report in one sentence."""
+    servers, problems = len(report["servers"]), len(report["problems"])
+    found = "no problem" if not problems else "1 problem" if problems == 1 else f"{problems} problems"
+    return f"{servers} server{'s' if servers != 1 else ''}, {found}"
+
+
+def rows_of(server: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The lines of one server; what is said of the server as a whole is in the first one."""
+    groups = ",".join(group.removesuffix("s") for group in server["groups"])
+    if server.get("error"):
+        yield (server["name"], groups, "cannot be asked", *[""] * (len(COLUMNS) - 3))
+        return
+    state = server["state"]
+    disk = max(state["disks"], key=lambda one: one["used_percent"], default={"used_percent": 0})
+    whole = (
+        members_of(state),
+        certificates_of(state),
+        f"{disk['used_percent']} %",
+        f"{state['memory']['available_mb']} MiB free",
+        duration(state["uptime"]),
+    )
+    first = True
+    for app, found in (state["apps"] or {"": {"release": "", "since": "", "workers": "", "state": "active"}}).items():
+        workers = str(found["workers"]) if found["state"] == "active" else found["state"]
+        since = found["since"][:16].replace("T", " ")
+        yield (
+            *((server["name"], groups) if first else ("", "")),
+            *(app, found["release"], since, workers),
+            *(whole if first else [""] * len(whole)),
+        )
+        first = False
+
+
+def members_of(state: Mapping[str, Any]) -> str:
+    """How many members answer, of how many."""
+    answers = [answer for members in state["sites"].values() for answer in members.values()]
+    return f"{sum(map(is_good, answers))} of {len(answers)} up" if answers else ""
+
+
+def certificates_of(state: Mapping[str, Any]) -> str:
+    """The certificate that ends first."""
+    first = min(state["certificates"].values(), key=lambda one: one["days_left"], default=None)
+    if first is None:
+        return ""
+    return "self-signed" if first["self_signed"] else f"{first['days_left']:.0f} days"
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest unit."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,121 @@
+"""What the module `server_state` reads of a server; members are real HTTP servers."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.production.fastapi.plugins.module_utils import server_state
+from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """200 with a release for /healthz, 503 for all else."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.send_header("X-Release", "abc")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None: ...
+
+
+@pytest.fixture
+def member():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_member_is_asked_as_nginx_asks_it(member):
+    answer = server_state.ask_member(member, "/healthz", 3)
+    assert (answer["status"], answer["release"], answer["error"]) == (200, "abc", "")
+    assert server_state.ask_member(member, "/other", 3)["status"] == 503
+
+
+def test_members_that_are_away_have_an_error_and_cost_one_time_out(member, tmp_path):
+    silent = http.server.socketserver.socket.socket()  # type: ignore[attr-defined]
+    silent.bind(("127.0.0.1", 0))
+    silent.listen()
+    away = f"127.0.0.1:{silent.getsockname()[1]}"
+    began = time.monotonic()
+    answers = server_state.ask_members([member, away, f"unix:{tmp_path}/no.sock", away], "/healthz", 1)
+    assert time.monotonic() - began < 8
+    assert [answer["status"] for answer in answers.values()] == [200, 0, 0]
+    assert answers[away]["error"] == "timed out"
+    assert "No such file" in answers[f"unix:{tmp_path}/no.sock"]["error"]
+    silent.close()
+
+
+def test_a_certificate_tells_its_life_and_what_is_left(tmp_path):
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "cert")]
+    subject = ["-subj", "/O=Some Authority/CN=a.example", "-addext", "subjectAltName=DNS:a.example,DNS:b.example"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "6", *files, *subject]
+    subprocess.run(command, check=True, capture_output=True)
+    state = server_state.certificate_state(tmp_path / "cert", time.time() + 86400)
+    assert (state["days"], state["days_left"]) == (6.0, 5.0)
+    assert state["self_signed"]
+    assert state["issuer"] == "Some Authority"
+    assert state["names"] == ["a.example", "b.example"]
+    assert server_state.certificate_state(tmp_path / "none", 0)["error"]
+
+
+def test_files_that_were_changed_or_removed_since_they_were_written(tmp_path):
+    folder = tmp_path / "var/lib/production.fastapi"
+    folder.mkdir(parents=True)
+    for name in ("same", "changed", "removed"):
+        (tmp_path / name).write_text("x")
+    (folder / "nginx.json").write_text(
+        json.dumps({"files": {f"/{name}": {} for name in ("same", "changed", "removed")}})
+    )
+    later = time.time() + 60
+    os.utime(tmp_path / "changed", (later, later))
+    (tmp_path / "removed").unlink()
+    assert server_state.touched_by_hand(tmp_path) == ["/changed", "/removed"]
+
+
+class Systemd(Host):
+    """A host whose systemctl prints what a test wants."""
+
+    printed = ""
+
+    def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
+        return True, type(self).printed
+
+
+def test_failed_units(tmp_path):
+    Systemd.printed = "shop@1.service loaded failed failed shop, release 1\nnginx.service loaded failed failed nginx\n"
+    assert server_state.failed_units(Systemd(tmp_path)) == ["shop@1.service", "nginx.service"]
+
+
+def test_an_app_without_a_live_release(tmp_path):
+    Systemd.printed = ""
+    state = server_state.app_state(Systemd(tmp_path), "shop")
+    assert (state["release"], state["state"], state["workers"]) == ("", "absent", 0)
+
+
+def test_this_machine_as_a_whole(member):
+    Systemd.printed = "ActiveState=active\nMainPID=0\n"
+    state = server_state.server_state(
+        Systemd(Path("/")),
+        apps=["no-such-app"],
+        members={"s": [member]},
+        path="/healthz",
+        timeout=3,
+        asked_at=time.time(),
+    )
+    assert state["sites"]["s"][member]["status"] == 200
+    assert state["memory"]["total_mb"] > state["memory"]["available_mb"] > 0
+    assert 0 <= state["disks"][0]["used_percent"] <= 100
+    assert -5 < state["behind"] <= 0
+    assert state["services"]["nginx"] == "active"
+    json.dumps(state)
