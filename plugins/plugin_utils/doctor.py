@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What stands in the way of a first run, a sentence each, with what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+GROUPS = ("load_balancers", "app_servers", "redis_servers")
+CLOCK = 5.0  # seconds; the time that asking takes is in it
+
+Hosts = Mapping[str, Any]
+Resolve = Callable[[str], set[str]]
+
+# What SSH and Ansible say, and what to do.
+UNREACHABLE = {
+    "permission denied": "copy your public key there (`ssh-copy-id`), or set ansible_user and its key",
+    "could not resolve": "write its address as ansible_host in the inventory",
+    "name or service not known": "write its address as ansible_host in the inventory",
+    "host key verification failed": "accept its key once with `ssh`, or remove an old one with `ssh-keygen -R`",
+    "timed out": "look at its address, at ansible_port, and at the firewall before it",
+    "connection refused": "look at its address and at ansible_port, and whether sshd runs there",
+    "no route to host": "look at its address, and whether it is switched on",
+}
+EXPECTED = {"80": ("nginx",), "443": ("nginx",)}
+
+
+def inventory_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What is wrong with the groups of the inventory."""
+    for group in ("app_servers", "load_balancers"):
+        if not groups.get(group):
+            others = [name for name in groups if name not in (*GROUPS, "all", "ungrouped")]
+            near = difflib.get_close_matches(group, others, n=1, cutoff=0.6)
+            meant = f"; rename the group {near[0]}, if that is it" if near else ""
+            yield f"The inventory has no host in the group {group}: write one there{meant}."
+
+
+def connection_problem(host: str, result: Mapping[str, Any]) -> str:
+    """Why a host cannot be reached, and what to do; empty when it can."""
+    if result.get("rc") == 0:
+        return ""
+    said = " ".join(str(result.get("msg") or result.get("stderr") or result.get("stdout") or "no answer").split())
+    fix = next((fix for words, fix in UNREACHABLE.items() if words in said.lower()), "try `ssh` to it by hand")
+    return f"{host} cannot be reached ({said[-200:]}): {fix}."
+
+
+def host_problems(host: str, told: Mapping[str, Any], ports: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a host that can be reached.
+
+    `told` has the results of the tasks `connected`, `root` and `listening`, and `preflight`, sentences of the roles.
+    """
+    facts = facts_of(str(told["connected"].get("stdout", "")))
+    if not facts.get("python"):
+        yield f"{host} has no python3, which Ansible needs there: `apt-get install python3`."
+    elif tuple(map(int, facts["python"].split("."))) < (3, 11):
+        yield f"{host} has Python {facts['python']}; 3.11 or newer is needed, which Debian 12 and 13 have."
+    behind = float(facts.get("asked", 0)) - float(facts.get("clock", 0))
+    if facts.get("clock") and abs(behind) > CLOCK:
+        direction = "behind" if behind > 0 else "ahead of"
+        yield (
+            f"The clock of {host} is {abs(behind):.0f} s {direction} this machine's, and certificates depend on it: "
+            "`apt-get install systemd-timesyncd`, or set it with `timedatectl`."
+        )
+    root = told.get("root", {})
+    if root and "uid=0" not in str(root.get("stdout", "")):
+        said = " ".join(str(root.get("msg") or root.get("stdout") or "").split())[-150:]
+        yield (
+            f"{host}: Ansible cannot become root ({said}): add --ask-become-pass, or allow its user to sudo without a "
+            "password."
+        )
+    for port, program in listeners(str(told.get("listening", {}).get("stdout", ""))):
+        if port in ports and program not in EXPECTED.get(port, ("systemd", "gunicorn", "redis-server")):
+            yield f"{host}: port {port} is taken by {program}: stop it and keep it from starting, or use another host."
+    yield from (f"{host}: {sentence}" for sentence in told.get("preflight", ()))
+
+
+def facts_of(text: str) -> dict[str, str]:
+    """The lines `name=value` of what the first task has printed."""
+    return dict(re.findall(r"^(\w+)=(\S+)\r?$", text, re.MULTILINE))
+
+
+def listeners(text: str) -> list[tuple[str, str]]:
+    """Port and program of each line of `ss -Hltnp`, without those that listen on loopback alone."""
+    found = re.findall(r'^\S+ +\d+ +\d+ +(\S+):(\d+) .*?users:\(\("([^"]+)"', text, re.MULTILINE)
+    return [(port, program) for address, port, program in found if not address.startswith(("127.", "[::1]"))]
+
+
+def ports_of(host: str, groups: Mapping[str, Sequence[str]], hostvars: Hosts) -> list[str]:
+    """The ports that the roles will listen on at a host."""
+    ports = ["80", "443"] if host in groups.get("load_balancers", ()) else []
+    for group, variable in (("app_servers", "gunicorn_bind"), ("redis_servers", "redis_bind")):
+        if host in groups.get(group, ()):
+            ports += re.findall(r"(?<!unix):(\d+)$", str(hostvars[host].get(variable, "")))
+    return ports
+
+
+def resolve(name: str) -> set[str]:
+    """The addresses of a name; none when it has none."""
+    try:
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return set()
+
+
+def domain_notes(groups: Mapping[str, Sequence[str]], hostvars: Hosts, look_up: Resolve = resolve) -> Iterator[str]:
+    """The domains that do not lead to a load balancer."""
+    wanted = {str(hostvars[host].get("ansible_host", host)) for host in groups.get("load_balancers", ())}
+    addresses = {address for name in wanted for address in ({name} if is_address(name) else look_up(name))}
+    domains: dict[str, None] = {}
+    for host in groups.get("app_servers", ()):
+        given = hostvars[host].get("app_domains", [])
+        domains |= dict.fromkeys([given] if isinstance(given, str) else given)
+    for domain in domains:
+        if is_address(domain):
+            continue
+        found = look_up(domain.replace("*.", "www.", 1))
+        goal = " and ".join(sorted(addresses)) or "a load balancer"
+        if not found:
+            yield f"{domain} does not resolve: add a record to its DNS zone that points to {goal}."
+        elif not found & addresses:
+            yield (
+                f"{domain} points to {' and '.join(sorted(found))}, and the load balancers are {goal}: right behind a "
+                "CDN or a translated address, else change its DNS record."
+            )
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def examination(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: str) -> dict[str, list[str]]:
+    """The `problems`, and the `lines` of all that there is to say."""
+    problems, well = list(inventory_problems(groups)), []
+    for host in dict.fromkeys(host for group in GROUPS for host in groups.get(group, ())):
+        told = hostvars[host].get(variable)
+        if told is None:  # not in this run
+            continue
+        away = connection_problem(host, told["connected"])
+        found = [away] if away else list(host_problems(host, told, ports_of(host, groups, hostvars)))
+        problems += found
+        if not found:
+            facts = facts_of(str(told["connected"]["stdout"]))
+            well.append(f"{host} ({facts.get('os', '')}, Python {facts['python']})")
+    notes = list(domain_notes(groups, hostvars))
+    lines = []
+    for title, sentences in (("Ready", well), ("Notes", notes), ("Problems", problems)):
+        if sentences:
+            lines += [f"{title}:", *(f"  {sentence}" for sentence in sentences), ""]
+    return {"problems": problems, "lines": lines[:-1] or ["There is no server in this run."]}
