@@ -66,6 +66,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.production.fastapi.plugins.filter.drained import drained
 from ansible_collections.production.fastapi.plugins.filter.upstream import address_of as server_address
 from ansible_collections.production.fastapi.plugins.filter.upstream import balance_problems
 
@@ -99,7 +100,7 @@ def sites(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], load
         private = {host for host in hosts if not hostvars[host].get("gunicorn_bind")}
         members[app] = [host for host in hosts if host not in private or machine(host, hostvars) not in others]
     return [
-        site_of(app, hosts, hostvars, load_balancer)
+        site_of(app, hosts, hostvars, load_balancer, drained(groups, hostvars))
         for app, hosts in members.items()
         if hosts and is_public(app, hosts, hostvars)
     ]
@@ -111,8 +112,10 @@ def is_public(app: str, hosts: list[str], hostvars: Mapping[str, Any]) -> bool:
     return value is None or bool(boolean(value))
 
 
-def site_of(app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balancer: str) -> dict[str, Any]:
-    """The site of one app."""
+def site_of(
+    app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balancer: str, away: list[str]
+) -> dict[str, Any]:
+    """The site of one app, of whose members those in `away` are drained."""
     static = common(app, hosts, hostvars, "app_static")
     if static is None:
         static = [] if common(app, hosts, hostvars, "app_source") else SAMPLE_STATIC
@@ -122,7 +125,7 @@ def site_of(app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balanc
     return {
         "name": app,
         "domains": [domains] if isinstance(domains, str) else domains,
-        "servers": [member_of(app, host, hostvars, load_balancer) for host in hosts],
+        "servers": [member_of(app, host, hostvars, load_balancer, host in away) for host in hosts],
         "static": [static_of(app, entry) for entry in static],
         **(common(app, hosts, hostvars, "app_site") or {}),
     }
@@ -151,7 +154,9 @@ def common(app: str, hosts: list[str], hostvars: Mapping[str, Any], variable: st
     return values[0][1] if values else None
 
 
-def member_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: str) -> str | dict[str, Any]:
+def member_of(
+    app: str, host: str, hostvars: Mapping[str, Any], load_balancer: str, is_drained: bool
+) -> str | dict[str, Any]:
     """A member as an entry of `servers`: its address, or a dictionary where there is more to say of it."""
     address, variables = server_of(app, host, hostvars, load_balancer), hostvars[host]
     said: dict[str, Any] = {}
@@ -159,6 +164,8 @@ def member_of(app: str, host: str, hostvars: Mapping[str, Any], load_balancer: s
         said["weight"] = variables["app_weight"]
     if boolean(variables.get("app_backup", False)):
         said["backup"] = True
+    if is_drained:
+        said["drained"] = True
     return {"address": address, **said} if said else address
 
 

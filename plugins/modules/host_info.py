@@ -106,6 +106,17 @@ services:
   returned: success
   type: dict
   sample: {nginx: "enabled, active"}
+drained:
+  description: App servers that this load balancer gives no new requests, by their inventory names.
+  returned: success
+  type: list
+  elements: str
+  sample: [app2]
+maintenance:
+  description: Sites that are in maintenance; the C(retry_after) in seconds, and the C(allow)ed addresses of each.
+  returned: success
+  type: dict
+  sample: {shop: {retry_after: 300, allow: [192.0.2.7]}}
 users:
   description: Names of the local users.
   returned: success
@@ -119,6 +130,7 @@ is_systemd:
   sample: true
 """
 
+import json
 import os
 import re
 import shlex
@@ -131,6 +143,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 TIMEOUT = 30
+# What operators have asked for and no variable says: a file for each.
+ASKED_FOR = "var/lib/production.fastapi"
 
 
 def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) -> dict[str, Any]:
@@ -153,6 +167,10 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "candidates": parse_policy(_output("apt-cache", "policy", "--", *missing)) if missing and any(lists) else {},
         "disk_free_mb": {path: disk_free_mb(root / path.lstrip("/")) for path in ("/srv", "/var", "/")},
         "services": {name: _service(name) for name in services},
+        "drained": sorted(path.name for path in (root / ASKED_FOR / "drained").glob("*")),
+        "maintenance": {
+            path.name: json.loads(_text(path)) for path in sorted((root / ASKED_FOR / "maintenance").glob("*"))
+        },
         "users": [line.split(":")[0] for line in _text(root / "etc/passwd").splitlines() if ":" in line],
         "is_systemd": (root / "run/systemd/system").is_dir(),
     }

@@ -73,9 +73,21 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
         "packages": {"systemd": "252.39-1~deb12u2", "held": "1:2.0-1"},
         "candidates": {},
         "services": {},
+        "drained": [],
+        "maintenance": {},
         "users": ["root", "www-data"],
         "is_systemd": True,
     }
+
+
+def test_what_operators_have_asked_for_is_a_file_each(root: Path) -> None:
+    for name, text in (("drained/app2", "{}"), ("maintenance/shop", '{"retry_after": 60, "allow": []}')):
+        file = root / "var/lib/production.fastapi" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    host = host_info.read_host(root, [], [])
+    assert host["drained"] == ["app2"]
+    assert host["maintenance"] == {"shop": {"retry_after": 60, "allow": []}}
 
 
 def test_a_host_without_any_of_it_has_empty_values(tmp_path: Path) -> None:

@@ -230,6 +230,23 @@ def test_without_extra_configuration_there_is_no_trace_of_it(main, site):
     assert "extra_config" not in site(SHOP)
 
 
+def test_a_site_in_maintenance_answers_only_those_who_are_allowed(site):
+    name = {**SHOP, "name": "my-shop"}
+    host = {**DEBIAN_13, "maintenance": {"my-shop": {"retry_after": 60, "allow": ["192.0.2.7"]}}}
+    text = site(name, __fastapi_host=host)
+    assert "    192.0.2.7 '';\n" in block(text, "geo $maintenance_client_my_shop")
+    assert "    if ($maintenance_my_shop) {\n        return 503;\n    }\n" in text
+    assert directives(block(text, "location = /.maintenance.html"), "add_header")[0] == "Retry-After 60 always"
+    assert text.index("error_page 503") < text.index("include snippets/errors.conf")
+    assert "maintenance" not in site(SHOP, __fastapi_host=host)
+
+
+def test_maintenance_on_one_load_balancer_is_maintenance_on_all(site):
+    known = {"__fastapi_host": {"maintenance": {"shop": {"retry_after": 60, "allow": []}}}}
+    inventory = {"groups": {"load_balancers": ["lb1", "lb2"]}, "hostvars": {"lb1": known, "lb2": {}}}
+    assert "if ($maintenance_shop) {" in site(SHOP, **inventory)
+
+
 def test_braces_are_balanced_in_every_combination(main, site):
     for sites in ([], [SHOP], [SHOP, BLOG], [{**SHOP, "domains": ["192.0.2.1"]}]):
         for mode in ("enforce", "dry_run", "disabled"):

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which app servers get no new requests for the time being."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: drained
+short_description: Name the app servers that are drained
+description:
+  - A server is drained when one of the load balancers that were read has it so, which a new one then agrees with.
+version_added: "0.1.0"
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+positional: hostvars
+options:
+  _input:
+    description: The groups of the inventory.
+    type: dict
+    required: true
+  hostvars:
+    description: All variables of all hosts, with what P(production.fastapi.host_info#module) has read.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show who is drained
+  ansible.builtin.debug:
+    msg: "{{ groups | production.fastapi.drained(hostvars) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The inventory names.
+  type: list
+  elements: str
+  sample: [app2]
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def drained(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> list[str]:
+    """The inventory names of the drained servers, sorted."""
+    hosts = [hostvars[balancer].get("__fastapi_host") for balancer in groups.get("load_balancers", [])]
+    return sorted({str(server) for host in hosts if isinstance(host, Mapping) for server in host.get("drained", [])})
+
+
+def drain_problems(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], server: str) -> list[str]:
+    """Why a server cannot be drained, one sentence each."""
+    servers = groups.get("app_servers", [])
+    if server not in servers:
+        return [f"server is {server!r}; write -e server=NAME with one of {', '.join(servers)}."]
+    app = hostvars[server].get("app_name", "app")
+    away = {server, *drained(groups, hostvars)}
+    if any(hostvars[other].get("app_name", "app") == app for other in servers if other not in away):
+        return []
+    return [f"{server} is the last server of the app {app} that is not drained; undrain another one first."]
+
+
+class FilterModule:
+    """The filters that Ansible finds here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"drained": drained, "drain_problems": drain_problems}
