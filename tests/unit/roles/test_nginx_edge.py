@@ -155,3 +155,12 @@ def test_hashed_names_are_kept_for_good_and_compressed_files_are_served(snippet)
     assert directives(text, "gzip_static") == ["on"]
     assert directives(text, "expires") == directives(text, "brotli_static") == []
     assert directives(snippet("site", nginx_brotli_static=True), "brotli_static") == ["on"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "versions", "suites"), [("intermediate", "TLSv1.2 TLSv1.3", 1), ("modern", "TLSv1.3", 0)]
+)
+def test_the_profile_of_tls_says_which_versions_are_spoken(snippet, profile, versions, suites):
+    text = snippet("snippets/tls", nginx_tls_profile=profile)
+    assert directives(text, "ssl_protocols") == [versions]
+    assert len(directives(text, "ssl_ciphers")) == suites
