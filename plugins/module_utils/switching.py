@@ -371,14 +371,16 @@ class Switch:
         queue. Raises SwitchError when one ends; unless the release was live already, the one before is back then.
         """
         began = time.time()
+        # Even if its web server did not run.
+        was_live = self.release in {previous, state.link}
         started = self._background.hand_over(state.background, self.release)
-        ended = self._watch(started if previous == self.release else self._background.wanted(self.release))
+        ended = self._watch(started if was_live else self._background.wanted(self.release))
         if ended is None:
             return
         log = self.host.log(self._background.unit(ended), began)
-        if previous == self.release:
+        if was_live:
             self._settle(state)
-            raise self._failure(self._ended(ended).capitalize(), previous, log)
+            raise self._failure(self._ended(ended).capitalize(), self.release, log)
         message = f"Release {self.release} was withdrawn: {self._ended(ended)}"
         self._hand_back(previous)
         self._discard(self.release)

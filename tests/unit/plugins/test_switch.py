@@ -629,6 +629,15 @@ def test_a_process_of_the_live_release_that_does_not_stay_up_is_said_and_left_to
     assert "shop.mailer-3@one.service" in enabled(working)
 
 
+def test_a_live_release_that_comes_up_again_is_not_withdrawn_for_a_process(working: FakeHost) -> None:
+    working.systemctl("stop", "shop@one.service", ONES[0])
+    working.dying.add(ONES[0])
+    with pytest.raises(SwitchError, match=r"^Process mailer-1 of release one did not stay up.* Release one serves"):
+        switch(working, "one", observe=0.1).run()
+    assert working.active["shop@one.service"] == "active"
+    assert live(working) == "one"
+
+
 def test_a_restart_is_one_of_the_processes_too_and_a_reload_is_not(working: FakeHost) -> None:
     switch(working, "", state="reloaded").run()
     assert working.told("restart") == []
