@@ -1,0 +1,62 @@
+"""What Nginx writes down, tells and is allowed, and that it comes back."""
+
+import json
+import time
+
+from asking import on
+from clients import ask, log_of
+
+
+def test_the_log_has_an_object_for_each_request(host):
+    line = log_of(host, ask(host, '/a?b="c"', headers={"User-Agent": 'a "quoted" \\ name'}))
+    assert (line["method"], line["uri"], line["status"]) == ("GET", '/a?b="c"', 200)
+    assert line["release"] == "one-1234"
+    assert line["agent"] == 'a "quoted" \\ name'
+    assert (line["client"], line["host"], line["tls"]) == ("127.0.0.1", "edge.example.com", "TLSv1.3")
+    assert 0 <= float(line["response_seconds"]) <= line["seconds"] + 0.001
+
+
+def test_the_app_and_the_client_hear_the_same_request_id(host):
+    answer = ask(host, "/")
+    assert answer.headers["x-request-id"] == answer.json()["headers"]["x-request-id"]
+
+
+def test_the_logs_are_rotated_and_nginx_writes_to_the_new_file(host):
+    assert on(host, "systemctl is-enabled logrotate.timer").strip() == "enabled"
+    on(host, "logrotate --force /etc/logrotate.d/nginx")
+    answer = ask(host, "/")
+    assert log_of(host, answer)["request_id"] == answer.headers["x-request-id"]
+    assert host.file("/var/log/nginx/access.log.1").exists
+
+
+def test_the_counters_are_told_to_the_host_itself(host):
+    script = (
+        "import urllib.request as u; print(u.build_opener(u.ProxyHandler({})).open('http://127.0.80.80/status').read())"
+    )
+    assert "Active connections" in on(host, "python3 -c %s", script)
+
+
+def test_it_runs_in_its_sandbox_with_room_for_its_connections(host):
+    master = on(host, "cat /run/nginx.pid").strip()
+    status = dict(line.split(":\t", 1) for line in on(host, f"cat /proc/{master}/status").splitlines())
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert on(host, f"nsenter --target {master} --mount findmnt -no OPTIONS /usr").startswith("ro")
+    workers = on(host, "pgrep -f '^nginx: worker process$'").split()
+    assert len(workers) == int(on(host, "nproc"))
+    assert "9216" in on(host, f"grep 'open files' /proc/{workers[0]}/limits")
+
+
+def test_it_is_started_again_when_it_is_killed(host):
+    on(host, "kill -KILL $(cat /run/nginx.pid)")
+    for _ in range(50):
+        time.sleep(0.2)
+        if ask(host, "/").status == 200:
+            break
+    assert ask(host, "/").status == 200
+    assert int(on(host, "systemctl show --property=NRestarts --value nginx")) >= 1
+
+
+def test_json_is_what_a_program_reads(host):
+    on(host, "nginx -s reopen")
+    for line in on(host, "cat /var/log/nginx/access.log").splitlines():
+        json.loads(line)

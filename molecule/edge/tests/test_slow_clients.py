@@ -1,0 +1,59 @@
+"""Who is slow on purpose waits alone; what is to be slow, streams."""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asking import on
+from clients import ask, asked, p99, statuses
+
+ATTACKS = {
+    "headers": "-H -i 3",
+    "body": "-B -s 100000 -x 10 -i 3",
+    "reading": "-X -w 10 -y 20 -n 3 -z 5 -k 3",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _slowhttptest(host):
+    on(host, "command -v slowhttptest || apt-get install -qq -y --no-install-recommends slowhttptest >/dev/null")
+
+
+def connections(host):
+    """How many connections Nginx has open."""
+    script = (
+        "import urllib.request as u; print(u.build_opener(u.ProxyHandler({})).open('http://127.0.80.80/status').read())"
+    )
+    return int(re.search(r"Active connections: (\d+)", on(host, "python3 -c %s", script))[1])
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_thousand_slow_connections_slow_nobody_else_down(host, attack):
+    command = f"slowhttptest -c 1000 -r 500 -l 12 -p 3 {ATTACKS[attack]} -u https://127.0.0.1/"
+    with ThreadPoolExecutor() as beside:
+        attacked = beside.submit(host.run, command)
+        while connections(host) < 950 and not attacked.done():
+            time.sleep(0.2)
+        answers = asked(host, "/limited", source="127.2.0.1", seconds=3, pause=0.15)
+        assert connections(host) > 950, attacked.result().stdout
+        on(host, "pkill -x slowhttptest")
+    assert statuses(answers).keys() == {200}
+    assert p99(answers) < 0.2
+
+
+def test_an_upload_reaches_the_app_as_it_comes_only_where_the_route_says_so(host):
+    wish = {"method": "POST", "size": 1000, "between": 1.0}
+    assert ask(host, "/upload", **wish).json()["waited"] > 0.5
+    assert ask(host, "/elsewhere", **wish).json()["waited"] < 0.5
+
+
+def test_events_come_when_they_happen_and_may_be_apart_for_longer_than_other_answers(host):
+    answer = ask(host, "/events")
+    assert answer.body == "data: first\n\ndata: second\n\n"
+    assert answer.ended - answer.first > 2
+
+
+def test_an_app_that_takes_too_long_is_reported_in_json(host):
+    answer = ask(host, "/late?sleep=3")
+    assert (answer.status, answer.json()) == (504, {"detail": "The application took too long to answer"})
