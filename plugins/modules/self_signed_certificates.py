@@ -13,7 +13,8 @@ description:
     with mode C(0600), and the link C(NAME/live) to that folder where there is no C(live) yet.
   - A certificate is replaced when its names differ from the domains of the site, when it ends within O(renew_days)
     days, when its key does not belong to it, or when anybody but its owner could read the key.
-  - A site whose C(live) leads to another folder has a real certificate and is left alone.
+  - A site whose C(live) leads to another folder serves a real certificate and goes on with that. Where the folder
+    is none that the role nginx makes, C(letsencrypt-DIGEST) or C(files-DIGEST), the site is left alone.
   - All sites take one call. The host needs C(openssl).
 version_added: "0.1.0"
 author:
@@ -86,6 +87,12 @@ obsolete:
   type: list
   elements: str
   sample: []
+real:
+  description: Names of the sites, obsolete ones too, that serve a real certificate which the role nginx keeps.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 serials:
   description:
     - Serial number of the self-signed certificate of each site that serves one.
@@ -110,6 +117,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 ORGANISATION = "production.fastapi"
 SECONDS_PER_DAY = 86400
+REAL = re.compile(r"(letsencrypt|files)-[0-9a-f]{16}")
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
@@ -222,6 +230,11 @@ class Store:
         live = self.directory / site / "live"
         return not os.path.lexists(live) or live.resolve() == (self.directory / site / "self-signed").resolve()
 
+    def real(self) -> list[str]:
+        """Names of the sites that serve a real certificate which the role keeps."""
+        links = sorted(self.directory.glob("*/live"))
+        return [link.parent.name for link in links if link.is_symlink() and REAL.fullmatch(str(link.readlink()))]
+
     def has_link(self, site: str) -> bool:
         """Whether `live` exists, wherever it leads."""
         return os.path.lexists(self.directory / site / "live")
@@ -321,12 +334,13 @@ def main() -> None:
     made: list[str] = []
     serials: dict[str, str] = {}
     diff: list[dict[str, str]] = []
+    real = store.real()
     try:
         check(certificates)
         for entry in certificates:
             site, domains = entry["name"], entry["domains"]
             serials[site] = ""
-            if not store.is_placeholder(site):
+            if not store.is_placeholder(site) and site not in real:
                 continue
             before = store.read(site)
             good = store.is_good(site, domains, before)
@@ -341,7 +355,7 @@ def main() -> None:
                     if not store.has_link(site):
                         store.link(site)
             after = before if module.check_mode else store.read(site)
-            serials[site] = after.serial if after else ""
+            serials[site] = after.serial if after and site not in real else ""
         obsolete = store.obsolete({entry["name"] for entry in certificates})
         if options["remove_obsolete"]:
             for site in obsolete:
@@ -352,7 +366,7 @@ def main() -> None:
     except (CertificateError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = bool(made or (options["remove_obsolete"] and obsolete))
-    module.exit_json(changed=changed, made=made, obsolete=obsolete, serials=serials, diff=diff)
+    module.exit_json(changed=changed, made=made, obsolete=obsolete, real=real, serials=serials, diff=diff)
 
 
 if __name__ == "__main__":

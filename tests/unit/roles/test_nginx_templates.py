@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-SNIPPETS = ("cache", "clients", "errors", "headers", "limits", "logs", "proxy", "tls")
+SNIPPETS = ("cache", "challenges", "clients", "errors", "headers", "limits", "logs", "proxy", "tls")
 DEBIAN_12 = {
     "distribution": "debian",
     "distribution_version": "12",
@@ -203,10 +203,12 @@ def test_every_location_that_sets_headers_includes_the_shared_ones(site):
     assert directives(proxied, "include") == ["snippets/proxy.conf", "snippets/headers.conf"]
 
 
-def test_port_80_redirects_all_but_acme_challenges(site):
+def test_port_80_redirects_all_but_acme_challenges(site, render):
     text = site(SHOP).split("listen 443")[0]
     assert directives(text, "return") == ["301 https://$host$request_uri"]
-    assert directives(block(text, "location ^~ /.well-known/acme-challenge/"), "root") == ["/var/www/acme"]
+    assert "snippets/challenges.conf" in directives(text, "include")
+    challenges = render("nginx", "snippets/challenges.conf.j2", {"nginx_sites": [SHOP], "__fastapi_host": DEBIAN_13})
+    assert directives(block(challenges, "location ^~ /.well-known/acme-challenge/"), "root") == ["/var/www/acme"]
 
 
 def test_a_new_self_signed_certificate_changes_the_file_so_that_nginx_loads_it(site):
