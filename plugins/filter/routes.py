@@ -50,7 +50,8 @@ PATH = re.compile(r"/[\w.~/-]*", re.ASCII)
 RATE = re.compile(r"([1-9]\d{0,5})/([sm])")
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 SIZE = re.compile(r"\d+[kKmMgG]?")
-ADDRESS, TOTAL = "address", "total"
+ADDRESS = "address"
+TOTAL = "total"
 SECONDS = {"s": 1, "m": 60}
 
 
