@@ -1,0 +1,95 @@
+"""What the program on the host decides, and what is refused before it gets there, with real certificates."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.production.fastapi.plugins.filter.certificates import certificate_problems
+
+PROGRAM = Path(__file__).parents[3] / "roles" / "nginx" / "files" / "certificates.py"
+AUTHORITY = "https://acme.example.com/directory"
+DAY = 86400
+
+
+@pytest.fixture(scope="module")
+def program():
+    spec = importlib.util.spec_from_file_location("site_certificates", PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["site_certificates"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Make a certificate and its key; their paths."""
+
+    def make_pair(name, days=90, domains=("shop.example.com",)):
+        chain, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+        names = ",".join(f"DNS:{domain}" for domain in domains)
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-days", str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}"]
+        subprocess.run([*command, "-keyout", key, "-out", chain], check=True, capture_output=True)
+        return chain, key
+
+    return make_pair
+
+
+def reason(program, chain, domains=("shop.example.com",), authority=AUTHORITY, after=0.0):
+    site = program.Site("shop", list(domains), "letsencrypt")
+    settings = program.Settings([site], AUTHORITY)
+    certificate = program.read_certificate(chain)
+    return program.reason_to_issue(certificate, authority, site, settings, time.time() + after)
+
+
+@pytest.mark.parametrize("days", [6, 45, 90])
+def test_a_certificate_of_any_life_is_renewed_when_two_thirds_of_it_are_over(program, make, days):
+    chain, _key = make("shop", days)
+    assert reason(program, chain, after=days * DAY * 0.65) == ""
+    assert reason(program, chain, after=days * DAY * 0.68) == "two thirds of its life are over"
+
+
+def test_changed_domains_and_another_authority_are_reasons_and_the_order_of_names_is_none(program, make):
+    chain, _key = make("shop", domains=("shop.example.com", "www.shop.example.com"))
+    assert reason(program, chain, domains=("www.shop.example.com", "Shop.example.com")) == ""
+    assert reason(program, chain) == "the domains have changed"
+    assert reason(program, chain, authority="https://staging.example.com") == "it is of another authority"
+
+
+def test_the_host_refuses_a_pair_that_would_not_do(program, make):
+    (chain, key), (_other, stranger) = make("shop"), make("stranger")
+    now = time.time()
+    assert program.problem_of_pair(chain, key, ["shop.example.com"], now) == ""
+    assert "does not belong" in program.problem_of_pair(chain, stranger, ["shop.example.com"], now)
+    assert "is not for blog.example.com" in program.problem_of_pair(chain, key, ["blog.example.com"], now)
+    assert "has expired" in program.problem_of_pair(chain, key, ["shop.example.com"], now + 91 * DAY)
+
+
+def files(chain, key, domain="shop.example.com"):
+    return [{"name": "shop", "domains": [domain], "certificate_chain": str(chain), "certificate_key": str(key)}]
+
+
+def test_files_of_the_controller_are_read_before_anything_changes(make, tmp_path):
+    (chain, key), (other, stranger) = make("shop"), make("stranger")
+    assert certificate_problems(files(chain, key), "files") == []
+    (problem,) = certificate_problems(files(chain, stranger), "files")
+    assert "does not belong to the first certificate" in problem
+    (problem,) = certificate_problems(files(chain, key, "blog.example.com"), "files")
+    assert "is not for blog.example.com" in problem
+    (problem,) = certificate_problems(files(tmp_path / "none.pem", key), "files")
+    assert "the controller has no file" in problem
+    mixed = tmp_path / "mixed.pem"
+    mixed.write_bytes(chain.read_bytes() + other.read_bytes())
+    (problem,) = certificate_problems(files(mixed, key), "files")
+    assert "out of order" in problem
+
+
+@pytest.mark.parametrize("domain", ["*.example.com", "192.0.2.1", "localhost"])
+def test_names_that_no_authority_could_check_are_refused(domain):
+    site = {"name": "shop", "domains": [domain]}
+    (problem,) = certificate_problems([site], "letsencrypt")
+    assert domain in problem
+    assert certificate_problems([{**site, "certificate": "self-signed"}], "letsencrypt") == []
