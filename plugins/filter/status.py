@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.filter.sites import server_of
 from ansible_collections.production.fastapi.plugins.filter.upstream import address_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import (
@@ -44,10 +45,15 @@ def ways(servers: Sequence[Mapping[str, Any]], hostvars: Hosts) -> Iterator[dict
         asked = balancer.get("state", {}).get("sites", {})
         for member in servers:
             app = hostvars[member["name"]].get("app_name", "app")
-            if app in asked and "app_servers" in member["groups"]:
-                answer = asked[app].get(server_of(app, member["name"], hostvars, balancer["name"]))
-                if answer is not None:
-                    yield {"balancer": balancer["name"], "member": member["name"], "good": is_good(answer)}
+            if app not in asked or "app_servers" not in member["groups"]:
+                continue
+            try:
+                address = server_of(app, member["name"], hostvars, balancer["name"])
+            except AnsibleFilterError:
+                continue  # complete servers beside each other, each of which serves itself
+            if address in asked[app]:
+                good = is_good(asked[app][address])
+                yield {"balancer": balancer["name"], "member": member["name"], "good": good}
 
 
 class FilterModule:

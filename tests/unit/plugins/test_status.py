@@ -211,6 +211,16 @@ def test_one_server_in_all_groups():
     assert page_of(made, "today").count("<rect") == 3
 
 
+def test_complete_servers_beside_each_other_serve_themselves():
+    told = deepcopy(STATE) | {
+        "sites": {"shop": {"unix:/run/shop/http.sock": dict(ANSWER)}},
+        "apps": {"shop": dict(APP)},
+    }
+    hostvars = {name: {"app_name": "shop", "ansible_host": name, "told": told} for name in ("web1", "web2")}
+    made = status_report({group: ["web1", "web2"] for group in GROUPS}, hostvars, "told")
+    assert made["ways"] == [{"balancer": name, "member": name, "good": True} for name in ("web1", "web2")]
+
+
 def test_the_page_draws_every_server_and_way_and_shows_what_is_wrong(inventory):
     change(inventory["lb1"]["told"], "sites/shop/10.0.0.12:8000/error", "<timed out>")
     page = page_of(report(inventory), "2026-03-01 10:00 UTC")
