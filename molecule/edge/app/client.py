@@ -46,7 +46,7 @@ class Client:
             headers["Content-Length"] = str(len(body))
         lines = [f"{self.ask.get('method', 'GET')} {self.ask['path']} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = self.ask.get("first", "") + "\r\n".join(lines) + "\r\n\r\n"
+        head = "\r\n".join(lines) + "\r\n\r\n"
         writer.write(head.encode() + body[: len(body) // 2])
         if between := self.ask.get("between"):
             await asyncio.sleep(between)
