@@ -1,0 +1,293 @@
+"""A cluster under load: how requests are shared, who gets in, who comes and goes; the tests build on each other."""
+
+import json
+import re
+import subprocess
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+import testinfra
+from asking import ask, on
+from hello import SITE, live, load_on, make_source
+from plays import ROOT, play
+
+BALANCERS = ("pf-lb1", "pf-lb2")
+SERVERS = {"pf-app1": "198.18.44.21", "pf-app2": "198.18.44.22", "pf-app3": "198.18.44.23"}
+NETWORK = "pf-cluster"
+# Requests for a distribution, enough for 3 % to mean something where chance or a hash decides.
+MANY = 4000
+CLOSED = re.compile(r" kept connection: (RemoteDisconnected|BrokenPipe|ConnectionReset)")
+
+# Asks `count` times over kept-alive connections, each time for another path and as a client of another network.
+ASK_MANY = """
+import collections, http.client, json, socket, ssl, sys, threading
+name, count = sys.argv[1], int(sys.argv[2])
+fixed = sys.argv[3:]
+context = ssl._create_unverified_context()
+seen, lock = collections.Counter(), threading.Lock()
+
+def connect():
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 30), server_hostname=name)
+
+def ask(numbers):
+    connection = http.client.HTTPSConnection(name, context=context, timeout=30)
+    for number in numbers:
+        connection.sock = connection.sock or connect()
+        client = fixed[0] if fixed else f"10.{number // 250}.{number % 250}.1"
+        connection.request("GET", f"/{fixed[0] if fixed else number}", headers={"X-Forwarded-For": client})
+        answer = connection.getresponse()
+        answer.read()
+        with lock:
+            seen[answer.getheader("X-Server") if answer.status == 200 else str(answer.status)] += 1
+
+threads = [threading.Thread(target=ask, args=(range(first, count, 4),)) for first in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(json.dumps(seen))
+"""
+
+GET = """
+import http.client, json, socket, ssl, sys
+name, address = sys.argv[1:]
+context = ssl._create_unverified_context()
+connection = http.client.HTTPSConnection(name, context=context, timeout=10)
+connection.sock = context.wrap_socket(socket.create_connection((address, 443), 10), server_hostname=name)
+connection.request("GET", "/")
+answer = connection.getresponse()
+print(json.dumps([answer.status, answer.getheader("Retry-After"), answer.read().decode()]))
+"""
+
+# Says of each ADDRESS:PORT whether a connection comes about.
+CONNECT = """
+import json, socket, sys
+def reached(target):
+    address, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((address, int(port)), 1).close()
+        return True
+    except OSError:
+        return False
+print(json.dumps({target: reached(target) for target in sys.argv[1:]}))
+"""
+
+
+def host(name):
+    return testinfra.get_host(f"docker://{name}")
+
+
+def docker(*arguments):
+    subprocess.run(["docker", *arguments], check=True, capture_output=True, timeout=60)
+
+
+def book(name, *arguments, **variables):
+    return play(*arguments, playbook=ROOT / "playbooks" / f"{name}.yml", **variables)
+
+
+def shares(site, count=MANY, *fixed, balancer="pf-lb1"):
+    """Which server answered how many of the requests to a site; what is no 200 counts by its status."""
+    name = f"{site}.example.com"
+    text = on(host(balancer), "python3 -c %s %s %s" + " %s" * len(fixed), ASK_MANY, name, str(count), *fixed)
+    return Counter(json.loads(text))
+
+
+def reached_from(name, *targets):
+    return json.loads(on(host(name), "python3 -c %s" + " %s" * len(targets), CONNECT, *targets))
+
+
+def address_of(name):
+    return f"{SERVERS[name]}:8000"
+
+
+@pytest.fixture(scope="session")
+def edition(tmp_path_factory):
+    """`edition("two")` is a source of that name; further lines go into its `edition.py`."""
+
+    def make(name, lines=""):
+        folder = tmp_path_factory.mktemp(name) / name
+        make_source(ROOT / "molecule/deploys/app", folder)
+        (folder / "edition.py").write_text(f"NAME = {name!r}\n{lines}")
+        return {"folder": str(folder)}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def balancers():
+    return [host(name) for name in BALANCERS]
+
+
+def test_site_brings_up_the_whole_cluster(edition, balancers, tmp_path):
+    play(app_source=edition("one"), app_receipt_folder=str(tmp_path)).succeeded()
+    assert live(balancers) == "one"
+
+
+@pytest.mark.parametrize(
+    ("site", "expected"),
+    [
+        ("round-robin", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
+        ("least-conn", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
+        ("ip-hash", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
+        ("weighted", {"pf-app1": 3 / 4, "pf-app2": 1 / 4}),
+        ("with-backup", {"pf-app1": 1}),
+    ],
+)
+def test_requests_are_shared_as_asked(site, expected):
+    seen = shares(site)
+    assert sum(seen.values()) == MANY
+    assert set(seen) == {address_of(name) for name in expected}
+    for name, share in expected.items():
+        assert seen[address_of(name)] / MANY == pytest.approx(share, abs=0.03), seen
+
+
+def test_the_better_of_two_gets_more_where_servers_are_not_equally_fast():
+    seen = shares("random-two")
+    assert sum(seen.values()) == MANY
+    for name in SERVERS:
+        assert seen[address_of(name)] / MANY == pytest.approx(1 / 3, abs=0.1), seen
+
+
+@pytest.mark.parametrize(("site", "fixed"), [("ip-hash", "192.0.2.7"), ("by-path", "basket")])
+def test_what_belongs_together_stays_on_one_server(site, fixed):
+    assert len(shares(site, 100, fixed)) == 1
+    assert shares(site, 100, fixed) == shares(site, 100, fixed, balancer="pf-lb2")
+
+
+def test_a_consistent_hash_uses_all_servers():
+    assert set(shares("by-path")) == set(map(address_of, SERVERS))
+
+
+def test_strangers_reach_nothing_but_the_sites():
+    private = [*map(address_of, SERVERS), f"{SERVERS['pf-app1']}:6379"]
+    assert reached_from("pf-stranger", *private, "198.18.44.11:443") == {
+        **dict.fromkeys(private, False),
+        "198.18.44.11:443": True,
+    }
+    assert all(reached_from("pf-lb1", *map(address_of, SERVERS)).values())
+    assert reached_from("pf-app3", *private) == {
+        **dict.fromkeys(private, False),
+        address_of("pf-app3"): True,
+        f"{SERVERS['pf-app1']}:6379": True,
+    }
+    assert ask(host("pf-lb1"), SITE, "/metrics")[0] == 404
+
+
+def test_a_deploy_and_a_rollback_lose_nothing(edition, balancers, tmp_path):
+    with load_on(*BALANCERS):
+        book("deploy", app_source=edition("two"), app_receipt_folder=str(tmp_path)).succeeded()
+        assert live(balancers) == "two"
+        book("rollback").succeeded()
+    assert live(balancers) == "one"
+
+
+def test_a_release_that_fails_on_the_second_server_goes_from_all(edition, balancers, tmp_path):
+    lines = 'import socket\nFATE = "start-up that raises" if socket.gethostname() == "pf-app2" else ""\n'
+    with load_on(*BALANCERS):
+        result = book("deploy", app_source=edition("bad", lines), app_receipt_folder=str(tmp_path))
+    assert result.returncode != 0
+    assert "pf-app2, Make the release live: Release" in result.text
+    assert live(balancers) == "one"
+    assert len(shares("hello", 30)) == 3
+
+
+def test_a_drained_server_gets_nothing_until_it_is_undrained():
+    with load_on(*BALANCERS, allowed=20) as loads:
+        book("drain", server="pf-app2", drain_timeout=10).succeeded()
+        for balancer in BALANCERS:
+            assert address_of("pf-app2") not in shares("hello", 60, balancer=balancer)
+        again = book("drain", server="pf-app2", drain_timeout=10).succeeded()
+        assert sum(again.stats("changed").values()) == 0
+        # One load balancer alone: the others and the servers that are not of this run stay as they are.
+        play("--limit", "pf-lb1", "--tags", "configure,preflight").succeeded()
+        assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app3")}
+        book("undrain", server="pf-app2").succeeded()
+        assert set(shares("hello", 60)) == set(map(address_of, SERVERS))
+    # Nginx closes idle connections of clients when it reloads; whoever writes to one at that moment has to begin anew.
+    failed = [problem for load in loads for problem in load.failed]
+    assert [problem for problem in failed if not CLOSED.search(problem)] == []
+
+
+def test_a_drain_that_would_leave_nobody_is_refused():
+    result = book("drain", server="pf-app9")
+    assert result.returncode != 0
+    assert "server is 'pf-app9'; write -e server=NAME with one of pf-app1, pf-app2, pf-app3." in result.text
+
+
+def test_maintenance_ends_when_somebody_says_so():
+    book("maintenance", state="on", site="hello", retry_after=60).succeeded()
+    for balancer in BALANCERS:
+        assert status_for_a_stranger(balancer) == [503, "60", '{"detail":"Maintenance"}']
+        assert ask(host(balancer), SITE)[0] == 200  # from the load balancer itself
+    book("maintenance", state="off").succeeded()
+    assert status_for_a_stranger("pf-lb1")[0] == 200
+
+
+def status_for_a_stranger(balancer):
+    address = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}[balancer]
+    return json.loads(on(host("pf-stranger"), "python3 -c %s %s %s", GET, SITE, address))
+
+
+@contextmanager
+def paused(name):
+    """Every process of a host is frozen; its kernel still accepts connections."""
+    docker("pause", name)
+    try:
+        yield
+    finally:
+        docker("unpause", name)
+
+
+@contextmanager
+def cut_off(name):
+    """The network of a host is gone."""
+    docker("network", "disconnect", NETWORK, name)
+    try:
+        yield
+    finally:
+        docker("network", "connect", "--ip", SERVERS[name], NETWORK, name)
+
+
+@contextmanager
+def killed(name):
+    """A host is gone, and comes back by itself when it has power again."""
+    docker("kill", name)
+    try:
+        yield
+    finally:
+        docker("start", name)
+
+
+@pytest.mark.parametrize("lost", [paused, cut_off, killed])
+def test_no_get_is_lost_with_a_server(lost):
+    # A POST that a server may have begun is answered with an error, rather than done twice.
+    with load_on(*BALANCERS, allowed=40) as loads, lost("pf-app3"):
+        time.sleep(6)
+        assert set(shares("hello", 60)) <= {address_of("pf-app1"), address_of("pf-app2")}
+    failed = Counter(problem for load in loads for problem in load.failed)
+    print(f"\n{lost.__name__}: {sum(load.sent for load in loads)} sent, failed: {dict(failed)}")
+    assert [problem for problem in failed if problem.startswith("GET")] == []
+    returned()
+
+
+def returned():
+    """Wait until all servers serve again."""
+    deadline = time.monotonic() + 60
+    while set(shares("hello", 60)) != set(map(address_of, SERVERS)):
+        assert time.monotonic() < deadline, "a server did not come back"
+        time.sleep(1)
+
+
+def test_without_redis_the_cluster_serves_on():
+    on(host("pf-app1"), "systemctl stop redis-server")
+    with load_on(*BALANCERS):
+        assert shares("hello", 300).total() == 300
+    on(host("pf-app1"), "systemctl start redis-server")
+
+
+def test_without_any_server_clients_are_told_at_once():
+    for name in SERVERS:
+        on(host(name), "systemctl stop hello.socket 'hello@*'")
+    status, _, body = status_for_a_stranger("pf-lb1")
+    assert (status, json.loads(body)) == (502, {"detail": "The application did not answer"})
+    assert shares("hello", 20) == {"502": 20}
