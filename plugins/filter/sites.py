@@ -85,12 +85,11 @@ EXPIRES = re.compile(r"max|epoch|\d+[smhdwMy]?")
 def sites(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], load_balancer: str) -> list[dict[str, Any]]:
     """One site for each public app of the group app_servers.
 
-    Raises AnsibleFilterError when there is no such group, members of one app disagree, or one has no usable address.
+    None where there is no such group. Raises AnsibleFilterError when members of one app disagree, or one has no usable
+    address.
     """
     if not groups.get(GROUP):
-        raise AnsibleFilterError(
-            f"Nginx has no sites: the inventory has no host in the group {GROUP}; add one, or set nginx_sites."
-        )
+        return []  # the argument spec asks for this default even where nginx_sites is set
     members: dict[str, list[str]] = {}
     for host in groups[GROUP]:
         members.setdefault(hostvars[host].get("app_name", "app"), []).append(host)

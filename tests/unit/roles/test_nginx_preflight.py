@@ -160,3 +160,10 @@ def test_nginx_does_not_wait_longer_than_gunicorn(problems, timeout, read, refus
         "to 60 or less, or gunicorn_timeout to 61 or more."
     )
     assert found == [sentence] * refused
+
+
+def test_nginx_without_anything_to_serve_is_refused(problems):
+    assert problems(groups={}, nginx_sites=[]) == [
+        "Nginx has no sites: the inventory has no host in the group app_servers; add one, or set nginx_sites."
+    ]
+    assert problems(app_servers={"app1": {}}, nginx_sites=[]) == []
