@@ -18,7 +18,7 @@ SERVERS = {"pf-app1": "198.18.44.21", "pf-app2": "198.18.44.22", "pf-app3": "198
 NETWORK = "pf-cluster"
 # Requests for a distribution, enough for 3 % to mean something where chance or a hash decides.
 MANY = 4000
-CLOSED = re.compile(r" kept connection: (RemoteDisconnected|BrokenPipe|ConnectionReset)")
+CLOSED = re.compile(r" kept connection: (RemoteDisconnected|BrokenPipe|ConnectionReset|SSLEOFError)")
 
 # Asks `count` times over kept-alive connections, each time for another path and as a client of another network.
 ASK_MANY = """
@@ -282,6 +282,7 @@ def test_without_redis_the_cluster_serves_on():
     on(host("pf-app1"), "systemctl stop redis-server")
     with load_on(*BALANCERS):
         assert shares("hello", 300).total() == 300
+        time.sleep(2)
     on(host("pf-app1"), "systemctl start redis-server")
 
 
