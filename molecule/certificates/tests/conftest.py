@@ -1,0 +1,46 @@
+"""The load balancers, and the authority on a host of its own."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import testinfra
+from asking import on
+
+# Names that the authority resolves, each to one of the load balancers.
+NAMES = {"shop.test": "198.18.46.12", "www.shop.test": "198.18.46.12", "blog.test": "198.18.46.13"}
+AUTHORITY = Path(__file__).parents[1] / "authority.sh"
+BALANCERS = ("pf-debian12", "pf-debian13")
+
+
+@pytest.fixture(scope="session")
+def hosts():
+    """The load balancers."""
+    return {name: testinfra.get_host(f"docker://{name}") for name in BALANCERS}
+
+
+@pytest.fixture(scope="session")
+def authority(hosts, tmp_path_factory):
+    """The host of the authority, whose CA the load balancers know."""
+    host = testinfra.get_host("docker://pf-acme")
+    subprocess.run(["docker", "cp", AUTHORITY, "pf-acme:/srv/authority.sh"], check=True, capture_output=True)
+    on(host, "sh /srv/authority.sh")
+    for _ in range(50):
+        if host.run("curl --silent --fail http://127.0.0.1:8055/ -d '{}'").exit_status in (0, 22):
+            break
+        time.sleep(0.1)
+    for name, address in NAMES.items():
+        on(
+            host,
+            "curl --silent --fail http://127.0.0.1:8055/add-a -d %s",
+            f'{{"host": "{name}.", "addresses": ["{address}"]}}',
+        )
+    certificate = tmp_path_factory.mktemp("acme") / "ca.pem"
+    certificate.write_text(on(host, "cat /srv/pebble/ca.pem"))
+    for balancer, target in hosts.items():
+        subprocess.run(
+            ["docker", "cp", certificate, f"{balancer}:/etc/ssl/acme-ca.pem"], check=True, capture_output=True
+        )
+        on(target, "mkdir -p /srv/files && echo here >/srv/files/x")
+    return host
