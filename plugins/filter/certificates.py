@@ -41,6 +41,7 @@ _value:
   sample: [{name: shop, domains: [shop.example.com], mode: letsencrypt, chain: "", key: ""}]
 """
 
+import contextlib
 import ipaddress
 import itertools
 import re
@@ -50,8 +51,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.filter.sites import address_of
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+with contextlib.suppress(ImportError):  # Ansible brings it, and is only without when its documentation is tested
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 MODES = ("letsencrypt", "files", "self-signed")
 # The role's folder for what it brings to the host.

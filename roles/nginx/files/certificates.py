@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # MIT licensed, part of the Ansible collection production.fastapi, whose role nginx wrote this file.
 """Keeps the certificate of every site of this host: decides what is due, has it issued, and makes Nginx serve it.
 
