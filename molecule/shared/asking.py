@@ -35,3 +35,8 @@ def on(host: Any, command: str, *arguments: str) -> str:
     result = host.run(command, *arguments)
     assert result.rc == 0, result.stdout + result.stderr
     return str(result.stdout)
+
+
+def name_of(host: Any) -> str:
+    """Return the name that Docker and the inventory have for a host."""
+    return str(host.backend.get_pytest_id()).rpartition("://")[2]

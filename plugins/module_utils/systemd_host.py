@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,13 @@ from pathlib import Path
 UNIT_FOLDER = "/etc/systemd/system"
 LOG_LINES = 15
 LOG_LINE_LENGTH = 400
+
+# When two workers fail together Gunicorn adds tracebacks of its own, which push out what the app has said.
+OF_GUNICORN_ITSELF = re.compile(
+    r"^(During handling of the above exception, another exception occurred:\n+)?"
+    r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+gunicorn\.errors\.HaltServer: .*\n*",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Host:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             self._run(["journalctl", "--sync"], 10)
             done = self._run(["journalctl", "--quiet", "--no-pager", "--output=cat", *wanted], 20)
-            return [line[:LOG_LINE_LENGTH] for line in done.stdout.splitlines()[-LOG_LINES:]]
+            lines = OF_GUNICORN_ITSELF.sub("", done.stdout).splitlines()
+            return [line[:LOG_LINE_LENGTH] for line in lines[-LOG_LINES:]]
         return []
 
     def at(self, path: str) -> Path:

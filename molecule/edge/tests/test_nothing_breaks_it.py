@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import testinfra
-from asking import on
+from asking import name_of, on
 from clients import ask
 from load import load
 from plays import ROOT, play
@@ -28,14 +28,14 @@ BROKEN = {
 @contextmanager
 def serving(host):
     """The site answers every request until the block ends."""
-    with load(host.backend.name, SITE) as result:
+    with load(name_of(host), SITE) as result:
         yield
     assert result.sent > 20
     assert result.failed == []
 
 
 def converge(host, **variables):
-    return play("--limit", host.backend.name, "--skip-tags", "app", playbook=CONVERGE, **variables)
+    return play("--limit", name_of(host), "--skip-tags", "app", playbook=CONVERGE, **variables)
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -66,7 +66,7 @@ def test_a_full_disk_is_refused(host):
 
 def test_a_play_that_is_killed_at_any_moment_leaves_a_site_that_the_next_one_completes(host):
     command = ["ansible-playbook", "-i", os.environ["MOLECULE_INVENTORY_FILE"], str(CONVERGE)]
-    command += ["--limit", host.backend.name, "--skip-tags", "app"]
+    command += ["--limit", name_of(host), "--skip-tags", "app"]
     with serving(host):
         for number, seconds in enumerate((2.5, 4.0, 5.5)):
             variables = ["--extra-vars", f"nginx_keepalive_timeout={70 + number}"]
@@ -83,7 +83,7 @@ def test_a_play_that_is_killed_at_any_moment_leaves_a_site_that_the_next_one_com
 
 
 def test_a_reboot_brings_it_back(host):
-    name = host.backend.name
+    name = name_of(host)
     subprocess.run(["docker", "restart", name], check=True, capture_output=True, timeout=60)
     back = testinfra.get_host(f"docker://{name}")
     for _ in range(100):

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from asking import on
+from asking import name_of, on
 
 
 def compliance(host, profile):
@@ -29,7 +29,7 @@ def test_the_scanner_can_tell_the_profiles_apart(host):
 
 @pytest.mark.parametrize("severity", ["MEDIUM", "HIGH"])
 def test_a_linter_of_nginx_finds_nothing_to_worry_about(host, tmp_path, severity):
-    name = host.backend.name
+    name = name_of(host)
     subprocess.run(["docker", "cp", "--quiet", f"{name}:/etc/nginx", tmp_path / "nginx"], check=True, timeout=60)
     command = ["gixy", "--format", "json", tmp_path / "nginx/nginx.conf"]
     report = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout

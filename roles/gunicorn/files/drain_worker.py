@@ -73,6 +73,9 @@ from uvicorn_worker import UvicornWorker  # noqa: E402
 # Seconds in which what a client still sends is read, although its request or WebSocket has had the last word.
 LINGER = 2.0
 
+# Objects that are made before the collector looks at them. Of Python's 700 many still belong to requests under way.
+YOUNG_OBJECTS = 10_000
+
 # Seconds after which a worker that has reached max_requests asks again for the one that lets the oldest go.
 ASK_AGAIN = 5.0
 
@@ -268,6 +271,7 @@ class DrainServer(Server):
         if self.started and not self.should_exit:
             gc.collect()
             gc.freeze()
+            gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
             tell_systemd("READY=1")
             self.worker.siblings.settle(self.worker.age)
             if self.worker.is_replacement:

@@ -269,6 +269,28 @@ def test_the_log_begins_at_the_second_in_which_it_was_asked_for(
     assert "--since=@100" in Host(tmp_path).log("shop@one.service", since=100.9)
 
 
+def test_the_log_leaves_out_what_gunicorn_says_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    halt = (
+        "  File arbiter.py, line 278\n    ~~~~^^\ngunicorn.errors.HaltServer: <HaltServer 'Worker failed to boot.' 3>\n"
+    )
+    printed = (
+        "Traceback (most recent call last):\n  File main.py, line 3\nRuntimeError: no database\n"
+        f"Traceback (most recent call last):\n{halt}\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        f"Traceback (most recent call last):\n{halt}"
+    )
+    (tmp_path / "printed").write_text(printed)
+    program = tmp_path / "journalctl"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/printed\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert Host(tmp_path).log("shop@one.service", since=0) == [
+        "Traceback (most recent call last):",
+        "  File main.py, line 3",
+        "RuntimeError: no database",
+    ]
+
+
 # Watching the new one beside the old one
 
 
