@@ -1,7 +1,6 @@
 """A cluster under load: how requests are shared, who gets in, who comes and goes; the tests build on each other."""
 
 import json
-import re
 import subprocess
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ import pytest
 import testinfra
 from asking import ask, on
 from hello import SITE, live, load_on, make_source
+from load import CLOSED
 from plays import ROOT, play
 
 BALANCERS = ("pf-lb1", "pf-lb2")
@@ -18,7 +18,6 @@ SERVERS = {"pf-app1": "198.18.44.21", "pf-app2": "198.18.44.22", "pf-app3": "198
 NETWORK = "pf-cluster"
 # Requests for a distribution, enough for 3 % to mean something where chance or a hash decides.
 MANY = 4000
-CLOSED = re.compile(r" kept connection: (RemoteDisconnected|BrokenPipe|ConnectionReset|SSLEOFError)")
 
 # Asks `count` times over kept-alive connections, each time for another path and as a client of another network.
 ASK_MANY = """
@@ -203,7 +202,6 @@ def test_a_drained_server_gets_nothing_until_it_is_undrained():
         assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app3")}
         book("undrain", server="pf-app2").succeeded()
         assert set(shares("hello", 60)) == set(map(address_of, SERVERS))
-    # Nginx closes idle connections of clients when it reloads; whoever writes to one at that moment has to begin anew.
     failed = [problem for load in loads for problem in load.failed]
     assert [problem for problem in failed if not CLOSED.search(problem)] == []
 

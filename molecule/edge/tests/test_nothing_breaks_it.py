@@ -10,7 +10,7 @@ import pytest
 import testinfra
 from asking import name_of, on
 from clients import ask
-from load import load
+from load import CLOSED, load
 from plays import ROOT, play
 
 CONVERGE = ROOT / "molecule/edge/converge.yml"
@@ -31,7 +31,7 @@ def serving(host):
     with load(name_of(host), SITE) as result:
         yield
     assert result.sent > 20
-    assert result.failed == []
+    assert [problem for problem in result.failed if not CLOSED.search(problem)] == []
 
 
 def converge(host, **variables):
