@@ -22,6 +22,10 @@ RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 Outcome = Literal["answered", "bad_answer", "busy", "timeout", "broken", "open", "full", "cancelled"]
 
+# Seconds without a request after which a connection is closed from this side. A server closes idle ones as well, and a
+# request that meets the close is lost: so less than Gunicorn's 2 seconds and Uvicorn's 5, which are httpx2's, too.
+KEEPALIVE_EXPIRY = 1.0
+
 _TIMEOUTS = (TimeoutError, httpx2.TimeoutException)
 _BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
 _UNREADABLE = (httpx2.DecodingError, httpx2.TooManyRedirects)
@@ -73,6 +77,15 @@ class BadAnswer(Refusal):
         super().__init__(f"It answered {response.status_code}.", retry_after=asked)
         self.status = response.status_code
         self.response = response
+
+
+def http_client() -> httpx2.AsyncClient:
+    """The client that all dependencies share: at most 100 connections, and none that its server may just be closing.
+
+    Proxies in the environment are for the Internet, not for what stands beside us, so they are left alone.
+    """
+    limits = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_EXPIRY)
+    return httpx2.AsyncClient(trust_env=False, limits=limits)
 
 
 class ServiceClient:

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import httpx2
 from resilience import metrics
 from resilience.bulkhead import Bulkhead
 from resilience.circuit_breaker import BreakerPolicy, CircuitBreaker
-from resilience.client import ServiceClient, Timeouts
+from resilience.client import ServiceClient, Timeouts, http_client
 from resilience.health import Check, Readiness
 from resilience.idempotency import IdempotencyStore
 from resilience.rate_limit import RateLimiter
@@ -53,8 +52,7 @@ class Services:
         )
         self.identities = Identities(settings.token_key.get_secret_value())
         self.policies = Policies(settings, self.identities)
-        # Proxies in the environment are for the Internet, not for what stands beside us.
-        self.http = httpx2.AsyncClient(trust_env=False)
+        self.http = http_client()
         self.breakers = {name: self._breaker(name) for name in ("warehouse", "payments")}
         self.warehouse = self._upstream("warehouse")
         self.payments = self._upstream("payments")

@@ -9,7 +9,7 @@ import pytest
 from resilience import context, deadline
 from resilience.bulkhead import Bulkhead, BulkheadFull
 from resilience.circuit_breaker import BreakerPolicy, CircuitBreaker, CircuitOpen, State
-from resilience.client import DependencyFailed, ServiceClient, Timeouts
+from resilience.client import DependencyFailed, ServiceClient, Timeouts, http_client
 from resilience.retry import RetryBudget, RetryPolicy
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +26,7 @@ class Server:
         self.script = []
         self.requests = []  # (method, path, headers, body)
         self.left = 0  # requests whose client went away while they stalled
+        self.keep_alive = 60  # seconds without a request after which one meets the close of its connection
 
     async def start(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -42,7 +43,10 @@ class Server:
         writer.close()
 
     async def _answer(self, reader, writer):
+        idle = time.monotonic()
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if time.monotonic() - idle > self.keep_alive:
+            return False
         first, *lines = head.strip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
@@ -92,7 +96,7 @@ def events():
 @pytest.fixture
 async def make(server, shared, events):
     """Make a client of the server; its parts can be replaced."""
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with http_client() as http:
 
         def make(policy=BreakerPolicy(failures=100), timeouts=Timeouts(), **parts):  # noqa: B008 - frozen
             parts = {
@@ -294,6 +298,15 @@ async def test_a_pool_that_others_have_filled_is_no_failure_of_the_dependency(ma
         assert (failure.status, await client.breaker.state()) == (503, State.CLOSED)
         other.cancel()
         await asyncio.wait([other])
+
+
+async def test_no_request_meets_a_server_that_closes_idle_connections(make, server, events):
+    server.keep_alive = 1.5  # less than what Gunicorn (2 s) and Uvicorn (5 s) wait
+    client = make(retry=RetryPolicy(attempts=1))
+    await client.get("/orders/1")
+    await asyncio.sleep(1.6)
+    await client.get("/orders/2")
+    assert events == [("answered", 1)] * 2
 
 
 async def test_a_full_bulkhead_refuses_at_once(make, server, events):
