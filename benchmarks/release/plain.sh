@@ -37,6 +37,8 @@ plain_files() {
     "$uv" pip install --quiet --python /opt/plain/venv/bin/python "gunicorn>=25,<28" "uvicorn>=0.36,<1" "uvicorn-worker>=0.4,<1" uvloop httptools websockets'
 }
 
+plain_unit() { echo plain; }
+
 plain_reload() { docker exec "$HOST" systemctl reload plain; }
 
 plain_deploy() {

@@ -4,7 +4,9 @@
 
 LOAD is what load.py wrote, OPERATIONS has a line for each operation: its name, begin and end in seconds since 1970. The
 folder of LOAD names the recipe. A request belongs to an operation that ran while it was open; the drain after the
-operation's end is counted with it for `AFTER` seconds.
+operation's end is counted with it for `AFTER` seconds. `switch` is the time from an operation's begin to the first
+answer of another build or release. What a kill (`KILL` in the name) costs is shown by kind, and is no failure of the
+recipe.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 AFTER = 3.0
+KILL = "kill-"
 # Those that should take less than 50 ms.
 FAST = {"get", "post", "get-new", "post-new", "http2", "websocket", "websocket-open"}
 
@@ -30,6 +33,11 @@ class Request:
     ms: float
     outcome: str
     answered_by: str
+
+    @property
+    def ended(self) -> float:
+        """Seconds since 1970."""
+        return self.began + self.ms / 1000
 
     @property
     def failed(self) -> bool:
@@ -64,36 +72,69 @@ def operations_of(path: Path) -> list[Operation]:
     return [Operation(name, float(begin), float(end)) for name, begin, end in lines]
 
 
-def row(name: str, requests: list[Request], seconds: list[float]) -> str:
+def switches_of(operations: list[Operation], requests: list[Request]) -> dict[str, list[float]]:
+    """Seconds from the begin of each operation to the first answer of something else, by the operation's name."""
+    answers = sorted((one.ended, one.answered_by) for one in requests if one.answered_by.split(" ")[0] not in {"-", ""})
+    found: dict[str, list[float]] = defaultdict(list)
+    for operation in operations:
+        first = bisect.bisect(answers, (operation.begin, ""))
+        before = answers[first - 1][1] if first else ""
+        for ended, answered_by in answers[first:]:
+            if ended > operation.end + AFTER:
+                break
+            if answered_by != before:
+                found[operation.name].append(ended - operation.begin)
+                break
+    return found
+
+
+def row(name: str, requests: list[Request], seconds: list[float], switches: list[float]) -> str:
     """A line of the table."""
     fast = [request.ms for request in requests if request.kind in FAST]
     longest = f"{max(fast):.0f} ms" if fast else "-"
     p99 = f"{statistics.quantiles(fast, n=100)[98]:.0f} ms" if len(fast) > 1 else "-"
     took = f"{statistics.median(seconds):.1f} s" if seconds else "-"
+    switch = f"{statistics.median(switches):.1f} s" if switches else "-"
     failed = sum(request.failed for request in requests)
-    return f"{name:22}{len(seconds) or '-':>6}{took:>10}{len(requests):>11,}{failed:>9,}{p99:>10}{longest:>10}"
+    return (
+        f"{name:22}{len(seconds) or '-':>6}{took:>10}{switch:>10}{len(requests):>11,}{failed:>9,}{p99:>10}{longest:>10}"
+    )
+
+
+def names_of(requests: list[Request], operations: list[Operation]) -> list[str]:
+    """The operation that each request belongs to, or "between"."""
+    begins = [operation.begin for operation in operations]
+    names = []
+    for request in requests:
+        number = bisect.bisect(begins, request.ended) - 1
+        during = number >= 0 and request.began <= operations[number].end + AFTER
+        names.append(operations[number].name if during else "between")
+    return names
 
 
 def shown(recipe: str, requests: list[Request], operations: list[Operation]) -> str:
     """The table of one recipe."""
-    heads = f"{'':22}{'times':>6}{'median':>10}{'requests':>11}{'failed':>9}{'p99':>10}{'longest':>10}"
+    heads = f"{'':22}{'times':>6}{'median':>10}{'switch':>10}{'requests':>11}{'failed':>9}{'p99':>10}{'longest':>10}"
     lines = [f"\n{recipe}: requests while each operation ran; p99 and longest are of those that take < 50 ms", heads]
-    begins = [operation.begin for operation in operations]
+    switches = switches_of(operations, requests)
     inside: dict[str, list[Request]] = defaultdict(list)
-    for request in requests:
-        number = bisect.bisect(begins, request.began + request.ms / 1000) - 1
-        during = number >= 0 and request.began <= operations[number].end + AFTER
-        inside[operations[number].name if during else "between"].append(request)
+    for request, name in zip(requests, names_of(requests, operations), strict=True):
+        inside[name].append(request)
     for name in [*dict.fromkeys(operation.name for operation in operations), "between"]:
-        lines.append(row(name, inside[name], [one.seconds for one in operations if one.name == name]))
-    lines += [row("all", requests, []), "", f"{recipe}: by kind of request", heads]
+        seconds = [one.seconds for one in operations if one.name == name]
+        lines.append(row(name, inside[name], seconds, switches.get(name, [])))
+    lines += [row("all", requests, [], []), "", f"{recipe}: by kind of request", heads]
     kinds: dict[str, list[Request]] = defaultdict(list)
     for request in requests:
         kinds[request.kind].append(request)
-    lines += [row(kind, kinds[kind], []) for kind in sorted(kinds)]
+    lines += [row(kind, kinds[kind], [], []) for kind in sorted(kinds)]
     outcomes = Counter(f"{request.kind}: {request.outcome}" for request in requests if request.failed)
     lines += ["", f"{recipe}: failed"] + [f"  {count:,} {what}" for what, count in outcomes.most_common()]
     lines += [] if outcomes else ["  none"]
+    for name in (name for name in inside if name.startswith(KILL)):
+        lost = Counter(request.kind for request in inside[name] if request.failed)
+        told = ", ".join(f"{count} {kind}" for kind, count in lost.most_common()) or "nothing"
+        lines.append(f"{recipe}: lost by all {name} together: {told}")
     pairs = {request.answered_by for request in requests if request.answered_by.split(" ")[0] not in {"-", ""}}
     builds = defaultdict(set)
     for release, _unused, build in (pair.partition(" ") for pair in pairs):
@@ -106,13 +147,15 @@ def shown(recipe: str, requests: list[Request], operations: list[Operation]) -> 
 
 
 def main() -> int:
-    """Print the tables; the exit status says whether the first recipe failed no request."""
+    """Print the tables; the exit status says whether the first recipe failed no request outside of kills."""
     paths = [Path(argument) for argument in sys.argv[1:]]
     failed = []
     for load, operations in zip(paths[::2], paths[1::2], strict=True):
-        requests = requests_of(load)
-        failed.append(sum(request.failed for request in requests))
-        print(shown(load.parent.name, requests, operations_of(operations)))
+        requests, done = requests_of(load), operations_of(operations)
+        names = names_of(requests, done)
+        judged = (one for one, name in zip(requests, names, strict=True) if not name.startswith(KILL))
+        failed.append(sum(one.failed for one in judged))
+        print(shown(load.parent.name, requests, done))
     return int(failed[0] > 0)
 
 
