@@ -167,3 +167,44 @@ def test_nginx_without_anything_to_serve_is_refused(problems):
         "Nginx has no sites: the inventory has no host in the group app_servers; add one, or set nginx_sites."
     ]
     assert problems(app_servers={"app1": {}}, nginx_sites=[]) == []
+
+
+BALANCERS = [f"lb{number}" for number in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"nginx_acme_directory": "prod"}, "nginx_acme_directory is prod; write production, staging, or the https://"),
+        ({"nginx_acme_directory": "http://ca.example/dir"}, "nginx_acme_directory is http://ca.example/dir; write"),
+        ({"nginx_acme_eab_kid": "kid"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both"),
+        ({"nginx_acme_eab_hmac_key": "key"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together"),
+        ({"nginx_acme_email": "a@b.example\nserver = x"}, "must be without spaces and line ends."),
+        (
+            {"nginx_acme_profile": "shortlived", "__fastapi_host": {**HOST, "distribution_version": "12"}},
+            "nginx_acme_profile is shortlived, but certbot of Debian 12 knows no profiles; leave it empty",
+        ),
+        ({"__nginx_challenge_peers": BALANCERS[1:]}, "nginx_certificate is letsencrypt on 5 load balancers, but"),
+        (
+            {"__nginx_challenge_peers": BALANCERS[:1], "nginx_trusted_proxies_header": "proxy_protocol"},
+            "nginx_trusted_proxies_header is proxy_protocol, with which load balancers cannot pass each other",
+        ),
+    ],
+)
+def test_what_an_authority_could_not_be_asked_with(problems, variables, sentence):
+    usual = {"nginx_certificate": "letsencrypt", "nginx_trusted_proxies": ["192.0.2.1"], "__nginx_challenge_peers": []}
+    found = problems(**{**usual, **variables})
+    assert len(found) == 1
+    assert sentence in found[0]
+
+
+@pytest.mark.parametrize("directory", ["production", "staging", "https://ca.example/directory"])
+def test_an_authority_that_can_be_asked(problems, directory):
+    account = {"nginx_acme_email": "ops@example.com", "nginx_acme_eab_kid": "kid", "nginx_acme_eab_hmac_key": "key"}
+    more = {"nginx_acme_profile": "shortlived", "__nginx_challenge_peers": BALANCERS[:1]}
+    assert problems(nginx_certificate="letsencrypt", nginx_acme_directory=directory, **account, **more) == []
+
+
+def test_a_profile_is_nothing_to_a_debian_12_that_asks_no_authority(problems):
+    host = {**HOST, "distribution_version": "12"}
+    assert problems(nginx_certificate="self-signed", nginx_acme_profile="shortlived", __fastapi_host=host) == []
