@@ -46,7 +46,7 @@ $(cat "$CACHE/demo-cluster-report.txt")
 
   Took          $((SECONDS - started)) s ($(printf '%s · ' "${PHASES[@]}" | sed 's/ · $//'))
   The topology  ${CACHE#"$ROOT"/}/demo-cluster.html
-  Play on       .venv/bin/ansible-playbook -i ${CLUSTER_INVENTORY#"$ROOT"/} playbooks/status.yml   (or drain, rollback, patch, …)
+  Play on       .venv/bin/ansible-playbook -i ${CLUSTER_INVENTORY#"$ROOT"/} playbooks/status.yml   (or drain, rollback, maintenance, …)
   Tear down     script/demo down
 
 SCREEN
