@@ -25,7 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("app", "release", "previous", "by", "probes", "events", "folder"))
+    _VALID_ARGS = frozenset(("app", "release", "previous", "by", "probes", "drains", "folder"))
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -39,12 +39,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "previous": {"type": "str", "default": ""},
                 "by": {"type": "str", "default": ""},
                 "probes": {"type": "dict", "required": True},
-                "events": {"type": "list", "elements": "dict", "default": []},
+                "drains": {"type": "dict", "default": {}},
                 "folder": {"type": "str", "default": "receipts"},
             }
         )
         folder = options.pop("folder")
-        receipt = make_receipt(**options)
+        drains = options.pop("drains")
+        events = [{"name": "drain", "host": host, **drain} for host, drain in drains.items() if drain]
+        receipt = make_receipt(**options, events=events)
         result |= {"changed": False, "receipt": {key: receipt[key] for key in SHOWN}, "data": "", "page": ""}
         if not folder or not receipt["requests"]:
             return result

@@ -142,7 +142,7 @@ class Switch:
             state = self._state()
             previous = state.live
             reasons = self._reasons(state) if self.state == "live" else self._be_live(previous)
-            done = ""
+            done, drain = "", {}
             if reasons:
                 self._check_paths()
                 self._check_lock(previous)
@@ -152,7 +152,7 @@ class Switch:
                     if self._state().running - {self.release}:
                         self._observe(previous)
                     self._hand_over(state, previous)
-                    self._settle(state)
+                    drain = self._settle(state)
                 elif self.state == RESTARTED:
                     self._restart_processes(state)
             if problem := self._sick(successes=self.health_successes if reasons else 1):
@@ -161,7 +161,8 @@ class Switch:
                 self._remember(LIVE, previous, self.reason)
             elif done:
                 self._remember(done, previous, self.reason or "; ".join(reasons))
-        return {"changed": bool(reasons), "reasons": reasons, "live": self.release, "previous": previous}
+        result = {"changed": bool(reasons), "reasons": reasons, "live": self.release, "previous": previous}
+        return result | ({"drain": drain} if drain else {})
 
     def _be_live(self, live: str) -> list[str]:
         """Take the live release for the one that is meant, and say why there is something to do."""
@@ -407,13 +408,19 @@ class Switch:
     def _ended(process: Process) -> str:
         return f"{process} did not stay up, and a process has to go on until it is told to stop."
 
-    def _settle(self, state: State) -> None:
-        """Make the release what a boot starts and what `current` names, and stop the others, which drain."""
+    def _settle(self, state: State) -> dict[str, float]:
+        """Make the release what a boot starts and what `current` names, and stop the others, which drain.
+
+        Returns when these were told to stop and when they had ended, in seconds since 1970; nothing without any.
+        """
         self._point(self.release)
         self.host.systemctl("enable", self._unit(self.release))
         self._background.settle(state.background, self.release)
-        for other in sorted((state.present | state.enabled) - {self.release}):
+        others = sorted((state.present | state.enabled) - {self.release})
+        began = time.time()
+        for other in others:
             self._discard(other)
+        return {"at": began, "until": time.time()} if others else {}
 
     def _discard(self, release: str) -> None:
         unit = self._unit(release)

@@ -37,14 +37,13 @@ options:
     description: For each load balancer what M(production.fastapi.probe) returned as C(probe); an empty one is left out.
     type: dict
     required: true
-  events:
+  drains:
     description:
-      - Events beside those that the probes have, each a dictionary of C(name), C(at) and C(host), and C(until) if
-        known; times are seconds since 1970.
-      - An event without an end lasts until the next one of its host.
-    type: list
-    elements: dict
-    default: []
+      - When each app server stopped its old release, C(drain) of M(production.fastapi.switch) by host; an empty one
+        is left out.
+      - Times are those of the server's clock.
+    type: dict
+    default: {}
   folder:
     description:
       - Folder on the controller, made when it is missing; a relative one is beside the inventory. Empty to write

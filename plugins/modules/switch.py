@@ -150,6 +150,11 @@ previous:
   returned: always
   type: str
   sample: 17ab3c9d0e1f-8b1c2d3e
+drain:
+  description: When the release before was told to stop (C(at)) and had ended (C(until)), in seconds since 1970.
+  returned: when there was one
+  type: dict
+  sample: {"at": 1795411421.64, "until": 1795411424.7}
 reasons:
   description: Why something had to be done, one phrase each; empty when nothing had to.
   returned: always

@@ -188,7 +188,8 @@ def test_a_deploy_does_each_step_once_in_order_and_in_the_new_environment(hosts,
     (receipt,) = receipts.glob("*.json")
     told = json.loads(receipt.read_text())
     assert f"{told['requests']:,}" == said[2]
-    assert [event["name"] for event in told["events"]] == ["build", "gate", "switch", "verify"]
+    assert [event["name"] for event in told["events"]] == ["build", "gate", "switch", *["drain"] * len(hosts), "verify"]
+    assert {event["host"] for event in told["events"] if event["name"] == "drain"} == set(NAMES)
     assert receipt.with_suffix(".html").stat().st_size > 0
     assert locks(hosts) == [False, False]
     assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]

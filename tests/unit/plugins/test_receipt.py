@@ -201,3 +201,10 @@ def test_when_nothing_is_written(
 ) -> None:
     assert run(monkeypatch, tmp_path, **options)["changed"] is changed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_drain_of_each_server_is_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drains = {"app1": {"at": BEGAN + 5, "until": BEGAN + 7}, "app2": {}}
+    data = Path(run(monkeypatch, tmp_path, drains=drains)["data"])
+    told = [event for event in json.loads(data.read_text())["events"] if event["host"]]
+    assert told == [{"name": "drain", "host": "app1", "at": 5.0, "seconds": 2.0}]

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,6 +135,12 @@ def test_the_new_release_is_ready_before_the_old_one_is_told_to_stop(running: Fa
     assert (result["previous"], result["live"], live(running)) == ("one", "two", "two")
     assert running.told("start", "stop") == [("start", "shop@two.service"), ("stop", "shop@one.service")]
     assert enabled(running) == ["shop@two.service"]
+
+
+def test_when_the_old_one_drained(running: FakeHost) -> None:
+    began = time.time()
+    drain = switch(running, "two").run()["drain"]
+    assert began <= drain["at"] <= drain["until"] <= time.time()
 
 
 def test_a_release_that_does_not_start_changes_nothing(running: FakeHost) -> None:
