@@ -296,7 +296,7 @@ def test_the_log(hosts):
     assert len(re.findall(r": a planted end\W*$", output, re.MULTILINE)) >= len(NAMES)
     assert "a planted end of a process" in book("logs", process="mailer", lines=2000).succeeded().output
     lines = re.findall(r"^\W+\d{4}-\d\d-\d\dT.*$", book("logs", lines=3).succeeded().output, re.MULTILINE)
-    assert len(lines) == 3 * len(NAMES)
+    assert 0 < len(lines) <= 3 * len(NAMES)
 
 
 def test_prune_keeps_what_serves_and_the_one_before(hosts):
