@@ -27,7 +27,7 @@ KINDS = ("git", "folder", "archive", "package")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """One round trip when the release is there; a second one with the source when it is not."""
+    """One round trip: with the source, when an earlier task has found that it is missing; else a second one with it."""
 
     # A transfer is rare; without this Ansible would make a temporary folder on the host in every run.
     TRANSFERS_FILES = False
@@ -42,15 +42,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options["environment"] = {key: as_text(value) for key, value in (options.get("environment") or {}).items()}
 
         key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
-        known = task_vars.get("app_release")
-        if isinstance(known, Mapping) and known.get("complete") and known.get("key") == key:
+        found = task_vars.get("app_release")
+        known = found if isinstance(found, Mapping) and found.get("key") == key else {}
+        if known.get("complete"):
             # Found earlier in this run: a branch that moves meanwhile must not give the hosts different releases.
             return {"changed": False, **{name: known[name] for name in KEPT if name in known}}
 
         arguments = seal(options)
+        sendable = None if self._task.check_mode else local
+        if sendable and known.get("wants_upload"):
+            arguments["upload"] = self._send(sendable)
         result = self._module(arguments, task_vars)
-        if result.pop("wants_upload", False) and local is not None and not result.get("failed"):
-            result = self._module(arguments | {"upload": self._send(local)}, task_vars)
+        if sendable and result.get("wants_upload"):
+            result = self._module(arguments | {"upload": self._send(sendable)}, task_vars)
         if not result.get("failed"):
             result["key"] = key
         return result

@@ -33,6 +33,11 @@ class LockError(Exception):
         self.lock = lock
 
 
+def deploy_of(controller: Mapping[str, str]) -> str:
+    """The name of the deploy that a process does, the same on all hosts and for as long as it runs."""
+    return hashlib.sha256(json.dumps(dict(controller), sort_keys=True).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Lock:
     """Who deploys what; times are seconds since 1970 by the clock of the host that has the file."""
@@ -46,8 +51,8 @@ class Lock:
 
     @property
     def deploy(self) -> str:
-        """Names the deploy, the same on all hosts and for as long as it runs."""
-        return hashlib.sha256(json.dumps(dict(self.controller), sort_keys=True).encode()).hexdigest()[:16]
+        """Names the deploy."""
+        return deploy_of(self.controller)
 
     def sentence(self, name: str, now: float) -> str:
         """Who deploys, since when, and until when."""
@@ -114,24 +119,23 @@ class DeployLock:
             self._write(wanted)
             return wanted
 
-    def keep(self, controller: Mapping[str, str], timeout: float) -> Lock:
-        """Renew ours for another `timeout` seconds; raises LockError when it is not ours any more."""
+    def keep(self, deploy: str, timeout: float) -> Lock:
+        """Renew that of `deploy` for another `timeout` seconds; raises LockError when it does not hold it any more."""
         with self._alone():
             now = time.time()
             found = self.read()
-            ours = Lock("", "", controller, now, now)
-            if found is None or found.deploy != ours.deploy:
+            if found is None or found.deploy != deploy:
                 by = f" {found.sentence(self.name, now)}" if found else ""
                 raise LockError(f"The lock of this deploy of {self.name} was broken, so it ends here.{by}", found)
             kept = Lock(**asdict(found) | {"expires": now + timeout})
             self._write(kept)
             return kept
 
-    def release(self, controller: Mapping[str, str]) -> bool:
-        """Give ours back; False when there is none, or it is somebody else's."""
+    def release(self, deploy: str) -> bool:
+        """Give that of `deploy` back; False when there is none, or it is somebody else's."""
         with self._alone():
             found = self.read()
-            if found is None or found.deploy != Lock("", "", controller, 0, 0).deploy:
+            if found is None or found.deploy != deploy:
                 return False
             self.file.unlink()
             return True
@@ -160,10 +164,10 @@ class DeployLock:
         replace_record(self.file, json.dumps(asdict(lock), indent=1) + "\n")
 
 
-def in_the_way(name: str, deploy: str, root: Path = Path("/")) -> str:
-    """Who else deploys the app now, in a sentence; empty when nobody does or `deploy` is the one that does."""
+def in_the_way(name: str, root: Path = Path("/")) -> str:
+    """Who deploys the app now, in a sentence; empty when nobody does."""
     found, now = DeployLock(name, root).read(), time.time()
-    if found is None or found.deploy == deploy or found.expires <= now:
+    if found is None or found.expires <= now:
         return ""
     return found.sentence(name, now)
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Starts, marks and stops the probe of an app on a load balancer, and puts together what it has seen.
+"""Starts and stops the probe of an app on a load balancer, and puts together what it has seen.
 
 The probe is a transient unit that ends by itself, so a killed play leaves nothing behind; the next probe replaces it.
 """
@@ -25,7 +25,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.systemd_host im
 
 BUCKET = 0.1  # seconds
 MOST_FAILURES = 1000
-FIRST_ANSWER_WITHIN = 3.0
+FIRST_ANSWER_WITHIN = 5.0
 
 # Nothing but the network and its own output, and little of the host.
 SANDBOX = (
@@ -62,8 +62,8 @@ class Probe:
         """What the probe reads and writes; in memory, so gone after a reboot."""
         return self.host.at(f"/run/production.fastapi/probe-{self.name}")
 
-    def start(self, target: dict[str, Any], rate: int, seconds: int) -> str:
-        """Begin to ask, in place of a probe that an earlier run left; returns how the first request ended.
+    def start(self, target: dict[str, Any], rate: int, seconds: int) -> Request | None:
+        """Begin to ask, in place of a probe that an earlier run left; returns the first request, if it ends soon.
 
         `target` has the fields of probing_client.Target. Raises ProbeError when systemd does not start the unit.
         """
@@ -79,17 +79,10 @@ class Probe:
         self._run_unit([sys.executable, "-I", "-B", str(program), *words], target["timeout"], seconds)
         return self._first(target["timeout"])
 
-    def mark(self, event: str) -> bool:
-        """Note that an event begins now; False when there is no probe to note it for."""
-        if not self.folder.is_dir():
-            return False
-        with (self.folder / "events").open("a", encoding="utf-8") as file:
-            file.write(f"{time.monotonic():.3f} {time.time():.3f} {event}\n")
-        return True
-
-    def stop(self) -> dict[str, Any]:
+    def stop(self, events: Sequence[dict[str, Any]] = (), ahead: float = 0) -> dict[str, Any]:
         """End the probe, remove it, and return what it has seen; empty when there was none.
 
+        `events` are the steps of the deploy by a clock that is `ahead` seconds ahead of this host's.
         Raises ProbeError when it cannot be stopped.
         """
         if not self.folder.is_dir():
@@ -99,7 +92,8 @@ class Probe:
         seen = {
             **json.loads(self._text("about.json") or "{}"),
             "complete": complete,
-            **summarise(self._text("requests").splitlines(), self._text("events").splitlines()),
+            **summarise(self._text("requests").splitlines()),
+            "events": [{"name": event["name"], "at": round(event["at"] - ahead, 3)} for event in events],
         }
         self._remove()
         return seen
@@ -140,17 +134,17 @@ class Probe:
         if done.returncode:
             raise ProbeError(f"The probe of {self.name} did not start: {done.stderr.strip() or done.stdout.strip()}")
 
-    def _first(self, timeout: float) -> str:
-        """How the first request ended; empty when that is not known within three seconds."""
+    def _first(self, timeout: float) -> Request | None:
+        """The first request; None when it does not end within five seconds."""
         deadline = time.monotonic() + min(timeout + 1, FIRST_ANSWER_WITHIN)
         while time.monotonic() < deadline:
             lines = self._text("requests").splitlines()
             if lines:
-                return Request.of(lines[0]).kind
+                return Request.of(lines[0])
             time.sleep(0.02)
         if not self.host.systemctl("is-active", self.unit)[0]:
             raise ProbeError(f"The probe of {self.name} ended at once: look at journalctl --unit {self.unit}.")
-        return ""
+        return None
 
 
 def client_arguments(target: dict[str, Any], rate: int, seconds: int) -> list[str]:
@@ -201,14 +195,14 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
-def summarise(lines: Iterable[str], events: Iterable[str]) -> dict[str, Any]:
-    """What the module returns as `probe`, of the lines of the client and of the marks; its documentation has the parts.
+def summarise(lines: Iterable[str]) -> dict[str, Any]:
+    """What the module returns as `probe`, of the lines of the client; its documentation has the parts.
 
     Places in time follow the monotonic clock, so that a wall clock that is set meanwhile moves nothing.
     """
     requests = requests_of(lines)
     if not requests:
-        return {"requests": 0, "failed": 0, "events": []}
+        return {"requests": 0, "failed": 0}
     first = requests[0]
     shift = first.wall - first.began
     releases = list(dict.fromkeys(request.release for request in requests))
@@ -237,11 +231,6 @@ def summarise(lines: Iterable[str], events: Iterable[str]) -> dict[str, Any]:
                 "release": request.release,
             }
             for request in failures[:MOST_FAILURES]
-        ],
-        "events": [
-            {"name": words[2], "at": round(float(words[0]) + shift, 3)}
-            for line in events
-            if len(words := line.split(" ")) == 3
         ],
     }
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.background import Background, BackgroundState, Process
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import in_the_way
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock, LockError, in_the_way
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb, used_memory_mb
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
     FAILED,
@@ -124,6 +124,7 @@ class Switch:
     by: str = ""
     reason: str = ""
     deploy: str = ""
+    lock_timeout: float = 900
     check_memory: bool = False
 
     def look(self) -> dict[str, Any]:
@@ -233,7 +234,13 @@ class Switch:
             raise SwitchError(f"{link.parent}/releases/{self.release} does not exist: build the release first.")
 
     def _check_lock(self, live: str) -> None:
-        if sentence := in_the_way(self.name, self.deploy, self.host.root):
+        """Refuse while somebody else deploys; the lock of the deploy that this is part of is renewed."""
+        if self.deploy:
+            try:
+                DeployLock(self.name, self.host.root).keep(self.deploy, self.lock_timeout)
+            except LockError as error:
+                raise self._failure(f"Nothing was switched. {error}", live, []) from error
+        elif sentence := in_the_way(self.name, self.host.root):
             raise self._failure(f"Nothing was switched, because {sentence}", live, [])
 
     def _check_memory(self, state: State) -> None:

@@ -129,7 +129,12 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock, Lock, LockError
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import (
+    DeployLock,
+    Lock,
+    LockError,
+    deploy_of,
+)
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -174,10 +179,10 @@ def act(options: dict[str, Any], *, check: bool) -> dict[str, Any]:
         )
         return {"changed": True, "deploy": held.deploy, "before": held.before, "lock": as_dict(held)}
     if options["state"] == "kept":
-        held = lock.keep(controller, timeout)
+        held = lock.keep(deploy_of(controller), timeout)
         return {"changed": False, "deploy": held.deploy, "before": held.before, "lock": as_dict(held)}
     if options["state"] == "released":
-        return {"changed": lock.release(controller), "lock": {}}
+        return {"changed": lock.release(deploy_of(controller)), "lock": {}}
     broken = options["state"] == "broken"
     found = lock.break_() if broken else lock.read()
     nobody = f"Nobody deploys {options['name']}."

@@ -28,10 +28,9 @@ options:
   state:
     description:
       - V(started) begins to ask, anew if there was a probe already.
-      - V(marked) notes that O(event) begins now; without a probe it does nothing.
       - V(stopped) ends the probe, returns what it has seen and removes it; without one it does nothing.
     type: str
-    choices: [started, marked, stopped]
+    choices: [started, stopped]
     default: started
   domain:
     description: The domain to ask for, in TLS (SNI) and as C(Host); of a wildcard any name that it covers is taken.
@@ -76,10 +75,32 @@ options:
     description: On the host, the certificates to verify with instead of the system's.
     type: path
     default: ''
-  event:
-    description: What begins, for O(state=marked). It lasts until the next event.
-    type: str
-    choices: [build, gate, switch, drain, verify, rollback]
+  only_served:
+    description: Whether to end at once when the first request shows that the app does not serve, see RV(served).
+    type: bool
+    default: false
+  events:
+    description:
+      - For O(state=stopped), the steps of the deploy, each with its C(name) (V(build), V(gate), V(switch), V(verify) or
+        V(rollback)) and C(at), when it began. It lasts until the next one.
+      - C(at) is in seconds since 1970 by the clock of the controller.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What begins.
+        type: str
+        choices: [build, gate, switch, verify, rollback]
+        required: true
+      at:
+        description: When.
+        type: float
+        required: true
+  ahead:
+    description: Seconds by which the clock of the controller is ahead of the host's, RV(ahead) of O(state=started).
+    type: float
+    default: 0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -94,17 +115,15 @@ EXAMPLES = r"""
     name: shop
     domain: shop.example.com
     path: /readyz
-
-- name: Note that the switch begins
-  production.fastapi.probe:
-    name: shop
-    state: marked
-    event: switch
+  register: started
 
 - name: Stop asking
   production.fastapi.probe:
     name: shop
     state: stopped
+    ahead: "{{ started.ahead }}"
+    events:
+      - {name: switch, at: "{{ switch_began }}"}
   register: probed
 """
 
@@ -112,10 +131,19 @@ RETURN = r"""
 first:
   description:
     - How the first request ended, a status or one of the kinds in RV(probe.kinds).
-    - Empty when it took longer than three seconds. An app that does not serve yet shows here.
+    - Empty when it took longer than five seconds. An app that does not serve yet shows here.
   returned: when O(state=started)
   type: str
   sample: '200'
+served:
+  description: Whether it had an answer below 500, and one of a release of the app.
+  returned: when O(state=started)
+  type: bool
+ahead:
+  description: Seconds by which the clock of the controller is ahead of the host's, to a few hundredths.
+  returned: when O(state=started)
+  type: float
+  sample: -0.021
 probe:
   description: What the probe has seen; empty when there was none.
   returned: when O(state=stopped)
@@ -193,13 +221,14 @@ probe:
           description: The release that answered, if one did.
           type: str
     events:
-      description: What was marked, C(name) and C(at) in seconds since 1970.
+      description: O(events) by the clock of the host, C(name) and C(at) in seconds since 1970.
       type: list
       elements: dict
 """
 
 import ipaddress
 import re
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -236,7 +265,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["started", "marked", "stopped"], "default": "started"},
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "domain": {"type": "str", "default": ""},
             "path": {"type": "str", "default": "/"},
             "rate": {"type": "int", "default": 20},
@@ -247,9 +276,23 @@ def main() -> None:
             "release_header": {"type": "str", "default": "X-Release"},
             "validate_certs": {"type": "bool", "default": False},
             "ca_file": {"type": "path", "default": ""},
-            "event": {"type": "str", "choices": ["build", "gate", "switch", "drain", "verify", "rollback"]},
+            "only_served": {"type": "bool", "default": False},
+            "events": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {
+                        "type": "str",
+                        "choices": ["build", "gate", "switch", "verify", "rollback"],
+                        "required": True,
+                    },
+                    "at": {"type": "float", "required": True},
+                },
+            },
+            "ahead": {"type": "float", "default": 0},
         },
-        required_if=[("state", "started", ["domain"]), ("state", "marked", ["event"])],
+        required_if=[("state", "started", ["domain"])],
         supports_check_mode=True,
     )
     options: dict[str, Any] = module.params
@@ -257,7 +300,7 @@ def main() -> None:
         module.fail_json(msg=problem)
     state = options["state"]
     if module.check_mode:
-        nothing: dict[str, dict[str, Any]] = {"started": {"first": ""}, "marked": {}, "stopped": {"probe": {}}}
+        nothing: dict[str, dict[str, Any]] = {"started": {"first": "", "served": False}, "stopped": {"probe": {}}}
         module.exit_json(changed=False, **nothing[state])
     probe = Probe(options["name"])
     try:
@@ -266,12 +309,12 @@ def main() -> None:
             target |= {"domain": options["domain"].replace("*", "www"), "header": options["release_header"]}
             target["verify"] = options["validate_certs"]
             first = probe.start(target, options["rate"], options["max_duration"])
-            module.exit_json(changed=True, first=first)
-        elif state == "marked":
-            module.exit_json(changed=probe.mark(options["event"]))
-        else:
-            seen = probe.stop()
-            module.exit_json(changed=bool(seen), probe=seen)
+            served = first is not None and not first.failed and bool(first.release)
+            if options["only_served"] and not served:
+                probe.stop()
+            module.exit_json(changed=True, first=first.kind if first else "", served=served, now=time.time())
+        seen = probe.stop(options["events"], options["ahead"])
+        module.exit_json(changed=bool(seen), probe=seen)
     except (ProbeError, OSError) as error:
         module.fail_json(msg=str(error))
 

@@ -180,6 +180,10 @@ locked:
   description: Whether there is a lock of a deploy, see M(production.fastapi.deploy_lock).
   returned: success
   type: bool
+wants_upload:
+  description: Whether the build needs the source from the controller, which the action sends then.
+  returned: when the release is not there yet
+  type: bool
 log:
   description: Last lines of the command that failed.
   returned: failure
@@ -254,11 +258,11 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
         drifted = release.folders(check=module.check_mode)
         return {"changed": drifted, "release": known, "complete": not (drifted and module.check_mode), **standing}
     release.check_room()
-    if module.check_mode:
-        return {"changed": True, "release": release.plan(), "complete": False, **standing}
     uploaded = "tree" in spec.source or ("archive" in spec.source and "://" not in spec.source["archive"])
-    if uploaded and not options["upload"]:
-        return {"changed": True, "release": release.plan(), "complete": False, "wants_upload": True, **standing}
+    wants_upload = uploaded and not options["upload"]
+    if module.check_mode or wants_upload:
+        plan = {"release": release.plan(), "complete": False, "wants_upload": wants_upload}
+        return {"changed": True, **plan, **standing}
     release.folders(check=False)
     built = release.build(Path(options["upload"]) if uploaded else None)
     return {"changed": True, "release": built, "complete": True, **standing}

@@ -99,9 +99,13 @@ options:
   deploy:
     description:
       - The deploy that this is part of, as M(production.fastapi.deploy_lock) has returned it.
-      - While another one holds the lock of the app, nothing is done.
+      - While another one holds the lock of the app, or when this one has lost it, nothing is done.
     type: str
     default: ''
+  lock_timeout:
+    description: Seconds for which the lock of O(deploy) is renewed before anything is done, from 1.
+    type: float
+    default: 900
   check_memory:
     description:
       - Whether to refuse, in check mode too, when the host has less available memory than the live release uses, since
@@ -187,6 +191,7 @@ def main() -> None:
             "by": {"type": "str", "default": ""},
             "reason": {"type": "str", "default": ""},
             "deploy": {"type": "str", "default": ""},
+            "lock_timeout": {"type": "float", "default": 900},
             "check_memory": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

@@ -15,6 +15,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking 
     DeployLock,
     Lock,
     LockError,
+    deploy_of,
     in_the_way,
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.controller import is_gone, process, started
@@ -58,9 +59,9 @@ def test_the_second_one_is_refused_by_the_name_of_the_first(lock: DeployLock) ->
 
 def test_whoever_gives_it_back_lets_the_next_one_in(lock: DeployLock) -> None:
     as_anna(lock)
-    assert not lock.release(BEN)
-    assert lock.release(ANNA)
-    assert not lock.release(ANNA)
+    assert not lock.release(deploy_of(BEN))
+    assert lock.release(deploy_of(ANNA))
+    assert not lock.release(deploy_of(ANNA))
     assert as_ben(lock).owner == "ben@desk"
 
 
@@ -72,7 +73,7 @@ def test_the_same_deploy_takes_it_twice_and_it_stays_one(lock: DeployLock) -> No
 
 def test_a_step_renews_it(lock: DeployLock) -> None:
     first = as_anna(lock, timeout=10)
-    kept = lock.keep(ANNA, 900)
+    kept = lock.keep(deploy_of(ANNA), 900)
     assert (kept.since, kept.expires > first.expires + 800) == (first.since, True)
     assert lock.read() == kept
 
@@ -82,7 +83,7 @@ def test_without_a_sign_of_life_it_is_taken_over_with_what_is_to_come_back(lock:
     make_old(lock, 16)
     assert as_ben(lock, before="v2").before == "v1", "the killed deploy had made v2 live on this server"
     with pytest.raises(LockError, match=r"lock of this deploy of shop was broken, so it ends here\. ben@desk deploys"):
-        lock.keep(ANNA, 900)
+        lock.keep(deploy_of(ANNA), 900)
 
 
 def test_what_is_live_for_another_reason_is_what_comes_back(lock: DeployLock) -> None:
@@ -102,7 +103,7 @@ def test_a_broken_lock_ends_the_deploy_at_its_next_step(lock: DeployLock) -> Non
     held = as_anna(lock)
     assert lock.break_() == held
     with pytest.raises(LockError, match="was broken, so it ends here"):
-        lock.keep(ANNA, 900)
+        lock.keep(deploy_of(ANNA), 900)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"owner": "anna"}', '{"unknown": 1}'])
@@ -114,12 +115,11 @@ def test_a_file_that_is_no_lock_locks_nobody_out(lock: DeployLock, text: str) ->
 
 
 def test_others_are_in_the_way_until_they_give_no_sign_of_life(lock: DeployLock) -> None:
-    assert in_the_way("shop", "", lock.root) == ""
-    held = as_anna(lock)
-    assert in_the_way("shop", "", lock.root).startswith("anna@laptop deploys shop")
-    assert in_the_way("shop", held.deploy, lock.root) == ""
+    assert in_the_way("shop", lock.root) == ""
+    as_anna(lock)
+    assert in_the_way("shop", lock.root).startswith("anna@laptop deploys shop")
     make_old(lock, 16)
-    assert in_the_way("shop", "", lock.root) == ""
+    assert in_the_way("shop", lock.root) == ""
 
 
 def _race(root: Path, number: int, start: Any, results: Any) -> None:

@@ -39,7 +39,7 @@ class FakeHost(Host):
 
 
 def test_the_summary() -> None:
-    assert summarise(LINES, ["100.200 1700000000.200 switch"]) == {
+    assert summarise(LINES) == {
         "began": 1700000000.0,
         "seconds": 0.7,
         "requests": 5,
@@ -60,29 +60,27 @@ def test_the_summary() -> None:
             {"at": 1700000000.12, "ms": 80.0, "kind": "502", "release": "one"},
             {"at": 1700000000.3, "ms": 400.0, "kind": "timeout", "release": ""},
         ],
-        "events": [{"name": "switch", "at": 1700000000.2}],
     }
 
 
 def test_a_wall_clock_that_is_set_moves_nothing() -> None:
     lines = ["100.0 1700000000.0 1.0 200 - one", "101.0 1600000000.0 1.0 500 - one"]
-    seen = summarise(lines, ["100.5 1600000000.0 switch"])
+    seen = summarise(lines)
     assert seen["seconds"] == 1.001
     assert [failure["at"] for failure in seen["failures"]] == [1700000001.0]
-    assert [event["at"] for event in seen["events"]] == [1700000000.5]
 
 
 def test_a_line_that_was_cut_off_is_left_out() -> None:
-    assert summarise([*LINES, "100.4 17000", ""], ["100.2"])["requests"] == len(LINES)
+    assert summarise([*LINES, "100.4 17000", ""])["requests"] == len(LINES)
 
 
 def test_no_lines() -> None:
-    assert summarise([], []) == {"requests": 0, "failed": 0, "events": []}
+    assert summarise([]) == {"requests": 0, "failed": 0}
 
 
 def test_a_day_of_failures_stays_bounded() -> None:
     lines = [f"{100 + number / 20} {number / 20} 1.0 502 - one" for number in range(3000)]
-    seen = summarise(lines, [])
+    seen = summarise(lines)
     assert seen["failed"] == 3000
     assert len(seen["failures"]) == MOST_FAILURES
     assert len(seen["buckets"]) <= 1501
@@ -103,10 +101,9 @@ def test_stop_returns_what_was_seen_and_leaves_nothing(tmp_path: Path) -> None:
     probe.folder.mkdir(parents=True)
     (probe.folder / "requests").write_text("\n".join(LINES))
     (probe.folder / "about.json").write_text(json.dumps({"domain": "shop.example.com", "path": "/", "rate": 20}))
-    assert probe.mark("switch")
-    seen = probe.stop()
+    seen = probe.stop([{"name": "switch", "at": 1700000002.5}], ahead=2.25)
+    assert seen["events"] == [{"name": "switch", "at": 1700000000.25}], "by the clock of this host"
     assert (seen["domain"], seen["complete"], seen["requests"]) == ("shop.example.com", True, 5)
-    assert [event["name"] for event in seen["events"]] == ["switch"]
     assert not probe.folder.exists()
     assert not host.active
 
@@ -118,9 +115,8 @@ def test_a_probe_that_ended_by_itself_is_not_complete(tmp_path: Path) -> None:
     assert probe.stop()["complete"] is False
 
 
-def test_without_a_probe_there_is_nothing_to_mark_or_stop(tmp_path: Path) -> None:
+def test_without_a_probe_there_is_nothing_to_stop(tmp_path: Path) -> None:
     probe = Probe("shop", FakeHost(root=tmp_path))
-    assert probe.mark("switch") is False
     assert probe.stop() == {}
     assert not probe.folder.exists()
 
@@ -154,7 +150,7 @@ GOOD = {
         ({"name": "../shop"}, "name is"),
         ({"release_header": "X-Release: 1"}, "release_header is"),
         ({"address": "localhost"}, "write an IP address"),
-        ({"state": "marked", "domain": ""}, ""),
+        ({"state": "stopped", "domain": ""}, ""),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_a_sentence(change: dict[str, Any], part: str) -> None:

@@ -20,8 +20,9 @@ class Loader:
 
 
 class Task:
-    def __init__(self, **options):
+    def __init__(self, check_mode=False, **options):
         self.args = {"name": "shop", **options}
+        self.check_mode = check_mode
 
 
 def make(tmp_path, answers, monkeypatch, **options):
@@ -77,6 +78,18 @@ def test_the_source_follows_when_the_host_asks_for_it(tmp_path, monkeypatch):
     plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"})
     assert plugin.run(None, {})["complete"]
     assert calls[1]["upload"] == "/remote/app"
+
+
+def test_the_source_goes_along_when_an_earlier_task_found_that_it_is_missing(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "main.py").write_text("")
+    answers = [{"changed": True, "complete": False, "wants_upload": True}, {"changed": True, "complete": True}]
+    plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"}, check_mode=True)
+    found = plugin.run(None, {})
+    assert "upload" not in calls[0], "a look sends nothing"
+    plugin._task.check_mode = False
+    assert plugin.run(None, {"app_release": found})["complete"]
+    assert [call.get("upload") for call in calls] == [None, "/remote/app"]
 
 
 def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, monkeypatch):

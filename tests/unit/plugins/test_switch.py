@@ -499,7 +499,20 @@ def test_while_somebody_else_deploys_nothing_is_switched(running: FakeHost) -> N
         switch(running, "two").run()
     assert not switch(running, "one").run()["changed"], "what is live already is nobody's business"
     assert running.calls == []
-    assert switch(running, "two", deploy=held.deploy).run()["changed"]
+    assert switch(running, "two", deploy=held.deploy, lock_timeout=2000).run()["changed"]
+    assert DeployLock("shop", running.root).read().expires > held.expires + 1000
+
+
+def test_a_deploy_whose_lock_was_broken_switches_nothing(running: FakeHost) -> None:
+    lock = DeployLock("shop", running.root)
+    held = lock.take("anna@laptop", "two", {"pid": "7"}, 900)
+    lock.break_()
+    with pytest.raises(SwitchError, match=r"The lock of this deploy of shop was broken, so it ends here\. Release one"):
+        switch(running, "two", deploy=held.deploy).run()
+    lock.take("ben@desk", "three", {"pid": "8"}, 900)
+    with pytest.raises(SwitchError, match=r"so it ends here\. ben@desk deploys shop \(three\)"):
+        switch(running, "two", deploy=held.deploy).run()
+    assert running.calls == []
 
 
 @pytest.fixture
