@@ -56,6 +56,7 @@ def variants(redis: str) -> list[Variant]:
     tutorial = {"TUTORIAL_LIMIT": NO_LIMIT, "REDIS_URL": redis}
     return [
         Variant("no middleware", {"STACK": "none"}),
+        Variant("everything in one layer, a lower bound", {"STACK": "fused"}),
         Variant("ours, everything on, state in memory", {"STACK": "ours"}),
         Variant("ours, everything on, state in Redis", {"STACK": "ours", "APP_REDIS_URL": redis}),
         Variant("tutorial: time-out alone", {"STACK": "timeout", **tutorial}),

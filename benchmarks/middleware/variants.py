@@ -1,7 +1,8 @@
-"""The sample service with the middleware that STACK names: none, ours, or parts of the wiring of tutorials."""
+"""The sample service with the middleware that STACK names: none, ours, one layer of all, or parts of what tutorials do."""
 
 import os
 
+from fused import Fused
 from redis.asyncio import Redis
 from shop.main import app
 from starlette.middleware import Middleware
@@ -10,4 +11,4 @@ from tutorial import MIDDLEWARE
 stack = os.environ["STACK"]
 if stack != "ours":
     app.state.redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost"), max_connections=1000)
-    app.user_middleware = [Middleware(MIDDLEWARE[name]) for name in stack.split() if name != "none"]
+    app.user_middleware = [Middleware({**MIDDLEWARE, "fused": Fused}[name]) for name in stack.split() if name != "none"]

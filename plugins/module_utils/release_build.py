@@ -225,7 +225,7 @@ class Release:
         installer.create(interpreter)
         installer.install_project(form, project)
         installer.join(self.spec.requirements, form, project)
-        installer.finish(source)
+        installer.finish(source, self.spec.directory / "current" / "venv")
 
         variables = {
             "APP_NAME": self.spec.name,

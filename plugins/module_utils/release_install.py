@@ -27,6 +27,23 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
 TOOLS = Path("/opt/production.fastapi")
 WHEELS = Path("/usr/share/python-wheels")
 
+# Compiling is most of a build's time. uv links files from its cache, so one inode is one source, and what another
+# release has compiled of it holds here; compileall does the rest.
+COMPILE = """
+import compileall, contextlib, os, sys
+former, lib, source = sys.argv[1:]
+for folder, _, names in os.walk(lib):
+    twin = former + folder.removeprefix(lib)
+    for name in names:
+        compiled = f"__pycache__/{name[:-3]}.{sys.implementation.cache_tag}.pyc"
+        with contextlib.suppress(OSError):
+            if name.endswith(".py") and os.path.samefile(f"{folder}/{name}", f"{twin}/{name}"):
+                os.makedirs(f"{folder}/__pycache__", exist_ok=True)
+                os.link(f"{twin}/{compiled}", f"{folder}/{compiled}")
+compileall.compile_dir(lib, quiet=2, workers=0)
+compileall.compile_dir(source, quiet=2, workers=0)
+"""
+
 
 def pip_command() -> list[str]:
     """Debian's pip, run from its wheel: neither a virtualenv nor ensurepip is needed for it."""
@@ -158,11 +175,14 @@ class Installer:
                 f"Gunicorn and its worker cannot be installed beside what {form} pins: {last_line(output)}", output
             )
 
-    def finish(self, source: Path) -> None:
-        """Compile all bytecode: the app cannot write any later. Files that are no valid Python are left alone."""
+    def finish(self, source: Path, former: Path) -> None:
+        """Compile all bytecode: the app cannot write any later. Files that are no valid Python are left alone.
+
+        The virtualenv `former` of another release lends the bytecode of what both have; there may be none.
+        """
         # uv's own lock on the virtualenv stays behind, and everybody may write to it.
         (self.venv / ".lock").unlink(missing_ok=True)
-        self._run([self.python, "-m", "compileall", "-q", "-j", "0", self.venv / "lib", source], folder=Path("/"))
+        self._run([self.python, "-c", COMPILE, former / "lib", self.venv / "lib", source], folder=Path("/"))
 
     def installed(self) -> dict[str, str]:
         """`{package: version}` of the virtualenv, under normalised names."""

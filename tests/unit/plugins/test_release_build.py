@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -71,6 +73,40 @@ def test_bytecode_is_there_when_the_app_starts(source):
     release, upload = prepare(source)
     release.build(upload)
     assert list((release.path / "src" / "__pycache__").glob("main.*.pyc"))
+
+
+def test_bytecode_of_the_same_file_is_taken_over_and_no_other(tmp_path):
+    """Two files of equal time and size, of which one is new: packages of one build date have such files."""
+    former, venv = tmp_path / "former", tmp_path / "venv"
+    packages = "lib/python3/site-packages/package"
+    for folder, version in ((former, 1), (venv, 2)):
+        (folder / packages).mkdir(parents=True)
+        for name in ("same.py", "other.py"):
+            (folder / packages / name).write_text(f"VERSION = {version}\n")
+            os.utime(folder / packages / name, (1580601600, 1580601600))
+    (venv / packages / "same.py").unlink()
+    (venv / packages / "same.py").hardlink_to(former / packages / "same.py")
+    (venv / packages / "more.py").write_text("")
+    (tmp_path / "source").mkdir()
+    for folder, lender in ((former, tmp_path / "none"), (venv, former)):
+        (folder / "bin").mkdir()
+        (folder / "bin" / "python").symlink_to(sys.executable)
+        installer = release_install.Installer(None, folder, Account(None), Settings(), tmp_path)
+        installer.finish(tmp_path / "source", lender)
+    compiled = {
+        folder: {path.name.split(".")[0]: path for path in (folder / packages / "__pycache__").iterdir()}
+        for folder in (former, venv)
+    }
+    assert set(compiled[venv]) == {"same", "other", "more"}
+    assert compiled[venv]["same"].samefile(compiled[former]["same"])
+    seen = subprocess.run(
+        [sys.executable, "-c", "import other; print(other.VERSION)"],
+        cwd=venv / packages,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert seen.stdout == "2\n"
 
 
 def test_a_complete_release_is_not_built_again(source, monkeypatch):
