@@ -264,7 +264,8 @@ class Switch:
 
     def _bring_up(self, state: State, previous: str) -> str:
         """Get the instance of the release ready, with the files of now; returns which event that is, if it is one."""
-        self.host.systemctl("enable", self._socket)
+        if self._socket not in self.host.starts_with("sockets.target"):
+            self.host.systemctl("enable", self._socket)
         # A process keeps the socket that it was given, so a closed or changed socket takes its processes along.
         socket_changed = not state.socket_active or bool(self._changed_socket())
         if self.release in state.running:
