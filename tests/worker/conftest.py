@@ -119,7 +119,7 @@ class Gunicorn:
 Start = Callable[..., Gunicorn]
 
 
-def wait_for(condition: Callable[[], Any], within: float = 10) -> None:
+def wait_for(condition: Callable[[], Any], within: float = 30) -> None:
     """Return as soon as the condition holds; fail after so many seconds."""
     deadline = time.monotonic() + within
     while not condition():
@@ -170,7 +170,7 @@ def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
         if wait and worker_class:
             wait_for((tmp_path / "http.sock").exists)
         elif wait:
-            assert running[-1].ready(within=20), running[-1].log()
+            assert running[-1].ready(within=60), running[-1].log()
         return running[-1]
 
     yield launch

@@ -158,14 +158,13 @@ def test_the_plain_worker_closes_it_under_the_client(start: Start) -> None:
 
 
 def test_drain_timeout_bounds_the_wait_for_idle_connections(start: Start) -> None:
-    gunicorn = start(gunicorn_drain_timeout=1)
+    gunicorn = start(gunicorn_drain_timeout=4)
     connection = gunicorn.connection()
     connection.ask("/pid")
-    old = reload(gunicorn)
-    began = time.monotonic()
-    assert connection.closed_by_server(within=3)
-    assert 0.5 < time.monotonic() - began < 2
-    wait_for(lambda: not gunicorn.workers() & old, within=2)
+    old = reload(gunicorn)  # which takes a part of the time, more on a busy machine
+    assert not connection.closed_by_server(within=0.5)
+    assert connection.closed_by_server(within=6)
+    wait_for(lambda: not gunicorn.workers() & old)
 
 
 def test_an_open_request_is_answered(start: Start) -> None:
@@ -196,7 +195,7 @@ def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
     answer = connection.getresponse()
     assert answer.read(5) == b"tick\n"
     old = reload(gunicorn)
-    wait_for(lambda: not gunicorn.workers() & old, within=4)
+    wait_for(lambda: not gunicorn.workers() & old, within=15)
     with pytest.raises(http.client.HTTPException):
         answer.read()
     assert "SIGKILL" not in gunicorn.log()

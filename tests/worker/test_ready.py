@@ -34,8 +34,8 @@ def test_gunicorn_itself_says_ready_too_early(start: Start) -> None:
         gunicorn_extra_config='os.environ["NOTIFY_SOCKET"] = os.environ["WORKER_NOTIFY_SOCKET"]',
         wait=False,
     )
-    assert gunicorn.ready(within=5)
-    assert gunicorn.process.wait(timeout=10) != 0
+    assert gunicorn.ready(within=30)
+    assert gunicorn.process.wait(timeout=60) != 0
 
 
 @pytest.mark.parametrize("fault", ["import", "start-up"])
@@ -43,7 +43,7 @@ def test_an_app_that_cannot_start_is_never_ready(start: Start, tmp_path: Path, f
     if fault == "start-up":
         (tmp_path / "break-start").touch()
     gunicorn = start(environment={"BREAK_IMPORT": "1"} if fault == "import" else {}, wait=False)
-    assert gunicorn.process.wait(timeout=10) != 0
+    assert gunicorn.process.wait(timeout=60) != 0
     assert not gunicorn.ready(within=0.1)
     assert "planted" in gunicorn.log()
 
@@ -56,7 +56,7 @@ def test_nothing_is_accepted_until_the_readiness_path_answers(start: Start, tmp_
     assert not accepts(tmp_path)
     assert "WORKER TIMEOUT" not in gunicorn.log()
     (tmp_path / "not-ready").unlink()
-    assert gunicorn.ready(within=2)
+    assert gunicorn.ready(within=30)
     assert accepts(tmp_path)
 
 
@@ -105,6 +105,6 @@ def test_another_version_is_refused_in_one_sentence(start: Start, tmp_path: Path
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: uvicorn\nVersion: 0.20.0\n")
     gunicorn = start(environment={"PYTHONPATH": str(package.parent)}, wait=False)
-    assert gunicorn.process.wait(timeout=10) == 1
+    assert gunicorn.process.wait(timeout=60) == 1
     (line,) = gunicorn.log().splitlines()
     assert line.startswith("The production.fastapi worker needs uvicorn from 0.36 to below 1 and found 0.20.0")

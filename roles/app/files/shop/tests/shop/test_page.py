@@ -43,7 +43,7 @@ def shop(server, simulator, redis_server):
     with simulator.client() as client:
         client.put("/behaviour/payments", json={"mode": "ok"})
     with server.client() as client:
-        for _ in range(100):
+        for _ in range(600):
             if client.get("/api/status").json()["dependencies"][0]["state"] == "up":
                 break
             time.sleep(0.05)

@@ -56,8 +56,8 @@ def state(shop, name):
 
 
 def until(condition):
-    """Wait for what comes within a moment; it is an error when it does not within ten seconds."""
-    give_up = time.monotonic() + 10
+    """Wait for what comes within a moment; it is an error when it does not within half a minute."""
+    give_up = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.05)
