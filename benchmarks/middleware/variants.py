@@ -1,4 +1,4 @@
-"""The sample service with the middleware that STACK names: none, ours, one layer of all, or parts of what tutorials do."""
+"""The sample service with the middleware that STACK names: none, ours, all in one layer, or parts of the tutorials'."""
 
 import os
 
