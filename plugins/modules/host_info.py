@@ -26,7 +26,7 @@ options:
     description: Services of systemd whose state is looked up.
     type: list
     elements: str
-    default: [nginx, redis-server]
+    default: [nginx, redis-server, prometheus-nginx-exporter]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -143,6 +143,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 TIMEOUT = 30
+SERVICES = ["nginx", "redis-server", "prometheus-nginx-exporter"]
 # What operators have asked for and no variable says: a file for each.
 ASKED_FOR = "var/lib/production.fastapi"
 
@@ -239,7 +240,7 @@ def main() -> None:
         argument_spec={
             "refresh": {"type": "bool", "default": False},
             "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
-            "services": {"type": "list", "elements": "str", "default": ["nginx", "redis-server"]},
+            "services": {"type": "list", "elements": "str", "default": SERVICES},
         },
         supports_check_mode=True,
     )

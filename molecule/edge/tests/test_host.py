@@ -1,10 +1,11 @@
 """What Nginx writes down, tells and is allowed, and that it comes back."""
 
 import json
+import re
 import time
 
 from asking import on
-from clients import ask, log_of
+from clients import ask, asked, log_of, statuses
 
 
 def test_the_log_has_an_object_for_each_request(host):
@@ -29,11 +30,35 @@ def test_the_logs_are_rotated_and_nginx_writes_to_the_new_file(host):
     assert host.file("/var/log/nginx/access.log.1").exists
 
 
-def test_the_counters_are_told_to_the_host_itself(host):
-    script = (
-        "import urllib.request as u; print(u.build_opener(u.ProxyHandler({})).open('http://127.0.80.80/status').read())"
-    )
-    assert "Active connections" in on(host, "python3 -c %s", script)
+FETCH = """
+import http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=5)
+connection.request("GET", sys.argv[2], headers={"Host": "127.0.80.80"})
+print(connection.getresponse().read().decode())
+"""
+
+
+def told(host, address, path):
+    """What a program on the host hears at an address without TLS; empty when nobody answers it."""
+    return host.run("python3 -c %s %s %s", FETCH, address, path).stdout
+
+
+def test_the_counters_are_told_to_the_host_itself_and_not_where_others_reach_it(host):
+    assert "Active connections" in told(host, "127.0.80.80", "/status")
+    for address in ("127.0.0.1", on(host, "hostname -I").split()[0]):
+        assert told(host, address, "/status") == ""
+
+
+def test_prometheus_is_told_them_by_an_exporter_that_listens_where_it_is_told(host):
+    def counted():
+        found = re.search(r"^nginx_http_requests_total (\d+)$", told(host, "127.0.0.1:9113", "/metrics"), re.MULTILINE)
+        return int(found[1])
+
+    before = counted()
+    assert statuses(asked(host, "/healthz", clients=10)) == {200: 10}
+    assert counted() >= before + 10
+    assert told(host, on(host, "hostname -I").split()[0] + ":9113", "/metrics") == ""
+    assert on(host, "systemctl is-enabled prometheus-nginx-exporter").strip() == "enabled"
 
 
 def test_it_runs_in_its_sandbox_with_room_for_its_connections(host):

@@ -82,6 +82,14 @@ def test_a_play_that_is_killed_at_any_moment_leaves_a_site_that_the_next_one_com
     assert "keepalive_timeout 65s;" in host.file("/etc/nginx/nginx.conf").content_string
 
 
+def test_an_exporter_that_is_not_wanted_any_more_leaves_nothing(host):
+    assert converge(host).succeeded().stats("changed") == {name_of(host): 0}
+    assert converge(host, nginx_exporter=False).succeeded().stats("changed") == {name_of(host): 1}
+    state = "systemctl show --property=UnitFileState,ActiveState,DropInPaths --value prometheus-nginx-exporter"
+    assert sorted(on(host, state).split())[-2:] == ["disabled", "inactive"]
+    assert "production.fastapi" not in on(host, state)
+
+
 def test_a_reboot_brings_it_back(host):
     name = name_of(host)
     subprocess.run(["docker", "restart", name], check=True, capture_output=True, timeout=60)

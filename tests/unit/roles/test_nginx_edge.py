@@ -164,3 +164,8 @@ def test_the_profile_of_tls_says_which_versions_are_spoken(snippet, profile, ver
     text = snippet("snippets/tls", nginx_tls_profile=profile)
     assert directives(text, "ssl_protocols") == [versions]
     assert len(directives(text, "ssl_ciphers")) == suites
+
+
+def test_the_exporter_reads_the_counters_on_loopback_and_listens_where_it_is_told(snippet):
+    text = snippet("exporter.service.d", nginx_exporter_listen="10.0.0.5:9113")
+    assert "Environment=SCRAPE_URI=http://127.0.80.80/status LISTEN_ADDRESS=10.0.0.5:9113\n" in text

@@ -208,3 +208,15 @@ def test_an_authority_that_can_be_asked(problems, directory):
 def test_a_profile_is_nothing_to_a_debian_12_that_asks_no_authority(problems):
     host = {**HOST, "distribution_version": "12"}
     assert problems(nginx_certificate="self-signed", nginx_acme_profile="shortlived", __fastapi_host=host) == []
+
+
+@pytest.mark.parametrize("listen", ["9113", ":9113", "metrics:9113", "10.0.0.5", "10.0.0.5:0", "[::1]:70000"])
+def test_an_exporter_listens_on_an_address_and_a_port(problems, listen):
+    (problem,) = problems(nginx_exporter=True, nginx_exporter_listen=listen)
+    assert problem.startswith(f"nginx_exporter_listen is {listen}; write an address of this host and a port, such as")
+    assert problems(nginx_exporter_listen=listen) == []
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9113", "[2001:db8::5]:9113"])
+def test_an_exporter_may_listen_on_any_address_that_is_one(problems, listen):
+    assert problems(nginx_exporter=True, nginx_exporter_listen=listen) == []
