@@ -220,3 +220,16 @@ def test_an_exporter_listens_on_an_address_and_a_port(problems, listen):
 @pytest.mark.parametrize("listen", ["127.0.0.1:9113", "[2001:db8::5]:9113"])
 def test_an_exporter_may_listen_on_any_address_that_is_one(problems, listen):
     assert problems(nginx_exporter=True, nginx_exporter_listen=listen) == []
+
+
+def test_http3_needs_an_nginx_that_has_it_and_clients_that_come_by_themselves(problems):
+    assert problems(nginx_http3=True) == []
+    (old,) = problems(nginx_http3=True, __fastapi_host={**HOST, "packages": {"nginx": "1.22.1-9+deb12u3"}})
+    assert old == (
+        "nginx_http3 is true, but Nginx 1.22.1 of this host has no HTTP/3; set it to false for this host, or use Debian 13."
+    )
+    proxied = {"nginx_trusted_proxies": ["10.0.0.1"], "nginx_trusted_proxies_header": "proxy_protocol"}
+    (problem,) = problems(nginx_http3=True, **proxied)
+    assert problem.startswith(
+        "nginx_http3 is true, but nginx_trusted_proxies_header is proxy_protocol, which UDP does not"
+    )
