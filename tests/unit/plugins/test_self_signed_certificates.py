@@ -211,3 +211,15 @@ def test_what_openssl_says_reaches_the_user(keep, folder):
 def test_both_ways_of_openssl_to_write_a_subject_are_understood(subject):
     assert module.parse(f"serial=0A\n{subject}\n", lasts=True).ours
     assert not module.parse("serial=0A\nsubject=O = production.fastapi.evil, CN = a\n", lasts=True).ours
+
+
+@pytest.mark.parametrize(("folder_name", "real"), [("letsencrypt-0123456789abcdef", True), ("mine", False)])
+def test_who_serves_a_real_certificate_that_the_role_keeps_is_told_even_of_a_site_that_left(
+    keep, folder, folder_name, real
+):
+    keep(SHOP, BLOG)
+    (folder / "blog" / folder_name).mkdir()
+    (folder / "blog" / "live").unlink()
+    (folder / "blog" / "live").symlink_to(folder_name)
+    for certificates in ([SHOP, BLOG], [SHOP]):
+        assert keep(*certificates)["real"] == (["blog"] if real else [])
