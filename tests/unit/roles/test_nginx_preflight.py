@@ -226,7 +226,8 @@ def test_http3_needs_an_nginx_that_has_it_and_clients_that_come_by_themselves(pr
     assert problems(nginx_http3=True) == []
     (old,) = problems(nginx_http3=True, __fastapi_host={**HOST, "packages": {"nginx": "1.22.1-9+deb12u3"}})
     assert old == (
-        "nginx_http3 is true, but Nginx 1.22.1 of this host has no HTTP/3; set it to false for this host, or use Debian 13."
+        "nginx_http3 is true, but Nginx 1.22.1 of this host has no HTTP/3; "
+        "set it to false for this host, or use Debian 13."
     )
     proxied = {"nginx_trusted_proxies": ["10.0.0.1"], "nginx_trusted_proxies_header": "proxy_protocol"}
     (problem,) = problems(nginx_http3=True, **proxied)
