@@ -98,31 +98,31 @@ def given_files(sites: list[dict[str, Any]], mode: str, part: str) -> list[dict[
     ]
 
 
-def certificate_problems(sites: list[dict[str, Any]], mode: str) -> list[str]:
-    """What is wrong with the certificates of sites, one sentence each; an empty list when nothing is."""
+def certificate_problems(sites: list[dict[str, Any]], mode: str, by_dns: bool = False) -> list[str]:
+    """What is wrong with the certificates of sites, one sentence each; `by_dns` is how names are proved to an authority."""
     return [
         f"Site {site['name']}: {problem}"
         for site in sites
         if not isinstance(site["domains"], str)
-        for problem in problems_of(site, mode_of(site, mode))
+        for problem in problems_of(site, mode_of(site, mode), by_dns)
     ]
 
 
-def problems_of(site: dict[str, Any], mode: str) -> list[str]:
+def problems_of(site: dict[str, Any], mode: str, by_dns: bool) -> list[str]:
     """What is wrong with the certificate of one site."""
     if mode not in MODES:
         return [f"its certificate is {mode}; write one of {', '.join(MODES)}."]
     if mode == "letsencrypt":
-        return [problem for domain in site["domains"] if (problem := authority_problem(str(domain)))]
+        return [problem for domain in site["domains"] if (problem := authority_problem(str(domain), by_dns))]
     return files_problems(site) if mode == "files" else []
 
 
-def authority_problem(domain: str) -> str:
-    """Why an authority would never find this domain by a request to port 80; empty when it could."""
-    if domain.startswith("*."):
+def authority_problem(domain: str, by_dns: bool) -> str:
+    """Why an authority would never issue a certificate for this domain; empty when it could."""
+    if domain.startswith("*.") and not by_dns:
         return (
-            f"letsencrypt cannot prove the wildcard {domain} by a request; write its names one by one, or set "
-            "certificate to files."
+            f"letsencrypt cannot prove the wildcard {domain} by a request; set nginx_acme_dns, write its names one by "
+            "one, or set certificate to files."
         )
     if domain == "localhost" or address_of(domain) is not None:
         return f"no certificate is issued for {domain}; use domain names, or set certificate to self-signed."

@@ -1,5 +1,7 @@
 """The load balancers, and the authority on a host of its own."""
 
+import base64
+import secrets
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +13,11 @@ from asking import on
 # Names that the authority resolves, each to one of the load balancers.
 NAMES = {"shop.test": "198.18.46.12", "www.shop.test": "198.18.46.12", "blog.test": "198.18.46.13"}
 AUTHORITY = Path(__file__).parents[1] / "authority.sh"
+# Of a client's account, and of who may change the zone wild.test.
+SECRETS = {
+    "eab": secrets.token_urlsafe(32),
+    "tsig": base64.b64encode(secrets.token_bytes(32)).decode(),
+}
 BALANCERS = ("pf-debian12", "pf-debian13")
 
 
@@ -25,6 +32,8 @@ def authority(hosts, tmp_path_factory):
     """The host of the authority, whose CA the load balancers know."""
     host = testinfra.get_host("docker://pf-acme")
     subprocess.run(["docker", "cp", AUTHORITY, "pf-acme:/srv/authority.sh"], check=True, capture_output=True)
+    for name, secret in SECRETS.items():
+        on(host, f"printf %s {secret} >/srv/{name}")
     on(host, "sh /srv/authority.sh")
     for _ in range(50):
         if host.run("curl --silent --fail http://127.0.0.1:8055/ -d '{}'").exit_status in (0, 22):

@@ -150,6 +150,46 @@ def test_a_restart_of_the_host_serves_what_it_served(authority, hosts):
     assert on(hosts["pf-debian12"], "systemctl is-active site-certificates.timer").strip() == "active"
 
 
+WILD = {"name": "wild", "domains": ["*.wild.test", "wild.test"], "servers": NOBODY, "static": STATIC}
+CREDENTIALS = """
+dns_rfc2136_server = 198.18.46.10
+dns_rfc2136_port = 5353
+dns_rfc2136_name = certbot.
+dns_rfc2136_secret = {tsig}
+dns_rfc2136_algorithm = HMAC-SHA256
+"""
+
+
+def test_a_wildcard_is_proved_by_dns_to_an_authority_that_knows_its_clients(authority, hosts):
+    host = hosts["pf-debian13"]
+    given = {name: on(authority, f"cat /srv/{name}") for name in ("eab", "tsig")}
+    wishes = {
+        "nginx_acme_directory": "https://acme.test:16000/dir",
+        "nginx_acme_eab_kid": "known",
+        "nginx_acme_eab_hmac_key": given["eab"],
+        "nginx_acme_key": "rsa2048",
+        "nginx_acme_dns": "rfc2136",
+        "nginx_acme_dns_credentials": CREDENTIALS.format(tsig=given["tsig"]),
+        "nginx_acme_dns_wait": 1,
+    }
+    refused = converge("--limit", "pf-debian13", sites=(WILD,), **wishes | {"nginx_acme_dns": ""})
+    assert "cannot prove the wildcard *.wild.test by a request; set nginx_acme_dns" in refused.text
+    result = converge("--limit", "pf-debian13", "--diff", sites=(WILD,), **wishes).succeeded()
+    assert not [secret for secret in given.values() if secret in result.output]
+    text = served(host, "any.wild.test")
+    assert is_of_pebble(text)
+    assert "DNS:*.wild.test" in text
+    chain = on(host, "openssl x509 -noout -text -in /etc/ssl/sites/wild/live/fullchain.pem")
+    assert "Public-Key: (2048 bit)" in chain
+    assert re.search(r"\b(5\.9|6\.0) days left", on(host, "/etc/ssl/sites/certificates show"))
+    assert on(host, "find /etc/ssl/sites/dns.ini /etc/ssl/sites/certbot.ini -perm /077") == ""
+    before = asked(authority, "pebble-16000")
+    converge("--limit", "pf-debian13", sites=(WILD,), **wishes).succeeded()
+    again = converge("--limit", "pf-debian13", sites=(WILD,), **wishes).succeeded()
+    assert set(again.stats("changed").values()) == {0}, again.output
+    assert asked(authority, "pebble-16000") == before > 0
+
+
 @pytest.fixture(scope="session")
 def own(tmp_path_factory):
     """A certificate of the user's own, its key, and a key of something else."""

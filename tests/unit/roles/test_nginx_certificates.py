@@ -93,3 +93,8 @@ def test_names_that_no_authority_could_check_are_refused(domain):
     (problem,) = certificate_problems([site], "letsencrypt")
     assert domain in problem
     assert certificate_problems([{**site, "certificate": "self-signed"}], "letsencrypt") == []
+
+
+def test_a_wildcard_is_proved_by_dns_and_an_address_is_not():
+    assert certificate_problems([{"name": "shop", "domains": ["*.example.com"]}], "letsencrypt", True) == []
+    assert len(certificate_problems([{"name": "shop", "domains": ["192.0.2.1"]}], "letsencrypt", True)) == 1
