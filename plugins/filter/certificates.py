@@ -99,7 +99,7 @@ def given_files(sites: list[dict[str, Any]], mode: str, part: str) -> list[dict[
 
 
 def certificate_problems(sites: list[dict[str, Any]], mode: str, by_dns: bool = False) -> list[str]:
-    """What is wrong with the certificates of sites, one sentence each; `by_dns` is how an authority has names proved."""
+    """What is wrong with the certificates of sites, a sentence each; `by_dns` is how an authority has names proved."""
     return [
         f"Site {site['name']}: {problem}"
         for site in sites
