@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons import reboot_reasons
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, last_live
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
@@ -180,6 +181,7 @@ def server_state(
     addresses = [address for site in members.values() for address in site]
     answers = ask_members(addresses, path, timeout)
     folder = host.root / CERTIFICATES
+    waiting = reboot_reasons(host.root)
     return {
         "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         "behind": round(asked_at - now, 3) if asked_at else 0.0,
@@ -188,7 +190,8 @@ def server_state(
         "cpus": len(os.sched_getaffinity(0)),
         "memory": memory(host.root),
         "disks": disks(host.root),
-        "reboot_required": (host.root / "run/reboot-required").exists(),
+        "reboot_required": bool(waiting),
+        "reboot_reasons": waiting,
         "failed_units": failed_units(host),
         "touched": touched_by_hand(host.root),
         "apps": {name: app_state(host, name) for name in apps},

@@ -92,6 +92,14 @@ reboot_required:
   description: Whether an upgrade waits for a restart of the server.
   returned: success
   type: bool
+reboot_reasons:
+  description:
+    - Why - C(/run/reboot-required), a kernel, libc, systemd or microcode that is newer than the start of the server,
+      and processes whose program or libraries were replaced.
+  returned: success
+  type: list
+  elements: str
+  sample: [a new libc6, nginx runs what was replaced]
 failed_units:
   description: Units that systemd calls failed.
   returned: success

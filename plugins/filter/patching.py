@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""In which order machines are upgraded, and who does without which of them meanwhile."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: patch_plan
+short_description: Say in which order machines are upgraded
+description:
+  - Machines rather than names, because two apps on one server are two names. Those with a load balancer come last, so
+    that the way in changes only when all behind it have proved themselves.
+version_added: "0.1.0"
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+positional: hostvars, only
+options:
+  _input:
+    description: The groups of the inventory.
+    type: dict
+    required: true
+  hostvars:
+    description: All variables of all hosts, with what P(production.fastapi.host_info#module) has read.
+    type: dict
+    required: true
+  only:
+    description: Inventory names, with commas between them, of which the machines are upgraded; empty for all.
+    type: str
+    default: ''
+"""
+
+EXAMPLES = r"""
+- name: Show the order
+  ansible.builtin.debug:
+    msg: "{{ groups | production.fastapi.patch_plan(hostvars) }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - For each machine C(host), the name by which it is upgraded, C(servers) and C(balancers), its names in these
+      groups, and C(drains), its servers that are not drained and whose app another machine goes on with.
+  type: list
+  elements: dict
+  sample: [{host: app1, servers: [app1], balancers: [], drains: [app1]}]
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.production.fastapi.plugins.filter.drained import drained
+from ansible_collections.production.fastapi.plugins.filter.sites import machine
+
+GROUPS = ("app_servers", "redis_servers", "load_balancers")
+REBOOTS = ("auto", "always", "never")
+
+Groups = Mapping[str, Sequence[str]]
+Variables = Mapping[str, Any]
+
+
+def patch_plan(groups: Groups, hostvars: Variables, only: str = "") -> list[dict[str, Any]]:
+    """The machines in the order in which they are upgraded."""
+    away = drained(groups, hostvars)
+    names: dict[tuple[str, str], list[str]] = {}
+    for host in dict.fromkeys(host for group in GROUPS for host in groups.get(group, [])):
+        names.setdefault(machine(host, hostvars), []).append(host)
+    wanted = set(split(only))
+    plan = []
+    for hosts in names.values():
+        servers = [host for host in hosts if host in groups.get("app_servers", [])]
+        goes_on = [host for host in servers if host not in away and others(host, groups, hostvars, away)]
+        balancers = [host for host in hosts if host in groups.get("load_balancers", [])]
+        plan.append({"host": hosts[0], "servers": servers, "balancers": balancers, "drains": goes_on})
+        if wanted and not wanted & set(hosts):
+            plan.pop()
+    return sorted(plan, key=lambda entry: bool(entry["balancers"]))
+
+
+def others(server: str, groups: Groups, hostvars: Variables, away: Sequence[str]) -> list[str]:
+    """The servers on other machines that go on with the app of this one."""
+    app, here = hostvars[server].get("app_name", "app"), machine(server, hostvars)
+    return [
+        other
+        for other in groups.get("app_servers", [])
+        if other not in away and hostvars[other].get("app_name", "app") == app and machine(other, hostvars) != here
+    ]
+
+
+def patch_problems(
+    groups: Groups,
+    hostvars: Variables,
+    hosts: Sequence[str],
+    *,
+    only: str = "",
+    reboot: str = "auto",
+    outage: Any = False,
+) -> list[str]:
+    """Why the machines cannot be upgraded one after the other, one sentence each; `hosts` are those of the run."""
+    known = dict.fromkeys(host for group in GROUPS for host in groups.get(group, []))
+    problems = []
+    if reboot not in REBOOTS:
+        problems.append(f"reboot is {reboot!r}; write -e reboot= with one of {', '.join(REBOOTS)}.")
+    problems += [
+        f"only has {name!r}; write -e only=NAME with one or more of {', '.join(known)}."
+        for name in split(only)
+        if name not in known
+    ]
+    if missing := [host for host in known if host not in hosts]:
+        problems.append(
+            f"This run leaves out {', '.join(missing)}, but all servers have to work together while one is away; "
+            "write -e only=NAME instead of --limit."
+        )
+    if problems or boolean(outage):
+        return problems
+    away = drained(groups, hostvars)
+    for entry in patch_plan(groups, hostvars, only):
+        alone = [host for host in entry["servers"] if host not in away and host not in entry["drains"]]
+        problems += [
+            f"{host} is the only server of the app {hostvars[host].get('app_name', 'app')} that is not drained, so its "
+            "upgrade is an outage; add or undrain another one, or write -e outage=true."
+            for host in alone
+        ]
+        here = {machine(host, hostvars) for host in entry["balancers"]}
+        if here and not {machine(host, hostvars) for host in groups["load_balancers"]} - here:
+            problems.append(
+                f"{entry['balancers'][0]} is the only load balancer, so its upgrade is an outage; add another one, "
+                "leave it out by -e only=NAME with the other servers, or write -e outage=true."
+            )
+    return problems
+
+
+def split(names: str) -> list[str]:
+    """The names between commas."""
+    return [name.strip() for name in str(names).split(",") if name.strip()]
+
+
+def patch_questions(groups: Groups, hostvars: Variables) -> list[dict[str, str]]:
+    """What to ask every load balancer for: `app`, `domain` and `path` of each app that clients get."""
+    questions: dict[str, dict[str, str]] = {}
+    for host in groups.get("app_servers", []):
+        variables = hostvars[host]
+        domains = variables.get("app_domains") or []
+        domain = domains if isinstance(domains, str) else next(iter(domains), "")
+        if domain and boolean(variables.get("app_public", True)):
+            app = str(variables.get("app_name", "app"))
+            path = variables.get("app_verify_path") or variables.get("gunicorn_readiness_path") or "/healthz"
+            questions.setdefault(app, {"app": app, "domain": str(domain), "path": str(path)})
+    return list(questions.values())
+
+
+class FilterModule:
+    """The filters that Ansible finds here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"patch_plan": patch_plan, "patch_problems": patch_problems, "patch_questions": patch_questions}
