@@ -1,4 +1,4 @@
-"""Light load on a host, through its Nginx, while a block lasts; every answer is checked, nothing is sent twice."""
+"""Light load from a host, through its Nginx or others, for a block; every answer is checked, nothing is sent twice."""
 
 import json
 import re
@@ -7,17 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-# Runs on the host until its input ends: GET and POST, each over a kept-alive connection and over new ones.
+# Runs on the host until its input ends: GET and POST, each over a kept-alive connection and over new ones. Of several
+# addresses each is the first in its turn; where none answers, the next is tried, as clients do with those of a name.
 CLIENT = """
 import http.client, json, select, socket, ssl, sys, threading, time
-name, over = sys.argv[1], threading.Event()
+name, addresses, over = sys.argv[1], sys.argv[2:], threading.Event()
 context = ssl._create_unverified_context()
 failed, seen, sent, longest = [], {}, [0], [0.0]
 lock = threading.Lock()
 
-def connect():
+def reach(turn):
+    for number, _ in enumerate(addresses, 1):
+        try:
+            address = addresses[(turn + number) % len(addresses)]
+            reached = socket.create_connection((address, 443), 1 if addresses[1:] else 30)
+            reached.settimeout(30)
+            return reached
+        except OSError:
+            if number == len(addresses):
+                raise
+
+def connect(turn):
     connection = http.client.HTTPSConnection(name, context=context, timeout=30)
-    connection.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 30), server_hostname=name)
+    connection.sock = context.wrap_socket(reach(turn), server_hostname=name)
     return connection
 
 def ask(method, kept):
@@ -31,7 +43,7 @@ def ask(method, kept):
             if connection and select.select([connection.sock], [], [], 0)[0]:
                 connection.close()
                 connection = None
-            connection = connection or connect()
+            connection = connection or connect(number)
             connection.request(method, "/", body if method == "POST" else None)
             answer = connection.getresponse()
             text, release = answer.read(), answer.getheader("X-Release", "")
@@ -78,9 +90,9 @@ class Load:
 
 
 @contextmanager
-def load(host: str, name: str) -> Iterator[Load]:
-    """Ask the site `name` on the host until the block ends."""
-    command = ["docker", "exec", "--interactive", host, "python3", "-c", CLIENT, name]
+def load(host: str, name: str, *addresses: str) -> Iterator[Load]:
+    """Ask the site `name` until the block ends: on the host itself, or at these addresses of others."""
+    command = ["docker", "exec", "--interactive", host, "python3", "-c", CLIENT, name, *(addresses or ("127.0.0.1",))]
     result = Load()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         try:

@@ -1,19 +1,23 @@
 """A cluster under load: how requests are shared, who gets in, who comes and goes; the tests build on each other."""
 
 import json
+import os
 import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import testinfra
+import yaml
 from asking import ask, on
 from hello import SITE, live, load_on, make_source
-from load import CLOSED
+from load import CLOSED, load
 from plays import ROOT, play
 
-BALANCERS = ("pf-lb1", "pf-lb2")
+BALANCERS = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}
 SERVERS = {"pf-app1": "198.18.44.21", "pf-app2": "198.18.44.22", "pf-app3": "198.18.44.23"}
 NETWORK = "pf-cluster"
 # Requests for a distribution, enough for 3 % to mean something where chance or a hash decides.
@@ -49,11 +53,11 @@ print(json.dumps(seen))
 
 GET = """
 import http.client, json, socket, ssl, sys
-name, address = sys.argv[1:]
+name, address, *forged = sys.argv[1:]
 context = ssl._create_unverified_context()
 connection = http.client.HTTPSConnection(name, context=context, timeout=10)
 connection.sock = context.wrap_socket(socket.create_connection((address, 443), 10), server_hostname=name)
-connection.request("GET", "/")
+connection.request("GET", "/", headers={"X-Forwarded-For": forged[0]} if forged else {})
 answer = connection.getresponse()
 print(json.dumps([answer.status, answer.getheader("Retry-After"), answer.read().decode()]))
 """
@@ -221,9 +225,134 @@ def test_maintenance_ends_when_somebody_says_so():
     assert status_for_a_stranger("pf-lb1")[0] == 200
 
 
-def status_for_a_stranger(balancer):
-    address = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}[balancer]
-    return json.loads(on(host("pf-stranger"), "python3 -c %s %s %s", GET, SITE, address))
+def status_for_a_stranger(balancer, *forged, site=SITE):
+    arguments = [GET, site, BALANCERS[balancer], *forged]
+    return json.loads(on(host("pf-stranger"), "python3 -c" + " %s" * len(arguments), *arguments))
+
+
+def test_a_stranger_who_says_to_be_somebody_else_is_not_believed():
+    _, _, body = status_for_a_stranger("pf-lb1", "10.9.8.7")
+    assert json.loads(body)["client"] == "198.18.44.99"
+    time.sleep(6)  # Nginx keeps lines for five seconds
+    logged = on(host("pf-lb1"), "tail -n 1 /var/log/nginx/access.log")
+    assert (json.loads(logged)["client"], "10.9.8.7" in logged) == ("198.18.44.99", False)
+
+
+@contextmanager
+def load_from_a_stranger(allowed=0):
+    """Load as of clients that have both load balancers as addresses of one name."""
+    with load("pf-stranger", SITE, *BALANCERS.values()) as result:
+        yield result
+    failed = [problem for problem in result.failed if not CLOSED.search(problem)]
+    closed = len(result.failed) - len(failed)
+    print(f"\n{result.sent} sent, failed: {failed}, closed while idle: {closed}, longest {result.longest:.2f} s")
+    assert failed == []
+    assert len(result.failed) <= allowed
+    assert result.sent > 50
+
+
+# A package in two versions; the new one asks for a reboot, as a kernel does.
+REPOSITORY = """
+set -e
+mkdir -p /opt/packages && cd /opt/packages
+for name in patched held; do for version in 1 2; do
+  mkdir -p $name/DEBIAN
+  printf 'Package: pf-%s\nVersion: %s\nArchitecture: all\nMaintainer: nobody <n@localhost>\nDescription: a test\n' \
+    $name $version >$name/DEBIAN/control
+  printf '#!/bin/sh\n[ "$2" = "" ] || touch /run/reboot-required\n' >$name/DEBIAN/postinst
+  chmod 755 $name/DEBIAN/postinst
+  dpkg-deb --build $name $name-$version.deb
+done; dpkg --install $name-1.deb; done
+apt-mark hold pf-held
+for deb in *-2.deb; do
+  dpkg-deb --field $deb
+  printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' $deb $(stat -c %s $deb) $(sha256sum $deb | cut -c1-64)
+done >Packages
+echo 'deb [trusted=yes] file:/opt/packages ./' >/etc/apt/sources.list.d/packages.list
+"""
+
+
+def started(name):
+    return on(host(name), "cut -d ' ' -f 22 /proc/1/stat")
+
+
+def test_an_upgrade_that_cannot_be_is_refused_before_anything_changes():
+    refused = book("patch", reboot="maybe", only="pf-app9")
+    assert refused.returncode != 0
+    assert "reboot is 'maybe'; write -e reboot= with one of auto, always, never." in refused.text
+    assert "only has 'pf-app9'; write -e only=NAME with one or more of pf-app1" in refused.text
+    limited = book("patch", "--limit", "pf-app1")
+    assert limited.returncode != 0
+    assert "This run leaves out pf-app2, pf-app3, pf-lb1, pf-lb2" in limited.text
+
+
+def test_every_server_is_upgraded_and_rebooted_and_nothing_is_lost(edition):
+    before = {name: started(name) for name in (*BALANCERS, *SERVERS)}
+    on(host("pf-app1"), "sh -c %s", REPOSITORY)
+    # What operators have asked for is as it was after all reboots.
+    book("drain", server="pf-app3", drain_timeout=5).succeeded()
+    book("maintenance", state="on", site="weighted").succeeded()
+    with load_from_a_stranger(allowed=20), ThreadPoolExecutor() as pool:
+        patching = pool.submit(book, "patch", reboot="always", drain_timeout=5)
+        lock = host("pf-app1").file("/var/lib/production.fastapi/hello/deploy.lock")
+        while not lock.exists and not patching.done():
+            time.sleep(0.5)
+        deploy = book("deploy", app_source=edition("two"))
+        result = patching.result().succeeded()
+    assert deploy.returncode != 0
+    assert "deploys hello (an upgrade of the system)" in deploy.text
+    assert not lock.exists
+    assert "1 packages upgraded, rebooted (/run/reboot-required)" in result.text
+    installed = on(host("pf-app1"), "dpkg-query --show --showformat='${Package} ${Version}\n' pf-held pf-patched")
+    assert installed.split("\n")[:2] == ["pf-held 1", "pf-patched 2"]
+    assert [name for name, then in before.items() if started(name) == then] == []
+    for balancer in BALANCERS:
+        assert set(shares("hello", 60, balancer=balancer)) == {address_of("pf-app1"), address_of("pf-app2")}
+        assert status_for_a_stranger(balancer, site="weighted.example.com")[0] == 503
+    book("maintenance", state="off").succeeded()
+    book("undrain", server="pf-app3").succeeded()
+    returned()
+
+
+def test_an_upgrade_stops_at_a_server_that_does_not_come_back():
+    enabled = on(host("pf-app2"), "ls /etc/systemd/system/multi-user.target.wants").split()
+    units = ["hello.socket", *(unit for unit in enabled if unit.startswith("hello@"))]
+    on(host("pf-app2"), "systemctl disable %s %s", *units)
+    result = book("patch", only="pf-app2,pf-lb1", reboot="always", drain_timeout=5)
+    on(host("pf-app2"), "systemctl enable --now %s %s", *units)
+    assert result.returncode != 0
+    assert "The upgrade stopped: pf-app2, Ask over the socket until there is an answer:" in result.text
+    assert "done: none; left: pf-app2, pf-lb1; still drained, until the playbook undrain: pf-app2." in result.text
+    assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app3")}
+    book("undrain", server="pf-app2").succeeded()
+    returned()
+
+
+def test_a_server_leaves_and_a_new_one_joins_when_it_can_serve(edition, tmp_path):
+    with_all = Path(os.environ["MOLECULE_INVENTORY_FILE"])
+    inventory = yaml.safe_load(with_all.read_text())
+    drop(inventory, "pf-app3")
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    source = {"app_source": edition("one"), "app_receipt_folder": str(tmp_path)}
+    with load_from_a_stranger(allowed=20) as result:
+        play(inventory=str(tmp_path / "hosts.yml"), **source).succeeded()
+        assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app2")}
+        # What joins has nothing yet: no process, and no release to start.
+        on(
+            host("pf-app3"),
+            "sh -c %s",
+            "systemctl stop hello.socket 'hello@*'; rm -r /srv/hello/current /srv/hello/releases",
+        )
+        play(**source).succeeded()
+        assert set(shares("hello", 60)) == set(map(address_of, SERVERS))
+    assert result.sent > 500
+
+
+def drop(inventory, name):
+    """Remove a host from all groups of an inventory."""
+    for group in inventory.values():
+        (group.get("hosts") or {}).pop(name, None)
+        drop(group.get("children") or {}, name)
 
 
 @contextmanager

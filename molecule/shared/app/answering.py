@@ -27,7 +27,8 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 2
         body += message.get("body", b"")
         more = message.get("more_body", False)
     if scope["method"] != "POST":
-        body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": edition.NAME}).encode()
+        client = (scope.get("client") or [""])[0]
+        body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": edition.NAME, "client": client}).encode()
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
