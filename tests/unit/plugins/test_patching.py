@@ -82,3 +82,8 @@ def test_one_question_for_each_public_app():
     hostvars["app1"]["gunicorn_readiness_path"] = "/readyz"
     hostvars["app2"] |= {"app_name": "payments", "app_public": False}
     assert patch_questions(GROUPS, hostvars) == [{"app": "shop", "domain": "shop.example.com", "path": "/readyz"}]
+
+
+def test_a_machine_with_a_load_balancer_comes_last_whatever_else_it_has():
+    hostvars = inventory() | {"lb1": {"ansible_host": "10.0.0.1"}}
+    assert [entry["host"] for entry in patch_plan(GROUPS, hostvars)] == ["app2", "app1", "lb2"]
