@@ -26,7 +26,7 @@ options:
     description: Services of systemd whose state is looked up.
     type: list
     elements: str
-    default: [nginx, redis-server, prometheus-nginx-exporter]
+    default: [nginx, redis-server, prometheus-nginx-exporter, keepalived]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -117,6 +117,11 @@ maintenance:
   returned: success
   type: dict
   sample: {shop: {retry_after: 300, allow: [192.0.2.7]}}
+addresses:
+  description: The interface of each IPv4 address with its prefix length.
+  returned: success
+  type: dict
+  sample: {127.0.0.1/8: lo, 10.0.0.5/24: eth0}
 users:
   description: Names of the local users.
   returned: success
@@ -143,7 +148,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 TIMEOUT = 30
-SERVICES = ["nginx", "redis-server", "prometheus-nginx-exporter"]
+SERVICES = ["nginx", "redis-server", "prometheus-nginx-exporter", "keepalived"]
 # What operators have asked for and no variable says: a file for each.
 ASKED_FOR = "var/lib/production.fastapi"
 
@@ -172,6 +177,7 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "maintenance": {
             path.name: json.loads(_text(path)) for path in sorted((root / ASKED_FOR / "maintenance").glob("*"))
         },
+        "addresses": parse_addresses(_output("ip", "-oneline", "-family", "inet", "address", "show")),
         "users": [line.split(":")[0] for line in _text(root / "etc/passwd").splitlines() if ":" in line],
         "is_systemd": (root / "run/systemd/system").is_dir(),
     }
@@ -214,6 +220,12 @@ def parse_service(text: str) -> str:
     """UnitFileState and ActiveState in the output of `systemctl show`, in this order, as far as there are any."""
     states = dict(re.findall(r"^(\w+)=(\S+)$", text, re.MULTILINE))
     return ", ".join(states[key] for key in ("UnitFileState", "ActiveState") if key in states)
+
+
+def parse_addresses(text: str) -> dict[str, str]:
+    """Address with prefix length, and interface, of each line of `ip -oneline address`."""
+    found = re.findall(r"^\d+: (\S+) +inet (\S+) ", text, re.MULTILINE)
+    return {address if "/" in address else f"{address}/32": interface for interface, address in found}
 
 
 def _service(name: str) -> str:

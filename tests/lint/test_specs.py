@@ -16,8 +16,8 @@ def entry_points(role):
     return load(role / "meta" / "argument_specs.yml")["argument_specs"]
 
 
-def test_there_are_four_roles():
-    assert [role.name for role in ROLES] == ["app", "gunicorn", "nginx", "redis"]
+def test_there_are_five_roles():
+    assert [role.name for role in ROLES] == ["app", "gunicorn", "keepalived", "nginx", "redis"]
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)

@@ -62,6 +62,8 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
     free = host.pop("disk_free_mb")
     assert set(free) == {"/srv", "/var", "/"}
     assert all(amount > 0 for amount in free.values())
+    # Those of the machine that runs the test.
+    assert host.pop("addresses").get("127.0.0.1/8", "lo") == "lo"
     assert host == {
         "distribution": "debian",
         "distribution_version": "12",
@@ -112,6 +114,8 @@ def test_apt_is_asked_only_for_what_it_can_tell(
     calls: list[list[str]] = []
 
     def policy(*command: str) -> str:
+        if command[0] != "apt-cache":
+            return ""
         calls.append(list(command[3:]))
         return POLICY
 
@@ -154,4 +158,19 @@ def test_a_result_that_tells_nothing_is_not_reused(unusable: Any) -> None:
 def test_a_known_host_is_reused_without_what_was_about_the_task() -> None:
     assert known_host({"packages": {"a": "1"}, "changed": True, "failed": False, "warnings": ["w"]}) == {
         "packages": {"a": "1"}
+    }
+
+
+def test_addresses_have_their_interface() -> None:
+    text = (
+        "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever\n"
+        "12: eth0    inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever preferred_lft forever\n"
+        "12: eth0    inet 10.0.0.100/32 scope global eth0\\       valid_lft forever preferred_lft forever\n"
+        "13: wg0    inet 10.9.0.1 peer 10.9.0.2/32 scope global wg0\\       valid_lft forever preferred_lft forever\n"
+    )
+    assert host_info.parse_addresses(text) == {
+        "127.0.0.1/8": "lo",
+        "10.0.0.5/24": "eth0",
+        "10.0.0.100/32": "eth0",
+        "10.9.0.1/32": "wg0",
     }

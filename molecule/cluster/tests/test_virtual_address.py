@@ -1,0 +1,257 @@
+"""The virtual address of two load balancers: who holds it, when it moves, and what its clients notice of that."""
+
+import json
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import testinfra
+from asking import on
+from hello import SITE
+from plays import ROOT, play
+
+ADDRESS = "198.18.44.100"
+BALANCERS = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}
+SERVERS = ("pf-app1", "pf-app2", "pf-app3")
+STRANGER = "pf-stranger"
+
+# Asks the address until its input ends: GET and POST, over kept-alive and over new connections. `away` is the longest time
+# in which no request that began was answered.
+CLIENT = """
+import http.client, json, socket, ssl, sys, threading, time
+address, name, over = sys.argv[1], sys.argv[2], threading.Event()
+context = ssl._create_unverified_context()
+lock, sent, failed, answered = threading.Lock(), [0], [], [time.monotonic()]
+
+def connect():
+    connection = http.client.HTTPSConnection(name, context=context, timeout=2)
+    connection.sock = context.wrap_socket(socket.create_connection((address, 443), 2), server_hostname=name)
+    connection.sock.settimeout(2)
+    return connection
+
+def ask(method, kept):
+    connection = None
+    while not over.is_set():
+        problem = ""
+        try:
+            connection = connection or connect()
+            connection.request(method, "/", b"x" * 500 if method == "POST" else None)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                problem = str(answer.status)
+            if not kept or connection.sock is None:
+                connection.close()
+                connection = None
+        except (OSError, http.client.HTTPException) as error:
+            problem, connection = type(error).__name__, None
+        with lock:
+            sent[0] += 1
+            if problem:
+                failed.append(f"{method} {'kept' if kept else 'new'} connection: {problem}")
+            else:
+                answered.append(time.monotonic())
+        time.sleep(0.01)
+
+threads = [threading.Thread(target=ask, args=(method, kept)) for method in ("GET", "POST") for kept in (True, False)]
+[thread.start() for thread in threads]
+sys.stdin.read()
+over.set()
+[thread.join() for thread in threads]
+away = max(later - earlier for earlier, later in zip(answered, answered[1:]))
+print(json.dumps({"sent": sent[0], "failed": failed, "away": away}))
+"""
+
+# Says in VRRP's own words, version 3, that it has the address with the highest priority, as fast as the others do.
+FORGE = """
+import socket, struct, sys, time
+address, *targets = sys.argv[1:]
+source = socket.gethostbyname(socket.gethostname())
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+raw.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+for _ in range(15):
+    for target in targets:
+        said = struct.pack("!BBBBHH4s", 0x31, 51, 254, 1, 30, 0, socket.inet_aton(address))
+        over = socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!BBH", 0, 112, len(said)) + said
+        total = sum(struct.unpack(f"!{len(over) // 2}H", over))
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        raw.sendto(said[:6] + struct.pack("!H", ~total & 0xFFFF) + said[8:], (target, 0))
+    time.sleep(0.2)
+"""
+
+
+@dataclass
+class Seen:
+    """What clients of the address have seen, once the block is over."""
+
+    sent: int = 0
+    failed: list[str] = field(default_factory=list)
+    away: float = 0.0  # seconds
+
+
+@contextmanager
+def clients(what: str) -> Iterator[Seen]:
+    """Clients ask the virtual address from another host until the block ends; what they saw is printed."""
+    command = ["docker", "exec", "--interactive", STRANGER, "python3", "-c", CLIENT, ADDRESS, SITE]
+    seen = Seen()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            time.sleep(1)
+            yield seen
+            time.sleep(1)
+        finally:
+            output, _ = process.communicate(timeout=60)
+    vars(seen).update(json.loads(output))
+    print(f"\n{what}: {seen.sent} sent, away {seen.away:.2f} s, failed: {dict(Counter(seen.failed))}")
+    assert seen.sent > 200
+
+
+def host(name):
+    return testinfra.get_host(f"docker://{name}")
+
+
+def docker(*arguments):
+    subprocess.run(["docker", *arguments], check=True, capture_output=True, timeout=60)
+
+
+def holds(name):
+    return f" {ADDRESS}/32 " in on(host(name), "ip -oneline address show")
+
+
+def holder(*among):
+    """The one load balancer that holds the address, as soon as there is exactly one."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = [name for name in among or BALANCERS if holds(name)]
+        if len(found) == 1:
+            return found[0]
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def other(name):
+    (found,) = set(BALANCERS) - {name}
+    return found
+
+
+def settled(name):
+    """Wait until a load balancer could take the address."""
+    deadline = time.monotonic() + 60
+    command = "journalctl --unit keepalived --boot --output cat | grep -oE 'Entering (BACKUP|MASTER|FAULT) STATE' | tail -n 1"
+    while host(name).run(command).stdout.strip() not in ("Entering BACKUP STATE", "Entering MASTER STATE"):
+        assert time.monotonic() < deadline, on(host(name), "journalctl --unit keepalived --boot | tail -n 20")
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _served():
+    """The other tests may have left servers stopped."""
+    for name in SERVERS:
+        on(host(name), "systemctl start hello.socket hello@$(basename $(readlink /srv/hello/current))")
+    for name in BALANCERS:
+        settled(name)
+
+
+def test_one_load_balancer_holds_the_address_and_clients_reach_it():
+    first = holder()
+    assert not holds(other(first))
+    with clients("nothing happens") as seen:
+        time.sleep(2)
+    assert seen.failed == []
+
+
+def test_nobody_else_can_take_it():
+    first = holder()
+    on(host(STRANGER), "python3 -c %s %s %s %s", FORGE, ADDRESS, *BALANCERS.values())
+    assert holder() == first
+
+
+def test_it_moves_at_once_when_it_is_handed_over():
+    first = holder()
+    with clients("handed over") as seen:
+        on(host(first), "systemctl stop keepalived")
+        assert holder() == other(first)
+        on(host(first), "systemctl start keepalived")
+        settled(first)
+        time.sleep(2)
+        # It is well again, and the address stays where it is.
+        assert holder() == other(first)
+    assert seen.away < 2
+    # The requests that were open at that moment, at most one of each client.
+    assert len(seen.failed) <= 4
+
+
+def test_it_moves_when_nginx_does_not_come_back():
+    first = holder()
+    with clients("Nginx killed") as seen:
+        on(host(first), "systemctl mask --runtime --quiet nginx && systemctl kill --signal KILL nginx")
+        assert holder() == other(first)
+        assert not holds(first)
+    assert seen.away < 8
+    on(host(first), "systemctl unmask --runtime --quiet nginx && systemctl start nginx")
+    settled(first)
+    assert holder() == other(first)
+
+
+def test_it_moves_when_nginx_hangs():
+    first = holder()
+    with clients("Nginx frozen") as seen:
+        on(host(first), "systemctl kill --signal STOP nginx")
+        assert holder(other(first)) == other(first)
+        on(host(first), "systemctl kill --signal CONT nginx")
+    assert seen.away < 10
+    assert holder() == other(first)
+
+
+def test_it_moves_when_a_load_balancer_is_gone_and_stays_when_that_is_back():
+    first = holder()
+    with clients("load balancer killed") as seen:
+        docker("kill", first)
+        assert holder(other(first)) == other(first)
+        docker("start", first)
+        settled(first)
+        time.sleep(2)
+        assert holder() == other(first)
+    assert seen.away < 5
+    # What was open, and connections to the one that is gone.
+    assert len(seen.failed) <= 12
+
+
+def test_it_stays_when_no_app_answers():
+    first = holder()
+    for name in SERVERS:
+        on(host(name), "systemctl stop hello.socket 'hello@*'")
+    time.sleep(4)
+    assert holder() == first
+    for name in SERVERS:
+        on(host(name), "systemctl start hello.socket hello@$(basename $(readlink /srv/hello/current))")
+
+
+def run(*arguments, **variables):
+    """The play of the role alone, since the sites do not change."""
+    text = ROOT / "molecule/cluster/virtual_address.yml"
+    return play(*arguments, playbook=text, **variables)
+
+
+def test_a_second_run_changes_nothing_and_without_its_variable_it_goes():
+    assert sum(run().succeeded().stats("changed").values()) == 0
+    refused = run(keepalived_address="203.0.113.100")
+    assert refused.returncode != 0
+    assert "keepalived_address is 203.0.113.100, which is in the network of no interface of" in refused.text
+    first = holder()
+    checked = run("--check", keepalived_address="").succeeded()
+    assert min(checked.stats("changed").values()) == 1
+    assert holder() == first
+    run(keepalived_address="").succeeded()
+    for name in BALANCERS:
+        assert not holds(name)
+        assert not host(name).file("/etc/keepalived/keepalived.conf").exists
+        assert not host(name).service("keepalived").is_enabled
+    assert sum(run(keepalived_address="").succeeded().stats("changed").values()) == 0
+    run().succeeded()
+    holder()

@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which load balancers share a virtual address, and over which interfaces."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: virtual_router
+short_description: Derive from the inventory how load balancers share a virtual address
+description:
+  - The load balancers with the same C(keepalived_address) share it. They reach each other by C(private_address), else
+    C(ansible_host), and the earlier one in the inventory has the higher priority.
+  - The virtual address belongs on the interface that has an address of the same network.
+version_added: "0.1.0"
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+positional: hostvars, host, address, addresses, router_id
+options:
+  _input:
+    description: The groups of the inventory.
+    type: dict
+    required: true
+  hostvars:
+    description:
+      - The variables of all hosts. Of the members of C(load_balancers) these are read -
+        C(keepalived_address), C(keepalived_router_id).
+    type: dict
+    required: true
+  host:
+    description: Inventory name of the load balancer.
+    type: str
+    required: true
+  address:
+    description: The virtual address.
+    type: str
+    required: true
+  addresses:
+    description: The interface of each address of the host with its prefix length, as M(production.fastapi.host_info) has them.
+    type: dict
+    required: true
+  router_id:
+    description: Number of the virtual router.
+    type: int
+    default: 51
+"""
+
+EXAMPLES = r"""
+- name: Show over which interface the load balancers speak
+  ansible.builtin.debug:
+    msg: "{{ (groups | production.fastapi.virtual_router(hostvars, inventory_hostname, '10.0.0.100', {'10.0.0.10/24': 'eth0'}))
+      .source_interface }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(problems), which are sentences; without any, C(interface) of the virtual address, C(source) and C(source_interface)
+      for what the load balancers tell each other, C(peers) and C(priority).
+  type: dict
+  sample: {problems: [], interface: eth0, source: 10.0.0.10, source_interface: eth0, peers: [10.0.0.11], priority: 200}
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.filter.sites import machine, private_address
+
+GROUP = "load_balancers"
+ROUTER_ID = 51
+# Of the first in the inventory; 255 would mean that the address is its own.
+HIGHEST = 200
+
+Hosts = Mapping[str, Any]
+
+
+def virtual_router(
+    groups: Mapping[str, Sequence[str]],
+    hostvars: Hosts,
+    host: str,
+    address: str,
+    addresses: Mapping[str, str],
+    router_id: int = ROUTER_ID,
+) -> dict[str, Any]:
+    """What keepalived of one load balancer needs to know, or the `problems` that keep it from that."""
+    try:
+        wanted = ipaddress.IPv4Address(address)
+    except ValueError:
+        sentence = f'keepalived_address is "{address}"; write an IPv4 address without prefix length, such as 10.0.0.100.'
+        return {"problems": [sentence]}
+    balancers = list(groups.get(GROUP) or [])
+    sharing = {machine(name, hostvars): name for name in reversed(balancers) if address_of(name, hostvars) == address}
+    members = [name for name in balancers if name in sharing.values()]
+    source = private_address(host, hostvars)
+    # The virtual address itself says nothing: it is there when this host holds it.
+    own = {ipaddress.IPv4Interface(text): name for text, name in addresses.items()}
+    networks = [(at, name) for at, name in own.items() if at.ip != wanted and wanted in at.network]
+    sources = [name for at, name in own.items() if str(at.ip) == source]
+    problems = list(problems_of_address(wanted, own, groups, hostvars))
+    problems += problems_of_members(host, address, router_id, balancers, members, hostvars)
+    if not networks and not problems:
+        known = ", ".join(f"{at} on {name}" for at, name in own.items() if not at.is_loopback)
+        problems.append(
+            f"keepalived_address is {address}, which is in the network of no interface of {host} (it has {known or 'none'}); "
+            "write a free address of one of these networks."
+        )
+    if not sources and not problems:
+        problems.append(
+            f"{host} has no address {source}; set private_address of {host} to the IPv4 address by which the other load "
+            "balancers reach it."
+        )
+    if problems:
+        return {"problems": problems}
+    return {
+        "problems": [],
+        "interface": max(networks, key=lambda one: one[0].network.prefixlen)[1],
+        "source": source,
+        "source_interface": sources[0],
+        "peers": [private_address(name, hostvars) for name in members if name != host],
+        "priority": max(1, HIGHEST - members.index(host)),
+    }
+
+
+def address_of(host: str, hostvars: Hosts) -> str:
+    """The virtual address of a load balancer; empty for none."""
+    return str(hostvars[host].get("keepalived_address") or "")
+
+
+def problems_of_address(
+    wanted: ipaddress.IPv4Address,
+    own: Mapping[ipaddress.IPv4Interface, str],
+    groups: Mapping[str, Sequence[str]],
+    hostvars: Hosts,
+) -> Iterator[str]:
+    """Why the address is not free, or could not be."""
+    users = [name for name in groups.get("all") or hostvars if str(wanted) in addresses_of(name, hostvars)]
+    for name in users[:1]:
+        yield f"keepalived_address is {wanted}, which {name} has for itself; write an address that no host has."
+    for at in own:
+        fixed = at.network.prefixlen < 31 and wanted in (at.network.network_address, at.network.broadcast_address)
+        if fixed and not users:
+            yield f"keepalived_address is {wanted}, which no host of {at.network} can have; write a free address of it."
+
+
+def addresses_of(host: str, hostvars: Hosts) -> set[str]:
+    """Where the inventory reaches a host."""
+    return {private_address(host, hostvars), str(hostvars[host].get("ansible_host", host))}
+
+
+def problems_of_members(
+    host: str, address: str, router_id: int, balancers: Sequence[str], members: Sequence[str], hostvars: Hosts
+) -> Iterator[str]:
+    """What is wrong with those that share the address."""
+    if host not in members:
+        yield (
+            f"keepalived_address is {address}, but {host} is no member of the group {GROUP} that has it, or the same machine "
+            f"as another one; write it in the variables of the group {GROUP}, and each machine once."
+        )
+    elif len(members) < 2:
+        yield (
+            f"keepalived_address is {address} on {host} alone; write it in the variables of the group {GROUP}, with two "
+            "load balancers or more, or leave it out."
+        )
+    for name in balancers:
+        other = address_of(name, hostvars)
+        theirs = hostvars[name].get("keepalived_router_id", ROUTER_ID)
+        if name in members and str(theirs) != str(router_id):
+            yield (
+                f"keepalived_router_id is {router_id} on {host} and {theirs} on {name}, which share {address}; write it in the "
+                f"variables of the group {GROUP}."
+            )
+        elif other and other != address and str(theirs) == str(router_id):
+            yield (
+                f"keepalived_router_id is {router_id} for {address} and for {other} of {name}; write another number for one of "
+                "them."
+            )
+    for name in members:
+        try:
+            ipaddress.IPv4Address(private_address(name, hostvars))
+        except ValueError:
+            yield (
+                f"{name} is reached by {private_address(name, hostvars)}, which is no IPv4 address; set private_address of "
+                f"{name} to the one by which the other load balancers reach it."
+            )
+
+
+class FilterModule:
+    """The filter that Ansible finds here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"virtual_router": virtual_router}
