@@ -26,6 +26,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.systemd_host im
 
 CERTIFICATES = "etc/ssl/sites"
 STATE = "var/lib/production.fastapi"
+SERVICES = ("nginx", "redis-server", "keepalived")
 DISKS = ("/", "/var", "/srv")
 # A file of a transaction is a little older than the manifest that its transaction ends with.
 TOUCHED_LATER = 2.0
@@ -109,6 +110,12 @@ def children(root: Path, process: int) -> list[int]:
     return []
 
 
+def holds(host: Host, address: str) -> bool:
+    """Whether the server has an IPv4 address at this moment."""
+    routes = (host.root / "proc/net/fib_trie").read_text()
+    return re.search(rf"\|-- {re.escape(address)}\n +/32 host LOCAL$", routes, re.MULTILINE) is not None
+
+
 def failed_units(host: Host) -> list[str]:
     """The units that systemd calls failed."""
     _unused, printed = host.systemctl("list-units", "--state=failed", "--plain", "--no-legend", timeout=10)
@@ -175,6 +182,7 @@ def server_state(
     path: str,
     timeout: float,
     asked_at: float,
+    virtual: str = "",
 ) -> dict[str, Any]:
     """Everything that the module `server_state` returns."""
     now = time.time()
@@ -195,9 +203,8 @@ def server_state(
         "failed_units": failed_units(host),
         "touched": touched_by_hand(host.root),
         "apps": {name: app_state(host, name) for name in apps},
-        "services": {
-            name: unit_state(host, f"{name}.service").get("ActiveState", "absent") for name in ("nginx", "redis-server")
-        },
+        "services": {name: unit_state(host, f"{name}.service").get("ActiveState", "absent") for name in SERVICES},
+        "virtual": {virtual: holds(host, virtual)} if virtual else {},
         "certificates": {
             site.name: certificate_state(site / "live/fullchain.pem", now)
             for site in sorted(folder.iterdir() if folder.is_dir() else ())

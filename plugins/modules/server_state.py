@@ -35,6 +35,10 @@ options:
     description: The controller's clock when it asks, in seconds since 1970; 0 when nobody wants to know RV(behind).
     type: float
     default: 0
+  virtual:
+    description: The IPv4 address that load balancers share, on one of them; empty for none.
+    type: str
+    default: ""
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -117,10 +121,15 @@ apps:
   returned: success
   type: dict
 services:
-  description: The states of Nginx and Redis as systemd names them.
+  description: The states of Nginx, Redis and keepalived as systemd names them.
   returned: success
   type: dict
-  sample: {nginx: active, redis-server: inactive}
+  sample: {nginx: active, redis-server: inactive, keepalived: active}
+virtual:
+  description: Whether the server holds the address of O(virtual).
+  returned: success
+  type: dict
+  sample: {10.0.0.100: true}
 certificates:
   description:
     - For each site C(issuer), C(self_signed), C(names), C(days) of its life, C(days_left), and C(error) where it cannot
@@ -148,6 +157,7 @@ def main() -> None:
             "path": {"type": "str", "default": "/healthz"},
             "timeout": {"type": "float", "default": 3},
             "asked_at": {"type": "float", "default": 0},
+            "virtual": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )

@@ -28,6 +28,12 @@ def report_of(servers: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, 
     problems = [sentence for server in servers for sentence in server_problems(server)]
     problems += list(several_releases(servers))
     notes = [note for server in servers for note in server_notes(server)]
+    for address, holders in virtual_addresses(servers).items():
+        if len(holders) == 1:
+            notes.append(f"{holders[0]} holds the virtual address {address}.")
+        else:
+            who = f"{' and '.join(holders)} hold" if holders else "No load balancer holds"
+            problems.append(f"{who} the virtual address {address}; `journalctl -u keepalived` says why.")
     return {
         "ok": not problems,
         "problems": problems,
@@ -71,7 +77,11 @@ def server_problems(server: Mapping[str, Any]) -> Iterator[str]:
 def balancer_problems(server: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the sites of one server."""
     name, state = server["name"], server["state"]
-    wanted = {"nginx": bool(state["sites"]), "redis-server": "redis_servers" in server["groups"]}
+    wanted = {
+        "nginx": bool(state["sites"]),
+        "redis-server": "redis_servers" in server["groups"],
+        "keepalived": bool(state["virtual"]),
+    }
     for service, needed in wanted.items():
         if needed and state["services"][service] != "active":
             yield f"{name}: {service} does not run ({state['services'][service]})."
@@ -117,6 +127,15 @@ def several_releases(servers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if len(sources) > 1:
             where = ", ".join(f"{source or 'none'} on {' and '.join(names)}" for source, names in sources.items())
             yield f"{app} has several releases: {where}; deploy or roll back, so that all have one."
+
+
+def virtual_addresses(servers: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Who holds each address that load balancers share."""
+    found: dict[str, list[str]] = {}
+    for server in servers:
+        for address, held in (server.get("state") or {"virtual": {}})["virtual"].items():
+            found.setdefault(address, []).extend([server["name"]] if held else [])
+    return found
 
 
 COLUMNS = (

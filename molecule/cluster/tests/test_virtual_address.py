@@ -20,7 +20,7 @@ SERVERS = ("pf-app1", "pf-app2", "pf-app3")
 STRANGER = "pf-stranger"
 
 # Asks the address until its input ends: GET and POST, over kept-alive and over new connections. `away` is the longest time
-# in which no request that began was answered.
+# without an answer to any of them.
 CLIENT = """
 import http.client, json, socket, ssl, sys, threading, time
 address, name, over = sys.argv[1], sys.argv[2], threading.Event()
@@ -62,6 +62,7 @@ threads = [threading.Thread(target=ask, args=(method, kept)) for method in ("GET
 sys.stdin.read()
 over.set()
 [thread.join() for thread in threads]
+answered.append(time.monotonic())
 away = max(later - earlier for earlier, later in zip(answered, answered[1:]))
 print(json.dumps({"sent": sent[0], "failed": failed, "away": away}))
 """
@@ -108,7 +109,7 @@ def clients(what: str) -> Iterator[Seen]:
             output, _ = process.communicate(timeout=60)
     vars(seen).update(json.loads(output))
     print(f"\n{what}: {seen.sent} sent, away {seen.away:.2f} s, failed: {dict(Counter(seen.failed))}")
-    assert seen.sent > 200
+    assert seen.sent > 50
 
 
 def host(name):
@@ -123,15 +124,19 @@ def holds(name):
     return f" {ADDRESS}/32 " in on(host(name), "ip -oneline address show")
 
 
-def holder(*among):
-    """The one load balancer that holds the address, as soon as there is exactly one."""
-    deadline = time.monotonic() + 30
-    while True:
-        found = [name for name in among or BALANCERS if holds(name)]
-        if len(found) == 1:
-            return found[0]
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+def holder():
+    """The one load balancer that holds the address."""
+    (found,) = [name for name in BALANCERS if holds(name)]
+    return found
+
+
+def moved(name):
+    """Wait until a load balancer holds the address, and return how long that took, in seconds."""
+    began = time.monotonic()
+    while not holds(name):
+        assert time.monotonic() < began + 30, on(host(name), "journalctl --unit keepalived --boot | tail -n 20")
+        time.sleep(0.05)
+    return time.monotonic() - began
 
 
 def other(name):
@@ -161,8 +166,9 @@ def test_one_load_balancer_holds_the_address_and_clients_reach_it():
     first = holder()
     assert not holds(other(first))
     with clients("nothing happens") as seen:
-        time.sleep(2)
+        told = play(playbook=ROOT / "playbooks/status.yml").succeeded()
     assert seen.failed == []
+    assert f"{first} holds the virtual address {ADDRESS}." in told.text
 
 
 def test_nobody_else_can_take_it():
@@ -175,7 +181,7 @@ def test_it_moves_at_once_when_it_is_handed_over():
     first = holder()
     with clients("handed over") as seen:
         on(host(first), "systemctl stop keepalived")
-        assert holder() == other(first)
+        moved(other(first))
         on(host(first), "systemctl start keepalived")
         settled(first)
         time.sleep(2)
@@ -190,8 +196,8 @@ def test_it_moves_when_nginx_does_not_come_back():
     first = holder()
     with clients("Nginx killed") as seen:
         on(host(first), "systemctl mask --runtime --quiet nginx && systemctl kill --signal KILL nginx")
+        moved(other(first))
         assert holder() == other(first)
-        assert not holds(first)
     assert seen.away < 8
     on(host(first), "systemctl unmask --runtime --quiet nginx && systemctl start nginx")
     settled(first)
@@ -202,7 +208,8 @@ def test_it_moves_when_nginx_hangs():
     first = holder()
     with clients("Nginx frozen") as seen:
         on(host(first), "systemctl kill --signal STOP nginx")
-        assert holder(other(first)) == other(first)
+        moved(other(first))
+        time.sleep(2)
         on(host(first), "systemctl kill --signal CONT nginx")
     assert seen.away < 10
     assert holder() == other(first)
@@ -212,14 +219,12 @@ def test_it_moves_when_a_load_balancer_is_gone_and_stays_when_that_is_back():
     first = holder()
     with clients("load balancer killed") as seen:
         docker("kill", first)
-        assert holder(other(first)) == other(first)
+        moved(other(first))
         docker("start", first)
         settled(first)
         time.sleep(2)
         assert holder() == other(first)
     assert seen.away < 5
-    # What was open, and connections to the one that is gone.
-    assert len(seen.failed) <= 12
 
 
 def test_it_stays_when_no_app_answers():
@@ -254,4 +259,5 @@ def test_a_second_run_changes_nothing_and_without_its_variable_it_goes():
         assert not host(name).service("keepalived").is_enabled
     assert sum(run(keepalived_address="").succeeded().stats("changed").values()) == 0
     run().succeeded()
-    holder()
+    for name in BALANCERS:
+        settled(name)

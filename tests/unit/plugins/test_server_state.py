@@ -97,6 +97,17 @@ def test_failed_units(tmp_path):
     assert server_state.failed_units(Systemd(tmp_path)) == ["shop@1.service", "nginx.service"]
 
 
+def test_an_address_that_the_server_holds(tmp_path):
+    (tmp_path / "proc/net").mkdir(parents=True)
+    (tmp_path / "proc/net/fib_trie").write_text(
+        "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.1\n        /32 host LOCAL\n     |-- 10.0.0.0\n        /24 link UNICAST\n"
+    )
+    host = Systemd(tmp_path)
+    assert server_state.holds(host, "10.0.0.1")
+    assert not server_state.holds(host, "10.0.0.0")
+    assert not server_state.holds(host, "10.0.0.100")
+
+
 def test_an_app_without_a_live_release(tmp_path):
     Systemd.printed = ""
     state = server_state.app_state(Systemd(tmp_path), "shop")

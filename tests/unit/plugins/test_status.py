@@ -40,7 +40,8 @@ STATE: dict[str, Any] = {
     "failed_units": [],
     "touched": [],
     "apps": {},
-    "services": {"nginx": "active", "redis-server": "active"},
+    "services": {"nginx": "active", "redis-server": "active", "keepalived": "absent"},
+    "virtual": {},
     "certificates": {},
     "sites": {},
 }
@@ -243,3 +244,36 @@ def test_members_are_addresses_whatever_else_is_said_of_them():
 )
 def test_a_duration_is_told_in_its_largest_unit(seconds, text):
     assert duration(seconds) == text
+
+
+def shared(inventory: dict[str, Any], *held: bool) -> dict[str, Any]:
+    """The report of load balancers that share an address, of which some hold it."""
+    for number, one in enumerate(held, 1):
+        told = deepcopy(STATE) | {"virtual": {"10.0.0.100": one}}
+        told["services"] = {**STATE["services"], "keepalived": "active"}
+        inventory[f"lb{number}"] = {"told": told}
+    return status_report({"load_balancers": [f"lb{number}" for number in range(1, len(held) + 1)]}, inventory, "told")
+
+
+def test_one_load_balancer_holds_the_virtual_address(inventory):
+    made = shared(inventory, False, True)
+    assert (made["problems"], made["notes"]) == ([], ["lb2 holds the virtual address 10.0.0.100."])
+
+
+@pytest.mark.parametrize(
+    ("held", "sentence"),
+    [
+        ((False, False), "No load balancer holds the virtual address 10.0.0.100; `journalctl -u keepalived` says why."),
+        ((True, True), "lb1 and lb2 hold the virtual address 10.0.0.100; `journalctl -u keepalived` says why."),
+    ],
+)
+def test_the_virtual_address_is_on_one_load_balancer(inventory, held, sentence):
+    made = shared(inventory, *held)
+    assert (made["problems"], made["notes"]) == ([sentence], [])
+
+
+def test_who_shares_a_virtual_address_runs_keepalived(inventory):
+    shared(inventory, True, False)
+    inventory["lb2"]["told"]["services"]["keepalived"] = "failed"
+    made = status_report({"load_balancers": ["lb1", "lb2"]}, inventory, "told")
+    assert made["problems"] == ["lb2: keepalived does not run (failed)."]
