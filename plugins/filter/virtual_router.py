@@ -35,7 +35,8 @@ options:
     type: str
     required: true
   addresses:
-    description: The interface of each address of the host with its prefix length, as M(production.fastapi.host_info) has them.
+    description:
+      - The interface of each address of the host with its prefix length, as M(production.fastapi.host_info) has them.
     type: dict
     required: true
   router_id:
@@ -86,7 +87,9 @@ def virtual_router(
     try:
         wanted = ipaddress.IPv4Address(address)
     except ValueError:
-        sentence = f'keepalived_address is "{address}"; write an IPv4 address without prefix length, such as 10.0.0.100.'
+        sentence = (
+            f'keepalived_address is "{address}"; write an IPv4 address without prefix length, such as 10.0.0.100.'
+        )
         return {"problems": [sentence]}
     balancers = list(groups.get(GROUP) or [])
     sharing = {machine(name, hostvars): name for name in reversed(balancers) if address_of(name, hostvars) == address}

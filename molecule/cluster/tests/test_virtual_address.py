@@ -19,8 +19,8 @@ BALANCERS = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}
 SERVERS = ("pf-app1", "pf-app2", "pf-app3")
 STRANGER = "pf-stranger"
 
-# Asks the address until its input ends: GET and POST, over kept-alive and over new connections. `away` is the longest time
-# without an answer to any of them.
+# Asks the address until its input ends: GET and POST, over kept-alive and over new connections. `away` is the longest
+# time without an answer to any of them.
 CLIENT = """
 import http.client, json, socket, ssl, sys, threading, time
 address, name, over = sys.argv[1], sys.argv[2], threading.Event()
@@ -147,7 +147,9 @@ def other(name):
 def settled(name):
     """Wait until a load balancer could take the address."""
     deadline = time.monotonic() + 60
-    command = "journalctl --unit keepalived --boot --output cat | grep -oE 'Entering (BACKUP|MASTER|FAULT) STATE' | tail -n 1"
+    command = (
+        "journalctl --unit keepalived --boot --output cat | grep -oE 'Entering (BACKUP|MASTER|FAULT) STATE' | tail -n 1"
+    )
     while host(name).run(command).stdout.strip() not in ("Entering BACKUP STATE", "Entering MASTER STATE"):
         assert time.monotonic() < deadline, on(host(name), "journalctl --unit keepalived --boot | tail -n 20")
         time.sleep(0.2)
