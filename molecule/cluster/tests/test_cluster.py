@@ -335,13 +335,13 @@ def test_a_server_leaves_and_a_new_one_joins_when_it_can_serve(edition, tmp_path
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
     source = {"app_source": edition("one"), "app_receipt_folder": str(tmp_path)}
     with load_from_a_stranger(allowed=20) as result:
-        play(inventory=str(tmp_path / "hosts.yml"), **source).succeeded()
+        play("--limit", "load_balancers", inventory=str(tmp_path / "hosts.yml"), **source).succeeded()
         assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app2")}
         # What joins has nothing yet: no process, and no release to start.
         on(
             host("pf-app3"),
             "sh -c %s",
-            "systemctl stop hello.socket 'hello@*'; rm -r /srv/hello/current /srv/hello/releases",
+            "systemctl stop hello.socket 'hello@*'; rm -rf /srv/hello/current /srv/hello/releases",
         )
         play(**source).succeeded()
         assert set(shares("hello", 60)) == set(map(address_of, SERVERS))
