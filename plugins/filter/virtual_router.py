@@ -14,7 +14,7 @@ description:
 version_added: "0.1.0"
 author:
   - The production.fastapi maintainers (@production-fastapi)
-positional: hostvars, host, address, addresses, router_id
+positional: hostvars, host, address, addresses
 options:
   _input:
     description: The groups of the inventory.
@@ -39,24 +39,20 @@ options:
       - The interface of each address of the host with its prefix length, as M(production.fastapi.host_info) has them.
     type: dict
     required: true
-  router_id:
-    description: Number of the virtual router.
-    type: int
-    default: 51
 """
 
 EXAMPLES = r"""
 - name: Show over which interface the load balancers speak
   ansible.builtin.debug:
-    msg: "{{ (groups | production.fastapi.virtual_router(hostvars, inventory_hostname, '10.0.0.100', {'10.0.0.10/24': 'eth0'}))
-      .source_interface }}"
+    msg: "{{ groups | production.fastapi.virtual_router(hostvars, inventory_hostname, '10.0.0.100', own) }}"
+  vars: {own: {10.0.0.10/24: eth0}}
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(problems), which are sentences; without any, C(interface) of the virtual address, C(source) and C(source_interface)
-      for what the load balancers tell each other, C(peers) and C(priority).
+    - C(problems), which are sentences; without any, C(interface) of the virtual address, C(source) and
+      C(source_interface) for what the load balancers tell each other, C(peers) and C(priority).
   type: dict
   sample: {problems: [], interface: eth0, source: 10.0.0.10, source_interface: eth0, peers: [10.0.0.11], priority: 200}
 """
@@ -81,7 +77,6 @@ def virtual_router(
     host: str,
     address: str,
     addresses: Mapping[str, str],
-    router_id: int = ROUTER_ID,
 ) -> dict[str, Any]:
     """What keepalived of one load balancer needs to know, or the `problems` that keep it from that."""
     try:
@@ -100,17 +95,17 @@ def virtual_router(
     networks = [(at, name) for at, name in own.items() if at.ip != wanted and wanted in at.network]
     sources = [name for at, name in own.items() if str(at.ip) == source]
     problems = list(problems_of_address(wanted, own, groups, hostvars))
-    problems += problems_of_members(host, address, router_id, balancers, members, hostvars)
+    problems += problems_of_members(host, address, balancers, members, hostvars)
     if not networks and not problems:
         known = ", ".join(f"{at} on {name}" for at, name in own.items() if not at.is_loopback)
         problems.append(
-            f"keepalived_address is {address}, which is in the network of no interface of {host} (it has {known or 'none'}); "
-            "write a free address of one of these networks."
+            f"keepalived_address is {address}, which is in the network of no interface of {host} (it has "
+            f"{known or 'none'}); write a free address of one of these networks."
         )
     if not sources and not problems:
         problems.append(
-            f"{host} has no address {source}; set private_address of {host} to the IPv4 address by which the other load "
-            "balancers reach it."
+            f"{host} has no address {source}; set private_address of {host} to the IPv4 address by which the other "
+            "load balancers reach it."
         )
     if problems:
         return {"problems": problems}
@@ -151,39 +146,40 @@ def addresses_of(host: str, hostvars: Hosts) -> set[str]:
 
 
 def problems_of_members(
-    host: str, address: str, router_id: int, balancers: Sequence[str], members: Sequence[str], hostvars: Hosts
+    host: str, address: str, balancers: Sequence[str], members: Sequence[str], hostvars: Hosts
 ) -> Iterator[str]:
     """What is wrong with those that share the address."""
     if host not in members:
         yield (
-            f"keepalived_address is {address}, but {host} is no member of the group {GROUP} that has it, or the same machine "
-            f"as another one; write it in the variables of the group {GROUP}, and each machine once."
+            f"keepalived_address is {address}, but {host} is no member of the group {GROUP} that has it, or the same "
+            f"machine as another one; write it in the variables of the group {GROUP}, and each machine once."
         )
     elif len(members) < 2:
         yield (
-            f"keepalived_address is {address} on {host} alone; write it in the variables of the group {GROUP}, with two "
-            "load balancers or more, or leave it out."
+            f"keepalived_address is {address} on {host} alone; write it in the variables of the group {GROUP}, with "
+            "two load balancers or more, or leave it out."
         )
+    router_id = hostvars[host].get("keepalived_router_id", ROUTER_ID)
     for name in balancers:
         other = address_of(name, hostvars)
         theirs = hostvars[name].get("keepalived_router_id", ROUTER_ID)
         if name in members and str(theirs) != str(router_id):
             yield (
-                f"keepalived_router_id is {router_id} on {host} and {theirs} on {name}, which share {address}; write it in the "
-                f"variables of the group {GROUP}."
+                f"keepalived_router_id is {router_id} on {host} and {theirs} on {name}, which share {address}; "
+                f"write it in the variables of the group {GROUP}."
             )
         elif other and other != address and str(theirs) == str(router_id):
             yield (
-                f"keepalived_router_id is {router_id} for {address} and for {other} of {name}; write another number for one of "
-                "them."
+                f"keepalived_router_id is {router_id} for {address} and for {other} of {name}; write another number "
+                "for one of them."
             )
     for name in members:
         try:
             ipaddress.IPv4Address(private_address(name, hostvars))
         except ValueError:
             yield (
-                f"{name} is reached by {private_address(name, hostvars)}, which is no IPv4 address; set private_address of "
-                f"{name} to the one by which the other load balancers reach it."
+                f"{name} is reached by {private_address(name, hostvars)}, which is no IPv4 address; set "
+                f"private_address of {name} to the one by which the other load balancers reach it."
             )
 
 

@@ -241,15 +241,11 @@ def test_it_stays_when_no_app_answers():
 
 def run(*arguments, **variables):
     """The play of the role alone, since the sites do not change."""
-    text = ROOT / "molecule/cluster/virtual_address.yml"
-    return play(*arguments, playbook=text, **variables)
+    return play(*arguments, playbook=ROOT / "molecule/cluster/virtual_address.yml", **variables)
 
 
 def test_a_second_run_changes_nothing_and_without_its_variable_it_goes():
     assert sum(run().succeeded().stats("changed").values()) == 0
-    refused = run(keepalived_address="203.0.113.100")
-    assert refused.returncode != 0
-    assert "keepalived_address is 203.0.113.100, which is in the network of no interface of" in refused.text
     first = holder()
     checked = run("--check", keepalived_address="").succeeded()
     assert min(checked.stats("changed").values()) == 1
@@ -259,7 +255,6 @@ def test_a_second_run_changes_nothing_and_without_its_variable_it_goes():
         assert not holds(name)
         assert not host(name).file("/etc/keepalived/keepalived.conf").exists
         assert not host(name).service("keepalived").is_enabled
-    assert sum(run(keepalived_address="").succeeded().stats("changed").values()) == 0
     run().succeeded()
     for name in BALANCERS:
         settled(name)

@@ -164,8 +164,8 @@ def test_a_known_host_is_reused_without_what_was_about_the_task() -> None:
 def test_addresses_have_their_interface() -> None:
     text = (
         "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever\n"
-        "12: eth0    inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\\       valid_lft forever preferred_lft forever\n"
-        "12: eth0    inet 10.0.0.100/32 scope global eth0\\       valid_lft forever preferred_lft forever\n"
+        "12: eth0    inet 10.0.0.5/24 brd 10.0.0.255 scope global eth0\\   valid_lft forever preferred_lft forever\n"
+        "12: eth0    inet 10.0.0.100/32 scope global eth0\\   valid_lft forever preferred_lft forever\n"
         "13: wg0    inet 10.9.0.1 peer 10.9.0.2/32 scope global wg0\\       valid_lft forever preferred_lft forever\n"
     )
     assert host_info.parse_addresses(text) == {

@@ -100,7 +100,8 @@ def test_failed_units(tmp_path):
 def test_an_address_that_the_server_holds(tmp_path):
     (tmp_path / "proc/net").mkdir(parents=True)
     (tmp_path / "proc/net/fib_trie").write_text(
-        "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.1\n        /32 host LOCAL\n     |-- 10.0.0.0\n        /24 link UNICAST\n"
+        "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.1\n        /32 host LOCAL\n"
+        "     |-- 10.0.0.0\n        /24 link UNICAST\n"
     )
     host = Systemd(tmp_path)
     assert server_state.holds(host, "10.0.0.1")

@@ -70,14 +70,14 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ({"address": "www.example.com"}, 'keepalived_address is "www.example.com"; write an IPv4 address'),
         (
             {"address": "10.0.1.100"},
-            "keepalived_address is 10.0.1.100, which is in the network of no interface of lb1 (it has 10.0.0.10/24 on eth0, "
-            "192.0.2.10/25 on eth1, 10.0.0.100/32 on eth0); write a free",
+            "keepalived_address is 10.0.1.100, which is in the network of no interface of lb1 (it has 10.0.0.10/24 "
+            "on eth0, 192.0.2.10/25 on eth1, 10.0.0.100/32 on eth0); write a free",
         ),
         ({"address": "10.0.0.21"}, "keepalived_address is 10.0.0.21, which app1 has for itself; write an address that"),
         ({"address": "10.0.0.255"}, "keepalived_address is 10.0.0.255, which no host of 10.0.0.0/24 can have; write a"),
         (
             {"lb2": {"keepalived_address": ""}},
-            "keepalived_address is 10.0.0.100 on lb1 alone; write it in the variables of the group load_balancers, with two",
+            "keepalived_address is 10.0.0.100 on lb1 alone; write it in the variables of the group load_balancers,",
         ),
         # Two names of one machine.
         ({"lb2": {"ansible_host": "10.0.0.10"}}, "keepalived_address is 10.0.0.100 on lb1 alone; write it in the"),
