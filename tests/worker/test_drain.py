@@ -61,12 +61,21 @@ def end(loads: list[Load]) -> tuple[int, list[str]]:
     return sum(load.sent for load in loads), [loss for load in loads for loss in load.lost]
 
 
-def reload(gunicorn: Gunicorn) -> set[int]:
-    """HUP, and wait until new workers alone accept; returns the old ones."""
+def reload(gunicorn: Gunicorn, *, lossy: bool = False) -> set[int]:
+    """HUP, and wait until new workers alone accept; returns the old ones. A `lossy` worker may drop who asks."""
     old = gunicorn.workers()
+
+    def new_ones_answer() -> bool:
+        try:
+            return all(int(gunicorn.ask("/pid", Connection="close").text) not in old for _ in range(5))
+        except OSError:
+            if lossy:
+                return False
+            raise
+
     gunicorn.signal(signal.SIGHUP)
     wait_for(lambda: gunicorn.workers() - old)
-    wait_for(lambda: all(int(gunicorn.ask("/pid", Connection="close").text) not in old for _ in range(5)))
+    wait_for(new_ones_answer)
     return old
 
 
@@ -88,7 +97,7 @@ def test_the_plain_worker_loses_some(start: Start) -> None:
     gunicorn.ask("/pid")
     loads = under_load(gunicorn)
     time.sleep(0.5)
-    old = reload(gunicorn)
+    old = reload(gunicorn, lossy=True)
     wait_for(lambda: not gunicorn.workers() & old)
     assert end(loads)[1] != []
 
@@ -126,7 +135,7 @@ def test_an_answer_that_comes_before_the_body_lets_the_body_come_in(start: Start
     assert b"connection: close" in answer
     time.sleep(0.2)
     connection.sock.sendall(b"y")  # a closed connection would be a broken pipe
-    assert connection.closed_by_server(within=1)
+    assert connection.closed_by_server(within=10)
 
 
 def test_a_body_that_never_comes_does_not_keep_a_connection(start: Start) -> None:
@@ -153,8 +162,8 @@ def test_the_plain_worker_closes_it_under_the_client(start: Start) -> None:
     gunicorn = start(worker_class=PLAIN)
     connection = gunicorn.connection()
     connection.ask("/pid")
-    reload(gunicorn)
-    assert connection.closed_by_server(within=1)
+    reload(gunicorn, lossy=True)
+    assert connection.closed_by_server(within=10)
 
 
 def test_drain_timeout_bounds_the_wait_for_idle_connections(start: Start) -> None:

@@ -107,10 +107,11 @@ class Service:
         return sorted(file.name for file in (self.folder / "metrics").glob("slot-*.lock"))
 
     def until(self, true, otherwise):
+        """What it says as soon as it is true; a worker that leaves meanwhile is no answer."""
         for _ in range(600):
             with contextlib.suppress(OSError):
-                if true():
-                    return
+                if said := true():
+                    return said
             time.sleep(0.05)
         pytest.fail(f"{otherwise}: {(self.folder / 'log').read_text()}")
 
@@ -142,8 +143,7 @@ def test_sums_and_files_outlive_workers_that_are_killed_and_recycled(service):
             seen |= pids
             with contextlib.suppress(ProcessLookupError):  # recycled meanwhile
                 os.kill(min(pids), signal.SIGKILL)
-            service.until(service.answered, "no worker answers")
-            shown = service.answered()
+            shown = service.until(service.answered, "no worker answers")
             assert least <= shown <= most
             least = shown
             if len(seen) >= 2 * WORKERS:
