@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import testinfra
-from asking import on
+from asking import ask, on
 from hello import SITE
 from plays import ROOT, play
 
@@ -162,6 +162,16 @@ def _served():
         on(host(name), "systemctl start hello.socket hello@$(basename $(readlink /srv/hello/current))")
     for name in BALANCERS:
         settled(name)
+        serving(name)
+
+
+def serving(name):
+    """Wait until its clients are served several times in a row: it asks a server that was lost again after 10 s."""
+    good, deadline = 0, time.monotonic() + 60
+    while good < 12:
+        good = good + 1 if ask(host(name), SITE, "/")[0] == 200 else 0
+        assert time.monotonic() < deadline, f"{name} does not serve"
+        time.sleep(0.1)
 
 
 def test_one_load_balancer_holds_the_address_and_clients_reach_it():
