@@ -24,6 +24,26 @@ name: ContextVar[str] = ContextVar("name", default="")
 deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
+class Empty:
+    """A layer that looks at each message on its way out, and does nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        def send_on(message: Message) -> Awaitable[None]:
+            if message["type"] == "websocket.accept":
+                message = {**message}
+            return send(message)
+
+        await self.app(scope, receive, send_on)
+
+
 class Fused:
     """Everything at once."""
 

@@ -57,6 +57,7 @@ def variants(redis: str) -> list[Variant]:
     return [
         Variant("no middleware", {"STACK": "none"}),
         Variant("everything in one layer, a lower bound", {"STACK": "fused"}),
+        Variant("that, and four layers that do nothing", {"STACK": "empty empty empty empty fused"}),
         Variant("ours, everything on, state in memory", {"STACK": "ours"}),
         Variant("ours, everything on, state in Redis", {"STACK": "ours", "APP_REDIS_URL": redis}),
         Variant("tutorial: time-out alone", {"STACK": "timeout", **tutorial}),

@@ -2,7 +2,7 @@
 
 import os
 
-from fused import Fused
+from fused import Empty, Fused
 from redis.asyncio import Redis
 from shop.main import app
 from starlette.middleware import Middleware
@@ -11,4 +11,6 @@ from tutorial import MIDDLEWARE
 stack = os.environ["STACK"]
 if stack != "ours":
     app.state.redis = Redis.from_url(os.environ.get("REDIS_URL", "redis://localhost"), max_connections=1000)
-    app.user_middleware = [Middleware({**MIDDLEWARE, "fused": Fused}[name]) for name in stack.split() if name != "none"]
+    app.user_middleware = [
+        Middleware({**MIDDLEWARE, "fused": Fused, "empty": Empty}[name]) for name in stack.split() if name != "none"
+    ]
