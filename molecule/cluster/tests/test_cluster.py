@@ -141,7 +141,7 @@ def test_site_brings_up_the_whole_cluster(edition, balancers, tmp_path):
     ],
 )
 def test_requests_are_shared_as_asked(site, expected):
-    # One after the other, or the server that is faster at the moment would get more, as it should by the fewest connections.
+    # One after the other: with several at once, the server that is faster at the moment would rightly get more.
     seen = shares(site, clients=1)
     assert sum(seen.values()) == MANY
     assert set(seen) == {address_of(name) for name in expected}
