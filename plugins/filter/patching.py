@@ -68,12 +68,12 @@ def patch_plan(groups: Groups, hostvars: Variables, only: str = "") -> list[dict
     wanted = set(split(only))
     plan = []
     for hosts in names.values():
+        if wanted and not wanted & set(hosts):
+            continue
         servers = [host for host in hosts if host in groups.get("app_servers", [])]
         goes_on = [host for host in servers if host not in away and others(host, groups, hostvars, away)]
         balancers = [host for host in hosts if host in groups.get("load_balancers", [])]
         plan.append({"host": hosts[0], "servers": servers, "balancers": balancers, "drains": goes_on})
-        if wanted and not wanted & set(hosts):
-            plan.pop()
     return sorted(plan, key=lambda entry: bool(entry["balancers"]))
 
 
