@@ -13,7 +13,11 @@ WINDOWS = 3
 
 
 async def admitted_by_window(path: str) -> list[int]:
-    """How many of one client address's requests each window admitted, counted from the first."""
+    """How many of one client address's requests each window admitted.
+
+    The windows begin half a one before the first answer. Permits are taken and come back in bursts, so each begins and
+    ends where nothing is admitted, and it makes no difference that an answer arrives later than it was decided.
+    """
     times: list[float] = []
 
     async def ask(client: Client) -> Answer:
@@ -22,12 +26,11 @@ async def admitted_by_window(path: str) -> list[int]:
             times.append(time.monotonic())
         return answer
 
-    # A window more, so that the last one is whole wherever the first request fell.
     tally = await crowd(path, 200, ask, until=after((WINDOWS + 0.5) * WINDOW))
     print(f"\n  {tally}")
     assert set(tally.statuses) == {200, 429}, tally
     assert BROKEN not in tally.statuses
-    windows = [int((at - times[0]) / WINDOW) for at in times]
+    windows = [int((at - times[0]) / WINDOW + 0.5) for at in times]
     return [windows.count(window) for window in range(WINDOWS)]
 
 
