@@ -108,10 +108,11 @@ class Probe:
             raise ProbeError(f"{self.unit} does not stop: look at it with systemctl status {self.unit}.")
 
     def _remove(self) -> None:
+        if not self.folder.exists():
+            return  # it is made before the unit and goes after it
         self._stop()
         self.host.systemctl("reset-failed", self.unit)
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder)
 
     def _run_unit(self, command: Sequence[str], timeout: float, seconds: int) -> None:
         """Have systemd run the command for so many seconds, and as long again as its last request may take."""

@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,6 @@ class Release:
         installer.create(interpreter)
         installer.install_project(form, project)
         installer.join(self.spec.requirements, form, project)
-        installer.finish(source, self.spec.directory / "current" / "venv")
 
         variables = {
             "APP_NAME": self.spec.name,
@@ -233,7 +233,11 @@ class Release:
             "APP_ENTRYPOINT": entrypoint,
             "APP_DIRECTORY": str(project),
         }
-        self._check_import(installer.python, entrypoint, project, variables)
+        # An import reads bytecode that is there and writes none, so both go on together.
+        with ThreadPoolExecutor(1) as beside:
+            compiled = beside.submit(installer.finish, source, self.spec.directory / "current" / "venv")
+            self._check_import(installer.python, entrypoint, project, variables)
+            compiled.result()
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
         lines = (f"{key}={quote(value)}\n" for key, value in variables.items())
         (self.path / "release.env").write_text(header + "".join(lines))

@@ -28,20 +28,27 @@ TOOLS = Path("/opt/production.fastapi")
 WHEELS = Path("/usr/share/python-wheels")
 
 # Compiling is most of a build's time. uv links files from its cache, so one inode is one source, and what another
-# release has compiled of it holds here; compileall does the rest.
+# release has compiled of it holds here; compileall does the rest. For a little of it, processes would start longer than
+# they compile.
 COMPILE = """
 import compileall, contextlib, os, sys
 former, lib, source = sys.argv[1:]
+missing = 0
 for folder, _, names in os.walk(lib):
     twin = former + folder.removeprefix(lib)
     for name in names:
+        if not name.endswith(".py"):
+            continue
+        missing += 1
         compiled = f"__pycache__/{name[:-3]}.{sys.implementation.cache_tag}.pyc"
         with contextlib.suppress(OSError):
-            if name.endswith(".py") and os.path.samefile(f"{folder}/{name}", f"{twin}/{name}"):
+            if os.path.samefile(f"{folder}/{name}", f"{twin}/{name}"):
                 os.makedirs(f"{folder}/__pycache__", exist_ok=True)
                 os.link(f"{twin}/{compiled}", f"{folder}/{compiled}")
-compileall.compile_dir(lib, quiet=2, workers=0)
-compileall.compile_dir(source, quiet=2, workers=0)
+                missing -= 1
+workers = 1 if missing < 500 else 0
+compileall.compile_dir(lib, quiet=2, workers=workers)
+compileall.compile_dir(source, quiet=2, workers=workers)
 """
 
 
