@@ -84,9 +84,7 @@ $(cluster_lines redis1)
 all:
   vars:
     ansible_host: 127.0.0.1
-    ansible_user: root
-    ansible_ssh_private_key_file: $CACHE/ssh_key
-    ansible_ssh_common_args: -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR
+$(ssh_variables '    ')
     app_name: shop
     app_domains: [$CLUSTER_DOMAIN]
     app_source: {folder: $CLUSTER_SOURCE}

@@ -160,5 +160,14 @@ remove() {
   [[ ${#networks[@]} == 0 ]] || docker network rm "${networks[@]}" >/dev/null
 }
 
+# ssh_variables INDENT: how Ansible logs in to a test host, as lines of an inventory.
+ssh_variables() {
+  sed "s/^/$1/" <<VARIABLES
+ansible_user: root
+ansible_ssh_private_key_file: $CACHE/ssh_key
+ansible_ssh_common_args: -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR
+VARIABLES
+}
+
 # ssh_port NAME: where 127.0.0.1 reaches the sshd of a host.
 ssh_port() { docker port "$1" 22/tcp | sed -n 's/.*://p' | head -n 1; }
