@@ -355,6 +355,20 @@ def test_a_server_leaves_and_a_new_one_joins_when_it_can_serve(edition, tmp_path
     assert result.sent > 500
 
 
+def test_redis_lets_another_address_in_and_forgets_nothing():
+    def process():
+        return on(host("pf-app1"), "systemctl show --property MainPID --value redis-server")
+
+    before, port = process(), f"{SERVERS['pf-app1']}:6379"
+    for allowed in (["198.18.44.99"], []):
+        result = play(
+            "--limit", "pf-app1", "--tags", "preflight,configure", redis_allowed_addresses=allowed
+        ).succeeded()
+        assert result.stats("changed") == {"pf-app1": 1}
+        assert reached_from("pf-stranger", port) == {port: bool(allowed)}
+    assert process() == before
+
+
 def drop(inventory, name):
     """Remove a host from all groups of an inventory."""
     for group in inventory.values():

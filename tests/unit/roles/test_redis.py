@@ -71,7 +71,7 @@ def test_only_app_servers_get_through_to_an_address(render: Render) -> None:
         "hostvars": {"app1": {"private_address": "10.0.0.6"}, "redis1": {"ansible_host": "10.0.0.5"}},
     }
     variables = {**CLUSTER, **inventory, "redis_allowed_addresses": ["10.0.9.9"]}
-    text = render("redis", "redis-server.service.d.conf.j2", variables)
+    text = render("redis", "access.conf.j2", variables)
     assert "IPAddressDeny=any\nIPAddressAllow=localhost 10.0.0.5 10.0.0.6 10.0.9.9\n" in text
     assert problems(**variables) == []
     (found,) = problems(**{**variables, "hostvars": {**inventory["hostvars"], "app1": {"ansible_host": "app.test"}}})
