@@ -25,7 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("app", "release", "previous", "by", "probes", "drains", "folder"))
+    _VALID_ARGS = frozenset(("app", "release", "previous", "by", "probes", "drains", "canary", "folder"))
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -40,6 +40,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "by": {"type": "str", "default": ""},
                 "probes": {"type": "dict", "required": True},
                 "drains": {"type": "dict", "default": {}},
+                "canary": {"type": "dict", "default": {}},
                 "folder": {"type": "str", "default": "receipts"},
             }
         )

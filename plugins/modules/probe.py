@@ -81,8 +81,8 @@ options:
     default: false
   events:
     description:
-      - For O(state=stopped), the steps of the deploy, each with its C(name) (V(build), V(gate), V(switch), V(verify) or
-        V(rollback)) and C(at), when it began. It lasts until the next one.
+      - For O(state=stopped), the steps of the deploy, each with its C(name) (V(build), V(gate), V(switch), V(canary),
+        V(verify) or V(rollback)) and C(at), when it began. It lasts until the next one.
       - C(at) is in seconds since 1970 by the clock of the controller.
     type: list
     elements: dict
@@ -91,7 +91,7 @@ options:
       name:
         description: What begins.
         type: str
-        choices: [build, gate, switch, verify, rollback]
+        choices: [build, gate, switch, canary, verify, rollback]
         required: true
       at:
         description: When.
@@ -284,7 +284,7 @@ def main() -> None:
                 "options": {
                     "name": {
                         "type": "str",
-                        "choices": ["build", "gate", "switch", "verify", "rollback"],
+                        "choices": ["build", "gate", "switch", "canary", "verify", "rollback"],
                         "required": True,
                     },
                     "at": {"type": "float", "required": True},

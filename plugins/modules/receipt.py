@@ -44,6 +44,10 @@ options:
       - Times are those of the server's clock.
     type: dict
     default: {}
+  canary:
+    description: How the first servers did, as P(production.fastapi.canary#filter) says; empty where none was watched.
+    type: dict
+    default: {}
   folder:
     description:
       - Folder on the controller, made when it is missing; a relative one is beside the inventory. Empty to write

@@ -43,11 +43,12 @@ def make_receipt(
     previous: str = "",
     by: str = "",
     events: Iterable[Mapping[str, Any]] = (),
+    canary: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The receipt of a deploy, the same for the same data; RETURN of the module `receipt` has its parts.
 
     `probes` has for each load balancer what the module `probe` returned. `events` are further ones, each a name, `at`
-    and, if known, `until` in seconds since 1970, and a host.
+    and, if known, `until` in seconds since 1970, and a host. `canary` is the value of the filter `canary`.
     """
     seen = {host: probe for host, probe in sorted(probes.items()) if probe and probe.get("requests")}
     began = min((probe["began"] for probe in seen.values()), default=0.0)
@@ -76,6 +77,7 @@ def make_receipt(
         "releases": releases_of(buckets),
         **slots_of(buckets, seconds),
         "failures": failures_of(seen, began),
+        "canary": dict(canary or {}),
         "probes": [
             {"host": host, **{key: probe.get(key) for key in ("domain", "path", "rate", "complete", "requests")}}
             for host, probe in seen.items()

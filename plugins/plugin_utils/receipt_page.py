@@ -70,7 +70,15 @@ footer { margin: 1.25rem .25rem 0; }
 
 def page_of(receipt: Mapping[str, Any]) -> str:
     """The page of a receipt that has at least one request; the same for the same receipt."""
-    parts = [verdict(receipt), phases(receipt), times(receipt), timeline(receipt), mix(receipt), failures(receipt)]
+    parts = [
+        verdict(receipt),
+        phases(receipt),
+        canary(receipt),
+        times(receipt),
+        timeline(receipt),
+        mix(receipt),
+        failures(receipt),
+    ]
     title = f"{receipt['app']} {receipt['release']}: {receipt['failed']:,} of {receipt['requests']:,} failed"
     return document(title, "\n".join(filter(None, [*parts, footer(receipt)])), STYLE)
 
@@ -101,6 +109,24 @@ def phases(receipt: Mapping[str, Any]) -> str:
         "Through Nginx, over TLS, on new and kept-alive connections.",
         table("Figures by phase", heads, rows),
     )
+
+
+def canary(receipt: Mapping[str, Any]) -> str:
+    """How the first servers with the new release did beside the others; nothing where they were not watched."""
+    seen = receipt.get("canary")
+    if not seen:
+        return ""
+    rows = [
+        [
+            name,
+            f"{side['requests']:,}",
+            f"{side['errors']:,}",
+            milliseconds(side["p95_ms"]) if side["requests"] else NONE,
+        ]
+        for name, side in ((", ".join(seen["canaries"]), seen["canary"]), ("the others", seen["others"]))
+    ]
+    note = f"{seen['problem']} {seen['summary']}".strip()
+    return section("The canary beside the others", note, table("The canary", ["", "requests", "errors", "95 %"], rows))
 
 
 def times_of(figures: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -23,6 +24,9 @@ SERVERS = {"pf-app1": "198.18.44.21", "pf-app2": "198.18.44.22", "pf-app3": "198
 NETWORK = "pf-cluster"
 # Requests for a distribution, enough for 3 % to mean something where chance or a hash decides.
 MANY = 4000
+
+# How fast answers are says little on a busy machine, so here only errors do.
+CANARY = {"app_canary_time": 12, "app_canary_max_slowdown": 1000, "app_canary_min_requests": 50}
 
 # Asks `count` times over `clients` kept-alive connections, each time for another path and as a client of another
 # network.
@@ -183,10 +187,32 @@ def test_strangers_reach_nothing_but_the_sites():
 
 def test_a_deploy_and_a_rollback_lose_nothing(edition, balancers, tmp_path):
     with load_on(*BALANCERS):
-        book("deploy", app_source=edition("two"), app_receipt_folder=str(tmp_path)).succeeded()
+        watched = book("deploy", app_source=edition("two"), app_receipt_folder=str(tmp_path), **CANARY).succeeded()
         assert live(balancers) == "two"
         book("rollback").succeeded()
     assert live(balancers) == "one"
+    assert "the canary pf-app1 had 0 errors in " in watched.text
+    receipt = json.loads(max(tmp_path.glob("*.json")).read_text())
+    assert (
+        min(receipt["canary"][side]["requests"] for side in ("canary", "others")) >= CANARY["app_canary_min_requests"]
+    )
+    assert "canary" in {event["name"] for event in receipt["events"]}
+
+
+def test_a_release_with_which_the_canary_fails_clients_goes_from_all(edition, balancers, tmp_path):
+    source = edition("erring", 'FATE = "fails some clients"\n')
+    with load_on(*BALANCERS, allowed=1000) as loads:
+        result = book("deploy", app_source=source, app_receipt_folder=str(tmp_path), **CANARY)
+        assert live(balancers) == "one"
+    assert result.returncode != 0
+    assert "The canary fails more often than the 1 in a hundred more of app_canary_max_errors." in result.text
+    assert re.search(r"the canary pf-app1 had [1-9]\d* errors in .*; the others had 0 errors in ", result.text)
+    # One server alone had it, and nothing of it is left.
+    problems = [problem for load in loads for problem in load.failed]
+    assert {problem.rpartition(": ")[2] for problem in problems} == {"503"}
+    assert [load.seen for load in loads if len(load.seen) != 2] == []
+    with load_on(*BALANCERS):
+        assert len(shares("hello", 300)) == 3
 
 
 def test_a_release_that_fails_on_the_second_server_goes_from_all(edition, balancers, tmp_path):

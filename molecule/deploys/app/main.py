@@ -25,10 +25,12 @@ async def start() -> None:
 
 
 def fails(scope: dict[str, Any]) -> bool:
-    """Whether this request is one that its edition lets fail; those of the scenario's own load never are."""
+    """Whether this request is one that its edition lets fail: of the probe's, or of the scenario's own load."""
+    probed = (b"user-agent", b"production.fastapi-probe") in scope["headers"]
     if FATE == "fails some requests":
-        probed = (b"user-agent", b"production.fastapi-probe") in scope["headers"]
         return probed and next(REQUESTS) % 8 == 0
+    if FATE == "fails some clients":
+        return not probed and scope["path"] == "/" and next(REQUESTS) % 5 == 0
     return FATE == "is never ready" and scope["path"] == "/readyz"
 
 

@@ -208,3 +208,9 @@ def test_the_drain_of_each_server_is_an_event(tmp_path: Path, monkeypatch: pytes
     data = Path(run(monkeypatch, tmp_path, drains=drains)["data"])
     told = [event for event in json.loads(data.read_text())["events"] if event["host"]]
     assert told == [{"name": "drain", "host": "app1", "at": 5.0, "seconds": 2.0}]
+
+
+def test_how_the_canary_did_is_written_down() -> None:
+    canary = {"problem": "", "canaries": ["app1"], "canary": {"requests": 120}}
+    assert make_receipt("shop", "two", {"lb1": probe()}, canary=canary)["canary"] == canary
+    assert make_receipt("shop", "two", {"lb1": probe()})["canary"] == {}

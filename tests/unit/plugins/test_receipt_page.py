@@ -127,3 +127,20 @@ def test_numbers_in_the_plots_are_finite() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.34, "0.3 s"), (12.4, "12 s"), (125.2, "2 min 05 s")])
 def test_durations_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_canary_is_beside_the_others() -> None:
+    side = {"requests": 1200, "errors": 60, "p95_ms": 41.0}
+    canary = {
+        "problem": "The canary fails.",
+        "summary": HOSTILE,
+        "canaries": ["app1", "app2"],
+        "canary": side,
+        "others": {**side, "requests": 0},
+    }
+    text = Page(page_of(make_receipt("shop", "two", {"lb1": probe()}, canary=canary))).text
+    assert "The canary beside the others" in text
+    assert f"The canary fails. {HOSTILE}" in text
+    assert "app1, app2" in text
+    assert "41 ms" in text
+    assert "The canary" not in Page(page_of(make_receipt("shop", "two", {"lb1": probe()}))).text
