@@ -77,7 +77,14 @@ def test_the_kernel_writes_it_so(tmp_path):
     with subprocess.Popen([program, "60"]) as process:
         try:
             program.unlink()
-            maps = Path(f"/proc/{process.pid}/maps").read_text().replace(str(tmp_path), "/usr/bin")
-            assert REPLACED.findall(maps) == ["/usr/bin/sleep"]
+            give_up = time.monotonic() + 30
+            while not (found := REPLACED.findall(mapped(process.pid).replace(str(tmp_path), "/usr/bin"))):
+                # The kernel maps a program a moment after it has begun.
+                assert time.monotonic() < give_up, mapped(process.pid)
+            assert found == ["/usr/bin/sleep"]
         finally:
             process.kill()
+
+
+def mapped(pid):
+    return Path(f"/proc/{pid}/maps").read_text()
