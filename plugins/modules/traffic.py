@@ -61,7 +61,7 @@ answers:
       description: Whether M(production.fastapi.probe) had asked, and not a client.
       type: bool
     errors:
-      description: Answers with a status of 500 or above, those that Nginx gave because the server did not among them.
+      description: Answers with a status of 500 or above, with those that Nginx gave in place of a server.
       type: int
     times:
       description: Of the other answers how many had their header after so many milliseconds.
