@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ render = _unit.render
 
 
 class Connection(http.client.HTTPConnection):
-    """One kept-alive connection over a Unix socket."""
+    """One kept-alive connection over a Unix socket, with TLS where `certificate.pem` lies beside it."""
 
     def __init__(self, path: Path, timeout: float = 10) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -40,6 +41,10 @@ class Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
+        certificate = self.path.with_name("certificate.pem")
+        if certificate.exists():
+            context = ssl.create_default_context(cafile=certificate)
+            self.sock = context.wrap_socket(self.sock, server_hostname="shop.internal")
 
     def ask(self, target: str, method: str = "GET", body: str = "", **headers: str) -> http.client.HTTPResponse:
         self.request(method, target, body or None, headers)

@@ -203,9 +203,11 @@ class Parting:
         """End our side."""
         if not self._closing:
             self._closing = True
-            if not self._transport.is_closing():
+            # TLS has no end of one side here, and its close would wait 30 s for a client that does not close.
+            half = self._transport.can_write_eof()
+            if half and not self._transport.is_closing():
                 self._transport.write_eof()
-            asyncio.get_running_loop().call_later(LINGER, self._transport.close)
+            asyncio.get_running_loop().call_later(LINGER, self._transport.close if half else self._transport.abort)
 
     def __getattr__(self, name: str) -> Any:
         """All else is the transport's own."""

@@ -1,0 +1,81 @@
+"""The drain with TLS on the connection: asyncio's transports with TLS have no half-closed state, plain ones have."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Connection, Start, wait_for
+from test_drain import echo, end, reload, under_load, websocket
+
+CLOSED_1012 = bytes([0x88, 2]) + struct.pack("!H", 1012)
+
+
+@pytest.fixture
+def with_tls(tmp_path: Path) -> dict[str, Any]:
+    """Variables of a Gunicorn that speaks TLS, with a certificate for shop.internal that clients find."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=shop.internal"
+    command += f" -addext subjectAltName=DNS:shop.internal -keyout {key} -out {certificate}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return {"gunicorn_extra_config": f'certfile = "{certificate}"\nkeyfile = "{key}"'}
+
+
+def test_no_post_is_lost_by_reloads_over_tls(start: Start, with_tls: dict[str, Any]) -> None:
+    gunicorn = start(gunicorn_workers=2, **with_tls)
+    loads = under_load(gunicorn)
+    for _ in range(2):
+        time.sleep(0.5)
+        old = reload(gunicorn)
+        wait_for(lambda: not gunicorn.workers() & old)  # noqa: B023
+    sent, lost = end(loads)
+    assert lost == []
+    assert sent > 200
+
+
+def test_an_idle_connection_with_tls_gets_its_last_answer_and_is_closed(start: Start, with_tls: dict[str, Any]) -> None:
+    gunicorn = start(**with_tls)
+    connection = gunicorn.connection()
+    connection.ask("/pid")
+    reload(gunicorn)
+    answer = connection.ask("/echo", method="POST", body="late")
+    assert (answer.status, answer.text, answer.getheader("connection")) == (200, "late", "close")
+
+
+def ending(connection: Connection, within: float = 30) -> bytes:
+    """The last bytes that a client reads who sends all the time. One thread: Python's TLS socket is not for two."""
+    frame = bytes([0x81, 0x80 | 100]) + bytes(4) + b"x" * 100
+    deadline = time.monotonic() + within
+    connection.sock.settimeout(0.002)
+    received = b""
+    while time.monotonic() < deadline and received != CLOSED_1012:
+        try:
+            connection.sock.sendall(frame)
+            part = connection.sock.recv(65536)
+            if part == b"":
+                break
+            received = (received + part)[-4:]
+        except TimeoutError:
+            continue
+        except OSError as error:
+            return repr(error).encode()
+    return received
+
+
+def test_a_websocket_with_tls_gets_1012_and_costs_no_open_request(start: Start, with_tls: dict[str, Any]) -> None:
+    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=1, **with_tls)
+    connection = gunicorn.connection()
+    websocket(connection)
+    assert echo(connection, b"before") == b"before"
+    other = gunicorn.connection(timeout=30)
+    other.request("GET", "/slow?seconds=6")  # longer than the graces of the drain and of the WebSocket
+    old = reload(gunicorn)
+    assert ending(connection) == CLOSED_1012
+    assert other.getresponse().status == 200
+    wait_for(lambda: not gunicorn.workers() & old)
+    assert "Exception in worker process" not in gunicorn.log(), gunicorn.log()
+    assert "SIGKILL" not in gunicorn.log()
