@@ -81,6 +81,53 @@ def test_it_is_started_again_when_it_is_killed(host):
     assert int(on(host, "systemctl show --property=NRestarts --value nginx")) >= 1
 
 
+# Clients connect again and again while Nginx starts, a few times; what became of those that were connected.
+START = """
+import collections, json, socket, subprocess, threading, time
+seen, starting, over = collections.Counter(), threading.Event(), threading.Event()
+asking = [False] * 8
+
+def ask(number):
+    while not over.is_set():
+        asking[number] = False
+        starting.wait()
+        asking[number] = True
+        if not starting.is_set():
+            continue
+        try:
+            connection = socket.create_connection(("127.0.0.1", 80), 5)
+        except OSError:
+            continue
+        try:
+            connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            seen["answered" if connection.recv(5) == b"HTTP/" else "closed"] += 1
+        except OSError as error:
+            seen[type(error).__name__] += 1
+        connection.close()
+
+threads = [threading.Thread(target=ask, args=[number]) for number in range(len(asking))]
+[thread.start() for thread in threads]
+for _ in range(5):
+    while any(asking):
+        time.sleep(0.01)
+    subprocess.run(["systemctl", "stop", "nginx"], check=True)
+    starting.set()
+    subprocess.run(["systemctl", "start", "nginx"], check=True)
+    time.sleep(0.2)
+    starting.clear()
+while any(asking):
+    time.sleep(0.01)
+over.set()
+starting.set()
+[thread.join() for thread in threads]
+print(json.dumps(seen))
+"""
+
+
+def test_nobody_is_reset_who_connects_while_it_starts(host):
+    assert set(json.loads(on(host, "python3 -c %s", START))) == {"answered"}
+
+
 def test_json_is_what_a_program_reads(host):
     on(host, "nginx -s reopen")
     for line in on(host, "cat /var/log/nginx/access.log").splitlines():
