@@ -107,7 +107,7 @@ def ask(number):
 
 threads = [threading.Thread(target=ask, args=[number]) for number in range(len(asking))]
 [thread.start() for thread in threads]
-for _ in range(5):
+for _ in range(10):
     while any(asking):
         time.sleep(0.01)
     subprocess.run(["systemctl", "stop", "nginx"], check=True)
