@@ -99,7 +99,7 @@ def ask(number):
         except OSError:
             continue
         try:
-            connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            connection.sendall(b"GET / HTTP/1.0\\r\\nHost: edge.example.com\\r\\n\\r\\n")
             seen["answered" if connection.recv(5) == b"HTTP/" else "closed"] += 1
         except OSError as error:
             seen[type(error).__name__] += 1
