@@ -26,10 +26,11 @@ numbers = itertools.count(1)
 
 def play(playbook: str, *arguments: str, inventory: str = "all") -> None:
     """Run a playbook; whatever it printed is shown when it fails."""
-    command = [Path(sys.executable).with_name("ansible-playbook"), "--inventory", f"{folder}/{inventory}", playbook, *arguments]
+    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = [ansible, "--inventory", f"{folder}/{inventory}", playbook, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
 
 
 def book(playbook: str, **variables: object) -> None:
