@@ -9,7 +9,7 @@ import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -68,28 +68,20 @@ OPERATIONS: dict[str, Callable[[], None]] = {
 }
 
 
-def rounds() -> Iterator[tuple[str, Callable[[], None]]]:
-    """All operations, again and again."""
-    while True:
-        yield from OPERATIONS.items()
-
-
 Path(folder, "source/edition.py").write_text('NAME = "0"\n')
 play("site.yml")
 print(ROW.format("", "seconds", "requests", "failed", "closed while idle", "longest s"), flush=True)
 sent = failed = idle = 0
-for number, (what, operation) in enumerate(rounds(), 1):
+for number, (what, operation) in enumerate(itertools.cycle(OPERATIONS.items()), 1):
     began = time.monotonic()
     with ExitStack() as stack:
         loads = [stack.enter_context(load(f"{name}-client", SITE, *addresses)) for _ in range(int(clients))]
         operation()
     problems = [problem for each in loads for problem in each.failed]
     lost = [problem for problem in problems if not CLOSED.search(problem)]
-    sent += sum(each.sent for each in loads)
-    failed += len(lost)
-    idle += len(problems) - len(lost)
-    longest = max(each.longest for each in loads)
     here = (sum(each.sent for each in loads), len(lost), len(problems) - len(lost))
+    sent, failed, idle = sent + here[0], failed + here[1], idle + here[2]
+    longest = max(each.longest for each in loads)
     print(ROW.format(what, f"{time.monotonic() - began:.0f}", *here, f"{longest:.2f}"), flush=True)
     for problem in sorted(set(lost)):
         print(f"    {lost.count(problem)} times {problem}", flush=True)

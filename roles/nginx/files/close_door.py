@@ -9,7 +9,6 @@ Ends with 1, and what the kernel said, when it may not: in a container it needs 
 
 import ctypes
 import os
-import re
 import socket
 import struct
 import subprocess
@@ -45,10 +44,8 @@ def drop_syn(pid: int, descriptor: int) -> None:
 
 def main() -> None:
     """Close the door, and wait until those who were in it are inside."""
-    shown = subprocess.run(
-        ["systemctl", "show", "--property=MainPID", "nginx"], capture_output=True, text=True, check=True
-    )
-    pid = int(re.sub(r"\D", "", shown.stdout))
+    command = ["systemctl", "show", "--property=MainPID", "--value", "nginx"]
+    pid = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     try:
         for descriptor in listening(pid):
             drop_syn(pid, descriptor)
