@@ -20,7 +20,8 @@ options:
     type: dict
     required: true
   hostvars:
-    description: All variables of all hosts, with what P(production.fastapi.host_info#module) has read.
+    description: All variables of all hosts, with what P(production.fastapi.host_info#module) has read, and as
+      C(__patch_before) what P(production.fastapi.server_state#module) has.
     type: dict
     required: true
   only:
@@ -39,10 +40,11 @@ RETURN = r"""
 _value:
   description:
     - For each machine C(host), the name by which it is upgraded, C(servers) and C(balancers), its names in these
-      groups, and C(drains), its servers that are not drained and whose app another machine goes on with.
+      groups, C(drains), its servers that serve and whose app another machine goes on with, and C(resumes), those of
+      them that an upgrade which was killed has left drained.
   type: list
   elements: dict
-  sample: [{host: app1, servers: [app1], balancers: [], drains: [app1]}]
+  sample: [{host: app1, servers: [app1], balancers: [], drains: [app1], resumes: []}]
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +63,7 @@ Variables = Mapping[str, Any]
 
 def patch_plan(groups: Groups, hostvars: Variables, only: str = "") -> list[dict[str, Any]]:
     """The machines in the order in which they are upgraded."""
-    away = drained(groups, hostvars)
+    away, left = out_of_use(groups, hostvars), interrupted(groups, hostvars)
     names: dict[tuple[str, str], list[str]] = {}
     for host in dict.fromkeys(host for group in GROUPS for host in groups.get(group, [])):
         names.setdefault(machine(host, hostvars), []).append(host)
@@ -73,8 +75,42 @@ def patch_plan(groups: Groups, hostvars: Variables, only: str = "") -> list[dict
         servers = [host for host in hosts if host in groups.get("app_servers", [])]
         goes_on = [host for host in servers if host not in away and others(host, groups, hostvars, away)]
         balancers = [host for host in hosts if host in groups.get("load_balancers", [])]
-        plan.append({"host": hosts[0], "servers": servers, "balancers": balancers, "drains": goes_on})
+        resumes = [host for host in goes_on if host in left]
+        plan.append(
+            {"host": hosts[0], "servers": servers, "balancers": balancers, "drains": goes_on, "resumes": resumes}
+        )
     return sorted(plan, key=lambda entry: bool(entry["balancers"]))
+
+
+def interrupted(groups: Groups, hostvars: Variables) -> list[str]:
+    """The servers that an upgrade has drained and nobody else; one that goes on holds the locks of the apps."""
+    hosts = [hostvars[balancer].get("__fastapi_host") for balancer in groups.get("load_balancers", [])]
+    said = [host.get("drained", {}) for host in hosts if isinstance(host, Mapping)]
+    return [
+        server
+        for server in drained(groups, hostvars)
+        if all(entries[server].get("by") == "patch" for entries in said if server in entries)
+    ]
+
+
+def out_of_use(groups: Groups, hostvars: Variables) -> list[str]:
+    """The servers that do not serve: what an operator has drained, and those without a running app."""
+    left = interrupted(groups, hostvars)
+    asked_for = [server for server in drained(groups, hostvars) if server not in left]
+    return asked_for + [server for server in groups.get("app_servers", []) if not runs(server, hostvars)]
+
+
+def runs(server: str, hostvars: Variables) -> bool:
+    """Whether the app of a server runs, as far as is known."""
+    variables = hostvars[server]
+    apps = variables.get("__patch_before", {}).get("apps", {})
+    return bool(apps.get(variables.get("app_name", "app"), {"state": "active"})["state"] == "active")
+
+
+def nginx_runs(balancer: str, hostvars: Variables) -> bool:
+    """Whether Nginx runs on a load balancer, as far as is known."""
+    services = hostvars[balancer].get("__patch_before", {}).get("services", {})
+    return bool(services.get("nginx", "active") == "active")
 
 
 def others(server: str, groups: Groups, hostvars: Variables, away: Sequence[str]) -> list[str]:
@@ -113,19 +149,21 @@ def patch_problems(
         )
     if problems or boolean(outage):
         return problems
-    away = drained(groups, hostvars)
+    away = out_of_use(groups, hostvars)
     for entry in patch_plan(groups, hostvars, only):
         alone = [host for host in entry["servers"] if host not in away and host not in entry["drains"]]
         problems += [
-            f"{host} is the only server of the app {hostvars[host].get('app_name', 'app')} that is not drained, so its "
-            "upgrade is an outage; add or undrain another one, or write -e outage=true."
+            f"{host} is the only server of the app {hostvars[host].get('app_name', 'app')} that runs and is not "
+            "drained, so its upgrade is an outage; add, start or undrain another one, or write -e outage=true."
             for host in alone
         ]
         here = {machine(host, hostvars) for host in entry["balancers"]}
-        if here and not {machine(host, hostvars) for host in groups["load_balancers"]} - here:
+        serving = [host for host in groups.get("load_balancers", []) if nginx_runs(host, hostvars)]
+        if here and not {machine(host, hostvars) for host in serving} - here:
             problems.append(
-                f"{entry['balancers'][0]} is the only load balancer, so its upgrade is an outage; add another one, "
-                "leave it out by -e only=NAME with the other servers, or write -e outage=true."
+                f"{entry['balancers'][0]} is the only load balancer whose Nginx runs, so its upgrade is an outage; add "
+                "another one or start it by site.yml, leave this one out by -e only=NAME with the other servers, or "
+                "write -e outage=true."
             )
     return problems
 

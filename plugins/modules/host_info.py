@@ -107,11 +107,11 @@ services:
   type: dict
   sample: {nginx: "enabled, active"}
 drained:
-  description: App servers that this load balancer gives no new requests, by their inventory names.
+  description: App servers that this load balancer gives no new requests, by their inventory names; since when (C(at),
+    UTC), C(by) which playbook, and the C(reason).
   returned: success
-  type: list
-  elements: str
-  sample: [app2]
+  type: dict
+  sample: {app2: {at: "2026-11-23T10:00:00Z", by: drain, reason: a new disk}}
 maintenance:
   description: Sites that are in maintenance; the C(retry_after) in seconds, and the C(allow)ed addresses of each.
   returned: success
@@ -173,14 +173,17 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "candidates": parse_policy(_output("apt-cache", "policy", "--", *missing)) if missing and any(lists) else {},
         "disk_free_mb": {path: disk_free_mb(root / path.lstrip("/")) for path in ("/srv", "/var", "/")},
         "services": _services(list(services)),
-        "drained": sorted(path.name for path in (root / ASKED_FOR / "drained").glob("*")),
-        "maintenance": {
-            path.name: json.loads(_text(path)) for path in sorted((root / ASKED_FOR / "maintenance").glob("*"))
-        },
+        "drained": asked_for(root, "drained"),
+        "maintenance": asked_for(root, "maintenance"),
         "addresses": parse_addresses(_output("ip", "-oneline", "-family", "inet", "address", "show")),
         "users": [line.split(":")[0] for line in _text(root / "etc/passwd").splitlines() if ":" in line],
         "is_systemd": (root / "run/systemd/system").is_dir(),
     }
+
+
+def asked_for(root: Path, what: str) -> dict[str, Any]:
+    """What operators have asked for: the content of each file of that folder, by its name."""
+    return {path.name: json.loads(_text(path)) for path in sorted((root / ASKED_FOR / what).glob("*"))}
 
 
 def os_release(text: str) -> dict[str, str]:

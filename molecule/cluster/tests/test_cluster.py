@@ -139,6 +139,8 @@ def test_site_brings_up_the_whole_cluster(edition, balancers, tmp_path):
     [
         ("round-robin", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
         ("least-conn", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
+        # Chance: so many are asked for that 0.03 are four standard deviations.
+        ("random-two", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
         ("ip-hash", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
         ("weighted", {"pf-app1": 3 / 4, "pf-app2": 1 / 4}),
         ("with-backup", {"pf-app1": 1}),
@@ -151,13 +153,6 @@ def test_requests_are_shared_as_asked(site, expected):
     assert set(seen) == {address_of(name) for name in expected}
     for name, share in expected.items():
         assert seen[address_of(name)] / MANY == pytest.approx(share, abs=0.03), seen
-
-
-def test_the_better_of_two_gets_more_where_servers_are_not_equally_fast():
-    seen = shares("random-two")
-    assert sum(seen.values()) == MANY
-    for name in SERVERS:
-        assert seen[address_of(name)] / MANY == pytest.approx(1 / 3, abs=0.1), seen
 
 
 @pytest.mark.parametrize(("site", "fixed"), [("ip-hash", "192.0.2.7"), ("by-path", "basket")])
@@ -355,9 +350,14 @@ def test_an_upgrade_stops_at_a_server_that_does_not_come_back():
     on(host("pf-app2"), "systemctl enable --now %s %s", *units)
     assert result.returncode != 0
     assert "The upgrade stopped: pf-app2, Ask over the socket until there is an answer:" in result.text
-    assert "done: none; left: pf-app2, pf-lb1; still drained, until the playbook undrain: pf-app2." in result.text
+    assert "done: none; left: pf-app2, pf-lb1; still drained, until patch or undrain: pf-app2." in result.text
     assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app3")}
-    book("undrain", server="pf-app2").succeeded()
+
+
+def test_the_next_upgrade_brings_back_what_the_last_has_left_drained():
+    assert '"pf-app2"' not in book("patch", only="pf-app1", reboot="never").succeeded().text
+    assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app3")}
+    book("patch", only="pf-app2", reboot="never").succeeded()
     returned()
 
 

@@ -9,7 +9,7 @@ GROUPS = {"load_balancers": ["lb1", "lb2"], "app_servers": ["app1", "app2"]}
 def inventory(*away):
     """Two load balancers, of which the first knows who is away, and two servers."""
     servers = {f"app{n}": {"app_name": "shop", "gunicorn_bind": f"10.0.0.{n}:8000"} for n in (1, 2)}
-    return {"lb1": {"__fastapi_host": {"drained": list(away)}}, "lb2": {}, **servers}
+    return {"lb1": {"__fastapi_host": {"drained": {name: {"by": "drain"} for name in away}}}, "lb2": {}, **servers}
 
 
 def test_load_balancers_agree_on_who_is_drained():

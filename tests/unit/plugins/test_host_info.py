@@ -75,7 +75,7 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
         "packages": {"systemd": "252.39-1~deb12u2", "held": "1:2.0-1"},
         "candidates": {},
         "services": {},
-        "drained": [],
+        "drained": {},
         "maintenance": {},
         "users": ["root", "www-data"],
         "is_systemd": True,
@@ -83,12 +83,12 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
 
 
 def test_what_operators_have_asked_for_is_a_file_each(root: Path) -> None:
-    for name, text in (("drained/app2", "{}"), ("maintenance/shop", '{"retry_after": 60, "allow": []}')):
+    for name, text in (("drained/app2", '{"by": "drain"}'), ("maintenance/shop", '{"retry_after": 60, "allow": []}')):
         file = root / "var/lib/production.fastapi" / name
         file.parent.mkdir(parents=True)
         file.write_text(text)
     host = host_info.read_host(root, [], [])
-    assert host["drained"] == ["app2"]
+    assert host["drained"] == {"app2": {"by": "drain"}}
     assert host["maintenance"] == {"shop": {"retry_after": 60, "allow": []}}
 
 
