@@ -174,7 +174,8 @@ APPLICATION = """
     "server",
     [
         ["-m", "uvicorn", "application:app", "--port", "0"],
-        ["-m", "gunicorn", "-w2", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:0", "application:app"],
+        # One worker: when two fail in the same moment, Gunicorn's master ends with a traceback of its own.
+        ["-m", "gunicorn", "-w1", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:0", "application:app"],
     ],
     ids=["uvicorn", "gunicorn"],
 )
