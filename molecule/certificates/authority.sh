@@ -1,15 +1,15 @@
 #!/bin/sh
-# Runs on the host of the authority: three Pebbles, one whose certificates live for 90 days, one for 45 seconds, and one that
+# Runs on the host of the authority: Pebbles whose certificates live for 90, 45 and 6 days and for 45 seconds, and one that
 # knows its clients, issues for six days and asks BIND, which takes records of wild.test from who has the key.
 set -e
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends pebble openssl curl bind9 >/dev/null
 mkdir -p /srv/pebble && cd /srv/pebble
 request() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "$@" 2>/dev/null; }
-request -x509 -days 30 -subj /CN=ca -keyout ca.key -out ca.pem
+request -x509 -days 400 -subj /CN=ca -keyout ca.key -out ca.pem
 request -subj /CN=acme.test -keyout key.pem -out request.pem
 printf 'subjectAltName=DNS:acme.test' >names
-openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names -out cert.pem 2>/dev/null
+openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 400 -extfile names -out cert.pem 2>/dev/null
 authority() {
   cat >"$1.json" <<JSON
 {"pebble": {"listenAddress": "0.0.0.0:$1", "managementListenAddress": "0.0.0.0:$2", "certificate": "/srv/pebble/cert.pem",
@@ -23,6 +23,8 @@ authority 14000 14001 '"certificateValidityPeriod": 7776000' 53
 authority 15000 15001 '"certificateValidityPeriod": 45' 53
 authority 16000 16001 '"certificateValidityPeriod": 518400, "externalAccountBindingRequired": true,
   "externalAccountMACKeys": {"known": "'"$(cat /srv/eab)"'"}' 5353
+authority 17000 17001 '"certificateValidityPeriod": 3888000' 53
+authority 18000 18001 '"certificateValidityPeriod": 518400' 53
 cat >/etc/bind/named.conf <<BIND
 options { directory "/var/cache/bind"; listen-on port 5353 { any; }; listen-on-v6 { none; }; recursion no; dnssec-validation no; };
 # Its own root, so that it looks for no other.

@@ -103,7 +103,8 @@ def test_changed_names_are_one_new_certificate(authority, hosts):
 def test_a_rehearsal_keeps_nothing(authority, hosts):
     before = served(hosts["pf-debian13"], "blog.test")
     result = play(playbook=CONVERGE.parents[2] / "playbooks/certs.yml", action="dry-run")
-    assert result.returncode == 0 or "dry-run" in result.text, result.output
+    result.succeeded()
+    assert "blog: the authority would issue a certificate." in result.text
     assert served(hosts["pf-debian13"], "blog.test") == before
 
 
@@ -129,10 +130,10 @@ def test_the_timers_unit_renews_under_load_and_nobody_notices(authority, hosts):
     assert after != before
 
 
-def test_while_the_authority_is_away_the_old_certificate_stays_and_the_unit_says_so(authority, hosts):
+def test_while_the_authority_is_away_the_old_certificate_stays_and_the_next_attempt_renews_it(authority, hosts):
     host = hosts["pf-debian13"]
     before = served(host, "shop.test")
-    on(authority, "systemctl stop pebble-15000")
+    on(host, "cp /etc/hosts /root/hosts && sed 's/.*acme.test/127.0.0.1 acme.test/' /root/hosts >/etc/hosts")
     time.sleep(LIFE * 2 / 3 + 1)
     assert host.run("systemctl start site-certificates").exit_status != 0
     assert "site-certificates.service" in on(host, "systemctl --failed --no-legend")
@@ -140,6 +141,30 @@ def test_while_the_authority_is_away_the_old_certificate_stays_and_the_unit_says
         host, "journalctl --unit site-certificates --output cat --lines 20"
     )
     assert served(host, "shop.test") == before
+    on(host, "cat /root/hosts >/etc/hosts")
+    on(host, "systemctl start site-certificates")
+    assert is_of_pebble(served(host, "shop.test"))
+    assert served(host, "shop.test") != before
+    assert "site-certificates.service" not in on(host, "systemctl --failed --no-legend")
+
+
+@pytest.mark.parametrize(("port", "days"), [(18000, 6), (17000, 45), (14000, 90)])
+def test_whatever_its_life_is_renewed_when_two_thirds_are_over(authority, hosts, port, days):
+    host, directory = hosts["pf-debian13"], f"https://acme.test:{port}/dir"
+    on(host, "which faketime || apt-get install -qq faketime")
+    converge("--limit", "pf-debian13", sites=(BLOG,), nginx_acme_directory=directory).succeeded()
+
+    def renew(hours):
+        """What is done by the clock of some hours later."""
+        clock = f"faketime -f +{hours}h"
+        return on(host, f"FAKETIME_DONT_FAKE_MONOTONIC=1 {clock} /etc/ssl/sites/certificates renew")
+
+    before, requests = served(host, "blog.test"), asked(authority, f"pebble-{port}")
+    assert renew(days * 16 - 1) == ""
+    assert served(host, "blog.test") == before
+    assert asked(authority, f"pebble-{port}") == requests
+    assert "because two thirds of its life are over" in renew(days * 16 + 1)
+    assert served(host, "blog.test") != before
 
 
 def test_a_restart_of_the_host_serves_what_it_served(authority, hosts):

@@ -179,6 +179,14 @@ BALANCERS = [f"lb{number}" for number in range(1, 6)]
         ({"nginx_acme_directory": "http://ca.example/dir"}, "nginx_acme_directory is http://ca.example/dir; write"),
         ({"nginx_acme_eab_kid": "kid"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both"),
         ({"nginx_acme_eab_hmac_key": "key"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together"),
+        (
+            {"nginx_acme_dns": "rfc2136; reboot"},
+            "nginx_acme_dns is rfc2136; reboot; write the NAME of a package python3-certbot",
+        ),
+        (
+            {"nginx_acme_dns_credentials": "secret = x"},
+            "nginx_acme_dns_credentials are for no plugin; set nginx_acme_dns to",
+        ),
         ({"nginx_acme_email": "a@b.example\nserver = x"}, "must be without spaces and line ends."),
         (
             {"nginx_acme_profile": "shortlived", "__fastapi_host": {**HOST, "distribution_version": "12"}},
