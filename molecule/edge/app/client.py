@@ -2,6 +2,8 @@
 
     client.py '{"path": "/limited", "source": "127.1.0.1", "clients": 200, "seconds": 6, "pause": 0.2}'
 
+`proxy` is what the connection begins with, before TLS.
+
 Prints what became of every request as JSON. A status of 0 is a connection that ended without an answer.
 """
 
@@ -25,6 +27,11 @@ class Client:
         port, tls = (443, ssl._create_unverified_context()) if self.ask.get("tls", True) else (80, None)
         name = NAME if tls else None
         source = (self.ask.get("source", "127.0.0.1"), 0)
+        if proxy := self.ask.get("proxy"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
+            writer.write(proxy.encode())
+            await writer.start_tls(tls, server_hostname=name)
+            return reader, writer
         return await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name, local_addr=source)
 
     async def request(self):
