@@ -45,7 +45,7 @@ import contextlib
 import ipaddress
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,11 @@ def files_problems(site: dict[str, Any]) -> list[str]:
     return pair_problems(chain, key, [str(domain) for domain in site["domains"]])
 
 
-def pair_problems(chain_path: Path, key_path: Path, domains: list[str]) -> list[str]:
-    """What is wrong with a chain and a key for these domains; what Ansible Vault has encrypted is left to the host."""
+def pair_problems(chain_path: Path, key_path: Path, domains: list[str], ordered: bool = True) -> list[str]:
+    """What is wrong with a chain and a key for these domains; what Ansible Vault has encrypted is left to the host.
+
+    In one that is not `ordered`, the certificates after the first need not have issued the one before.
+    """
     chain_text, key_text = chain_path.read_bytes(), key_path.read_bytes()
     if chain_text.startswith(b"$ANSIBLE_VAULT"):
         return []
@@ -166,7 +169,7 @@ def pair_problems(chain_path: Path, key_path: Path, domains: list[str]) -> list[
                 f"the key {key_path} does not belong to the first certificate in {chain_path}; the site's own "
                 "certificate comes first, then those that issued it."
             )
-    for below, above in itertools.pairwise(chain):
+    for below, above in itertools.pairwise(chain if ordered else ()):
         if below.issuer != above.subject:
             problems.append(
                 f"{chain_path} is out of order: {below.subject.rfc4514_string()} was not issued by the next one, "
@@ -178,6 +181,32 @@ def pair_problems(chain_path: Path, key_path: Path, domains: list[str]) -> list[
     if leaf.not_valid_after_utc <= datetime.now(UTC):
         problems.append(f"the certificate {chain_path} expired on {leaf.not_valid_after_utc:%Y-%m-%d}; take a new one.")
     return problems
+
+
+def key_pair_problems(pair: Sequence[str], domains: list[str]) -> list[str]:
+    """What is wrong with the paths of a chain and of its key, for these domains."""
+    for path in pair:
+        if not Path(path).is_file():
+            return [f"the controller has no file {path}; write the absolute path of a PEM file."]
+    chain, key = map(Path, pair)
+    return pair_problems(chain, key, domains, ordered=False) or trust_problems(chain)
+
+
+def trust_problems(path: Path) -> list[str]:
+    """Why nobody could trust the first certificate in a file by what else is in it."""
+    if path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
+        return []
+    known = {certificate.subject: certificate for certificate in x509.load_pem_x509_certificates(path.read_bytes())}
+    leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    issuer, seen = leaf, 0
+    while issuer.issuer != issuer.subject and seen < len(known):
+        if issuer.issuer not in known:
+            return [
+                f"{path} has no certificate of {issuer.issuer.rfc4514_string()}, which has issued one in it; add it, "
+                "up to the one that issued itself."
+            ]
+        issuer, seen = known[issuer.issuer], seen + 1
+    return []
 
 
 def names_of(certificate: x509.Certificate) -> set[str]:
@@ -205,4 +234,5 @@ class FilterModule:
             "certificates": certificates,
             "certificate_problems": certificate_problems,
             "given_files": given_files,
+            "key_pair_problems": key_pair_problems,
         }

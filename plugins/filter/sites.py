@@ -121,11 +121,13 @@ def site_of(
     if machine(load_balancer, hostvars) not in {machine(host, hostvars) for host in hosts}:
         static = []  # the files are on other machines, so the app serves them itself
     domains = common(app, hosts, hostvars, "app_domains") or []
+    certificate = common(app, hosts, hostvars, "gunicorn_tls_certificate")
     return {
         "name": app,
         "domains": [domains] if isinstance(domains, str) else domains,
         "servers": [member_of(app, host, hostvars, load_balancer, host in away) for host in hosts],
         "static": [static_of(app, entry) for entry in static],
+        **({"upstream_certificate": certificate} if certificate else {}),
         **(common(app, hosts, hostvars, "app_site") or {}),
     }
 

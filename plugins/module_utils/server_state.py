@@ -23,9 +23,12 @@ from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons 
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, last_live
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app import over_tls
 
 CERTIFICATES = "etc/ssl/sites"
 STATE = "var/lib/production.fastapi"
+# What Nginx trusts of the servers of each site that speak TLS.
+UPSTREAMS = "etc/nginx/upstreams"
 SERVICES = ("nginx", "redis-server", "keepalived")
 DISKS = ("/", "/var", "/srv")
 # A file of a transaction is a little older than the manifest that its transaction ends with.
@@ -48,10 +51,13 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def ask_member(address: str, path: str, timeout: float) -> dict[str, Any]:
+def ask_member(
+    address: str, path: str, timeout: float, trusted: Path = Path("/nonexistent"), site: str = ""
+) -> dict[str, Any]:
     """What a member answers to GET `path`: `status`, `release`, `milliseconds`, and `error` where there is no answer.
 
-    `address` is as Nginx writes it: `unix:/run/shop/http.sock` or `10.0.0.5:8000`; `timeout` is in seconds.
+    `address` is as Nginx writes it: `unix:/run/shop/http.sock` or `10.0.0.5:8000`; `timeout` is in seconds. It is asked
+    over TLS where there is a file `trusted` with the certificates that it may show for the name of its `site`.
     """
     began = time.monotonic()
     kind, _unused, socket_path = address.partition("unix:")
@@ -62,6 +68,8 @@ def ask_member(address: str, path: str, timeout: float) -> dict[str, Any]:
         host, _unused, port = address.rpartition(":")
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout)
     try:
+        connection.connect()
+        connection.sock = over_tls(connection.sock, trusted, site)
         connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
         answer = connection.getresponse()
         answer.read()
@@ -73,11 +81,24 @@ def ask_member(address: str, path: str, timeout: float) -> dict[str, Any]:
     return {"status": answer.status, "release": answer.getheader("X-Release", ""), "milliseconds": took, "error": ""}
 
 
-def ask_members(addresses: Iterable[str], path: str, timeout: float) -> dict[str, dict[str, Any]]:
-    """Ask all at the same time, so that several that are away cost one time-out."""
-    wanted = list(dict.fromkeys(addresses))
+def ask_members(
+    sites: Mapping[str, Iterable[str]], path: str, timeout: float, upstreams: Path
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Ask all members of all sites at the same time, so that several that are away cost one time-out.
+
+    The folder `upstreams` has NAME.pem for each site whose members speak TLS.
+    """
+    wanted = [(site, address) for site, addresses in sites.items() for address in dict.fromkeys(addresses)]
+
+    def answer(member: tuple[str, str]) -> dict[str, Any]:
+        site, address = member
+        return ask_member(address, path, timeout, upstreams / f"{site}.pem", site)
+
+    answers: dict[str, dict[str, dict[str, Any]]] = {site: {} for site in sites}
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
-        return dict(zip(wanted, pool.map(lambda address: ask_member(address, path, timeout), wanted), strict=True))
+        for (site, address), said in zip(wanted, pool.map(answer, wanted), strict=True):
+            answers[site][address] = said
+    return answers
 
 
 def app_state(host: Host, name: str) -> dict[str, Any]:
@@ -140,6 +161,17 @@ def certificate_state(file: Path, now: float) -> dict[str, Any]:
     }
 
 
+def certificates(root: Path, sites: Iterable[str], now: float) -> dict[str, dict[str, Any]]:
+    """What Nginx shows for each site, and what it trusts of servers that speak TLS."""
+    shown = {site: root / CERTIFICATES / site / "live/fullchain.pem" for site in sites}
+    trusted = {f"{path.stem} (its servers)": path for path in sorted((root / UPSTREAMS).glob("*.pem"))}
+    return {
+        **{site: certificate_state(path, now) for site, path in shown.items() if path.parent.parent.is_dir()},
+        # Nobody has to have signed it, since it is trusted by itself.
+        **{name: certificate_state(path, now) | {"self_signed": False} for name, path in trusted.items()},
+    }
+
+
 def touched_by_hand(root: Path) -> list[str]:
     """Files of a role that were changed or removed since the run that wrote them."""
     found = []
@@ -186,9 +218,6 @@ def server_state(
 ) -> dict[str, Any]:
     """Everything that the module `server_state` returns."""
     now = time.time()
-    addresses = [address for site in members.values() for address in site]
-    answers = ask_members(addresses, path, timeout)
-    folder = host.root / CERTIFICATES
     waiting = reboot_reasons(host.root)
     return {
         "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
@@ -205,10 +234,6 @@ def server_state(
         "apps": {name: app_state(host, name) for name in apps},
         "services": {name: unit_state(host, f"{name}.service").get("ActiveState", "absent") for name in SERVICES},
         "virtual": {virtual: holds(host, virtual)} if virtual else {},
-        "certificates": {
-            site.name: certificate_state(site / "live/fullchain.pem", now)
-            for site in sorted(folder.iterdir() if folder.is_dir() else ())
-            if site.name in members
-        },
-        "sites": {site: {address: answers[address] for address in addresses} for site, addresses in members.items()},
+        "certificates": certificates(host.root, members, now),
+        "sites": ask_members(members, path, timeout, host.root / UPSTREAMS),
     }

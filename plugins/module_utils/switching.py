@@ -29,6 +29,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     History,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app import over_tls
 
 # The header by which the worker says whose answer it is; while two releases accept from one socket, nothing else does.
 RELEASE_HEADER = "X-Release"
@@ -514,7 +515,8 @@ class Switch:
             where, _unused, port = address.rpartition(":")
             any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
             target = any_address.get(where, where.strip("[]"))
-            connection.sock = socket.create_connection((target, int(port)), timeout=5)
+            plain = socket.create_connection((target, int(port)), timeout=5)
+            connection.sock = over_tls(plain, self.host.at(f"/etc/{self.name}/certificate.pem"), self.name)
         with contextlib.closing(connection):
             connection.request("GET", self.health_path, headers={"Connection": "close"})
             answer = connection.getresponse()

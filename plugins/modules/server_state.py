@@ -132,8 +132,8 @@ virtual:
   sample: {10.0.0.100: true}
 certificates:
   description:
-    - For each site C(issuer), C(self_signed), C(names), C(days) of its life, C(days_left), and C(error) where it cannot
-      be read.
+    - For each site, and for what its servers show over TLS, C(issuer), C(self_signed), C(names), C(days) of its life,
+      C(days_left), and C(error) where it cannot be read.
   returned: success
   type: dict
 sites:

@@ -2,7 +2,10 @@
 
 import subprocess
 
+import yaml
 from asking import ask, ask_json, on
+from hello import SITE, live, make_source
+from load import CLOSED, load
 from plays import ROOT, play
 
 INVENTORY = """
@@ -90,3 +93,74 @@ def test_two_applications_on_one_server(debian12, tmp_path):
 def test_a_site_that_left_the_variables_left_the_host(debian12):
     assert not debian12.file("/etc/nginx/sites/legacy.conf").exists
     assert debian12.file("/etc/nginx/sites/shop.conf").exists
+
+
+def certificate(folder, name):
+    """A certificate for the app hello, and its key."""
+    chain, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=hello"
+    command += f" -addext subjectAltName=DNS:hello -keyout {key} -out {chain}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return chain.read_text(), key.read_text()
+
+
+SPEAKS_TLS = """
+import socket, ssl, sys
+context = ssl._create_unverified_context()
+print(context.wrap_socket(socket.create_connection((sys.argv[1], 8000), 5)).version())
+"""
+
+
+def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_without_a_break(debian12, debian13, tmp_path):
+    addresses = {host: on(host, "hostname -I").split()[0] for host in (debian12, debian13)}
+    make_source(ROOT / "molecule/deploys/app", tmp_path / "hello")
+    (tmp_path / "hello/edition.py").write_text("NAME = 'one'\n")
+    old, new, strange = (certificate(tmp_path, name) for name in ("old", "new", "strange"))
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    connection = {"ansible_connection": "community.docker.docker"}
+    variables = {
+        "app_name": "hello",
+        "app_domains": [SITE],
+        "app_entrypoint": "main:app",
+        "app_source": {"folder": str(tmp_path / "hello")},
+        "gunicorn_readiness_path": "/readyz",
+        "gunicorn_observe_time": 1,
+        "gunicorn_bind": f"{addresses[debian13]}:8000",
+        "gunicorn_tls_certificate": str(chain),
+        "gunicorn_tls_key": str(key),
+        "nginx_rate_limit_mode": "disabled",
+    }
+    balancer = {**connection, "private_address": addresses[debian12]}
+    groups = {
+        "all": {"vars": variables},
+        "load_balancers": {"hosts": {"pf-debian12": balancer}},
+        "app_servers": {"hosts": {"pf-debian13": connection}},
+    }
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(yaml.safe_dump(groups))
+
+    def provide(chains, its_key, *arguments):
+        chain.write_text("".join(chains))
+        key.write_text(its_key)
+        return play(*arguments, inventory=str(inventory)).succeeded()
+
+    provide([old[0]], old[1])
+    assert live([debian12]) == "one"
+    assert on(debian12, "python3 -c %s %s", SPEAKS_TLS, addresses[debian13]).strip() == "TLSv1.3"
+    assert set(provide([old[0]], old[1]).stats("changed").values()) == {0}
+    play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory)).succeeded()
+    with load("pf-debian12", SITE) as result:
+        provide([old[0], new[0]], old[1])
+        provide([new[0], old[0]], new[1])
+        provide([new[0]], new[1])
+    assert result.sent > 100
+    assert [problem for problem in result.failed if not CLOSED.search(problem)] == []
+    # Who shows another certificate is not asked anything.
+    provide([strange[0]], strange[1], "--limit", "pf-debian12")
+    assert ask(debian12, SITE)[0] == 502
+    variables.update(gunicorn_tls_certificate="", gunicorn_tls_key="")
+    inventory.write_text(yaml.safe_dump(groups))
+    provide([], "")
+    assert live([debian12]) == "one"
+    assert not debian12.file("/etc/nginx/upstreams/hello.pem").exists
+    assert not debian13.file("/etc/hello/key.pem").exists

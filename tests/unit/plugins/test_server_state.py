@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import threading
 import time
@@ -48,12 +49,51 @@ def test_members_that_are_away_have_an_error_and_cost_one_time_out(member, tmp_p
     silent.listen()
     away = f"127.0.0.1:{silent.getsockname()[1]}"
     began = time.monotonic()
-    answers = server_state.ask_members([member, away, f"unix:{tmp_path}/no.sock", away], "/healthz", 1)
+    sites = {"shop": [member, away, f"unix:{tmp_path}/no.sock", away], "blog": [member]}
+    found = server_state.ask_members(sites, "/healthz", 1, tmp_path)
     assert time.monotonic() - began < 8
+    assert found["blog"][member]["status"] == 200
+    answers = found["shop"]
     assert [answer["status"] for answer in answers.values()] == [200, 0, 0]
     assert answers[away]["error"] == "timed out"
     assert "No such file" in answers[f"unix:{tmp_path}/no.sock"]["error"]
     silent.close()
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A certificate for the name shop, and its key."""
+    chain, key = tmp_path / "shop.pem", tmp_path / "shop.key"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=shop"
+    command += f" -addext subjectAltName=DNS:shop -keyout {key} -out {chain}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return chain, key
+
+
+def test_a_member_with_tls_is_asked_over_tls_and_has_to_show_what_is_trusted(member, pair, tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with_tls = f"127.0.0.1:{server.server_port}"
+    answers = server_state.ask_members({"shop": [with_tls, member]}, "/healthz", 3, tmp_path)["shop"]
+    assert (answers[with_tls]["status"], answers[member]["status"]) == (200, 0)
+    assert "WRONG_VERSION_NUMBER" in answers[member]["error"].upper().replace(" ", "_")
+    other = server_state.ask_member(with_tls, "/healthz", 3, pair[0], "blog")
+    assert "certificate is not valid for 'blog'" in other["error"]
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_the_servers_of_a_site_show_is_looked_after_too(pair, tmp_path):
+    (tmp_path / "etc/nginx/upstreams").mkdir(parents=True)
+    pair[0].rename(tmp_path / "etc/nginx/upstreams/shop.pem")
+    (tmp_path / "etc/ssl/sites/shop").mkdir(parents=True)
+    found = server_state.certificates(tmp_path, ["shop", "blog"], time.time())
+    assert (list(found), found["shop"]["error"] != "") == (["shop", "shop (its servers)"], True)
+    own = found["shop (its servers)"]
+    assert (own["days"], own["self_signed"]) == (1.0, False)
 
 
 def test_a_certificate_tells_its_life_and_what_is_left(tmp_path):

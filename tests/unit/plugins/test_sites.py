@@ -36,6 +36,17 @@ def test_two_apps_on_one_server_are_two_sites():
     ]
 
 
+def test_servers_with_tls_say_what_they_show():
+    members = {
+        name: {"gunicorn_bind": f"10.0.0.{n}:8000", "gunicorn_tls_certificate": "/tls/app.pem"}
+        for n, name in enumerate(("app1", "app2"), start=1)
+    }
+    assert derive(members)[0]["upstream_certificate"] == "/tls/app.pem"
+    members["app2"]["gunicorn_tls_certificate"] = ""
+    with pytest.raises(AnsibleFilterError, match="gunicorn_tls_certificate of app2 differs from"):
+        derive(members)
+
+
 def test_an_app_without_a_name_is_called_app():
     assert derive({"lb": {}}, members=["lb"])[0]["servers"] == ["unix:/run/app/http.sock"]
 

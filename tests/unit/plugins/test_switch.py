@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.server
 import socketserver
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +36,7 @@ class FakeHost(Host):
     calls: list[tuple[str, str]] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
     dying: set[str] = field(default_factory=set)
+    listens: list[str] = field(default_factory=lambda: [f"/{SOCKET}"])
     lives: list[str] = field(default_factory=lambda: ["ActiveState=active\nMainPID=7\n"])
 
     def systemctl(self, *arguments: str, timeout: float = 60) -> tuple[bool, str]:
@@ -41,7 +44,7 @@ class FakeHost(Host):
         if verb == "list-units":
             return True, "".join(f"{name} loaded {state} sub words\n" for name, state in self.active.items())
         if verb == "show" and "Listen" in arguments[1]:
-            return True, f"/{SOCKET} (Stream)\n"
+            return True, f"{self.listens[-1]} (Stream)\n"
         if verb == "show" and "ControlGroup" in arguments[1]:
             return True, f"/{unit}\n"
         if verb == "show" and "InvocationID" in arguments[1].split(",")[-1]:
@@ -430,6 +433,33 @@ def answers(host: FakeHost) -> Iterator[list[int]]:
 def test_a_healthy_answer(running: FakeHost, answers: list[int], statuses: list[int]) -> None:
     answers[:] = statuses
     assert switch(running, "two", health_path="/ready").run()["live"] == "two"
+
+
+def test_an_app_with_tls_is_asked_over_tls(running: FakeHost, answers: list[int], tmp_path: Path) -> None:
+    chain, key = running.at("/etc/shop/certificate.pem"), tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=shop"
+    command += f" -addext subjectAltName=DNS:shop -keyout {key} -out {chain}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("X-Release", "two")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        running.listens.append(f"127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with pytest.raises(SwitchError, match="gets no answer"):
+            switch(running, "two", health_path="/ready").run()
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        assert switch(running, "two", health_path="/ready").run()["live"] == "two"
+        server.shutdown()
 
 
 def test_it_takes_several_good_answers_in_a_row(running: FakeHost, answers: list[int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +59,10 @@ def test_good_values(variables: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
+        (
+            {"gunicorn_tls_certificate": "/tls/shop.pem", "gunicorn_bind": "10.0.0.5:8000"},
+            "gunicorn_tls_certificate and gunicorn_tls_key belong together; set both, or none.",
+        ),
         ({"gunicorn_workers": "many"}, 'gunicorn_workers is "many"; write async'),
         ({"gunicorn_workers": 0}, 'gunicorn_workers is "0"; write async'),
         ({"app_environment": {"A-B": "x", "1C": "y"}}, "A-B, 1C can be no name of a variable; use"),
@@ -146,6 +152,36 @@ def test_good_values(variables: dict[str, Any]) -> None:
 def test_bad_values(variables: dict[str, Any], sentence: str) -> None:
     (found,) = problems(**variables)
     assert sentence in found
+
+
+def test_a_certificate_is_for_the_network_and_with_a_key_of_its_own(tmp_path: Path) -> None:
+    for name in ("shop", "blog"):
+        command = (
+            f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN={name} -addext subjectAltName=DNS:{name}"
+        )
+        files = f" -keyout {tmp_path}/{name}.key -out {tmp_path}/{name}.pem"
+        subprocess.run((command + files).split(), check=True, capture_output=True)
+    shop = {"gunicorn_tls_certificate": f"{tmp_path}/shop.pem", "gunicorn_tls_key": f"{tmp_path}/shop.key"}
+    address = {"gunicorn_bind": "10.0.0.5:8000"}
+    assert problems(**shop, **address) == []
+    (problem,) = problems(**shop)
+    assert (
+        "is for a connection over the network, but gunicorn_bind is unix:/run/shop/http.sock; write ADDRESS" in problem
+    )
+    (problem,) = problems(**shop | {"gunicorn_tls_key": f"{tmp_path}/blog.key"}, **address)
+    assert f"the key {tmp_path}/blog.key does not belong to the first certificate in {tmp_path}/shop.pem" in problem
+    (problem,) = problems(**shop, **address, gunicorn_name="blog")
+    assert f"the certificate {tmp_path}/shop.pem is not for blog" in problem
+    (problem,) = problems(**shop | {"gunicorn_tls_key": "/none.key"}, **address)
+    assert "gunicorn_tls_certificate: the controller has no file /none.key; write" in problem
+    signed = f"openssl req -new -x509 -days 1 -subj /CN=shop -addext subjectAltName=DNS:shop -key {tmp_path}/shop.key"
+    signed += f" -CA {tmp_path}/blog.pem -CAkey {tmp_path}/blog.key -out {tmp_path}/signed.pem"
+    subprocess.run(signed.split(), check=True, capture_output=True)
+    (problem,) = problems(**shop | {"gunicorn_tls_certificate": f"{tmp_path}/signed.pem"}, **address)
+    assert "signed.pem has no certificate of CN=blog, which has issued one in it; add it, up to the one that" in problem
+    # As for a replacement: whom the load balancers trust besides.
+    (tmp_path / "shop.pem").write_text((tmp_path / "shop.pem").read_text() + (tmp_path / "blog.pem").read_text())
+    assert problems(**shop, **address) == []
 
 
 def test_all_problems_are_told_at_once() -> None:

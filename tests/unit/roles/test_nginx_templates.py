@@ -203,6 +203,14 @@ def test_every_location_that_sets_headers_includes_the_shared_ones(site):
     assert directives(proxied, "include") == ["snippets/proxy.conf", "snippets/headers.conf"]
 
 
+def test_servers_that_show_a_certificate_are_asked_over_tls_and_nobody_else(site):
+    plain, tls = site(SHOP), site({**SHOP, "upstream_certificate": "/tls/shop.pem"})
+    assert (directives(plain, "proxy_pass"), directives(tls, "proxy_pass")) == (["http://shop"], ["https://shop"])
+    assert directives(tls, "proxy_ssl_trusted_certificate") == ["upstreams/shop.pem"]
+    assert (directives(tls, "proxy_ssl_verify"), directives(tls, "proxy_ssl_name")) == (["on"], ["shop"])
+    assert "proxy_ssl" not in plain
+
+
 def test_port_80_redirects_all_but_acme_challenges(site, render):
     text = site(SHOP).split("listen 443")[0]
     assert directives(text, "return") == ["301 https://$host$request_uri"]
