@@ -33,20 +33,25 @@ def test_the_logs_are_rotated_and_nginx_writes_to_the_new_file(host):
 FETCH = """
 import http.client, sys
 connection = http.client.HTTPConnection(sys.argv[1], timeout=5)
-connection.request("GET", sys.argv[2], headers={"Host": "127.0.80.80"})
+connection.request("GET", sys.argv[2], headers={"Host": (sys.argv[3:] or ["127.0.80.80"])[0]})
 print(connection.getresponse().read().decode())
 """
 
 
-def told(host, address, path):
+def told(host, address, path, *name):
     """What a program on the host hears at an address without TLS; empty when nobody answers it."""
-    return host.run("python3 -c %s %s %s", FETCH, address, path).stdout
+    return host.run("python3 -c %s" + " %s" * (2 + len(name)), FETCH, address, path, *name).stdout
 
 
 def test_the_counters_are_told_to_the_host_itself_and_not_where_others_reach_it(host):
     assert "Active connections" in told(host, "127.0.80.80", "/status")
     for address in ("127.0.0.1", on(host, "hostname -I").split()[0]):
         assert told(host, address, "/status") == ""
+        assert "400" in told(host, address, "/status", "")
+        assert "301" in told(host, address, "/status", "edge.example.com")
+    # The path is the app's, for all others.
+    for source in ("127.0.0.1", "127.9.0.1"):
+        assert ask(host, "/status", source=source).json()["release"] == "one-1234"
 
 
 def test_prometheus_is_told_them_by_an_exporter_that_listens_where_it_is_told(host):

@@ -36,12 +36,19 @@ def converge(host, **variables):
     return play("--limit", name_of(host), "--skip-tags", "app", playbook=CONVERGE, **variables)
 
 
+def starts_anew(host):
+    """Nginx starts from what is on the disk, as after a reboot."""
+    on(host, "systemctl restart nginx")
+    assert ask(host, "/").status == 200
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_what_nginx_does_not_take_is_refused(host, case):
     variables, sentence = BROKEN[case]
     before = on(host, "find /etc/nginx -type f -exec sha256sum {} +")
     with serving(host):
         result = converge(host, **variables)
+    starts_anew(host)
     assert result.returncode != 0
     assert sentence in result.text
     assert on(host, "find /etc/nginx -type f -exec sha256sum {} +") == before
@@ -57,6 +64,7 @@ def test_a_full_disk_is_refused(host):
             assert result.returncode != 0
             assert "No space left on device" in result.text
             on(host, "nginx -t -q")
+        starts_anew(host)
     finally:
         on(host, "umount /etc/nginx")
     on(host, "nginx -t -q")
