@@ -68,8 +68,15 @@ def asked(authority, unit="pebble-14000"):
     return int(on(authority, "journalctl --unit %s --output cat | grep --count ' [A-Z]* /'", unit))
 
 
+def ordered(authority, unit="pebble-14000"):
+    """How many certificates the authority was asked for, which is what authorities limit."""
+    return int(on(authority, "journalctl --unit %s --output cat | grep --count 'POST /order-plz' || true", unit))
+
+
 def test_a_bare_host_has_its_certificates_after_one_run_and_a_lost_domain_stops_nobody(authority, hosts):
+    orders = ordered(authority)
     result = converge(sites=(SHOP, LOST, BLOG))
+    assert ordered(authority) == orders + 2 * len(hosts), "one for each site that can be found"
     assert result.returncode != 0
     assert "lost: http://lost.test/.well-known/acme-challenge/" in result.text
     assert "the name does not resolve" in result.text
@@ -92,8 +99,9 @@ def test_a_second_run_asks_the_authority_nothing(authority, hosts):
 
 def test_changed_names_are_one_new_certificate(authority, hosts):
     host = hosts["pf-debian12"]
-    blog = served(host, "blog.test")
+    blog, orders = served(host, "blog.test"), ordered(authority)
     converge(sites=(ONE, BLOG)).succeeded()
+    assert ordered(authority) == orders + len(hosts)
     text = served(host, "shop.test")
     assert "DNS:www.shop.test" not in text
     assert is_of_pebble(text)
@@ -106,6 +114,15 @@ def test_a_rehearsal_keeps_nothing(authority, hosts):
     result.succeeded()
     assert "blog: the authority would issue a certificate." in result.text
     assert served(hosts["pf-debian13"], "blog.test") == before
+
+
+def test_a_name_that_fails_is_tried_once_by_a_run_and_once_by_the_timers_unit(authority, hosts):
+    host, orders = hosts["pf-debian13"], ordered(authority)
+    result = converge("--limit", "pf-debian13", sites=(LOST, ONE, BLOG), nginx_acme_preflight=False)
+    assert "lost: certbot got no certificate from https://acme.test:14000/dir" in result.text
+    assert ordered(authority) == orders + 1
+    assert host.run("systemctl start site-certificates").exit_status != 0
+    assert ordered(authority) == orders + 2
 
 
 def test_the_timers_unit_renews_under_load_and_nobody_notices(authority, hosts):
@@ -132,8 +149,9 @@ def test_the_timers_unit_renews_under_load_and_nobody_notices(authority, hosts):
 
 def test_while_the_authority_is_away_the_old_certificate_stays_and_the_next_attempt_renews_it(authority, hosts):
     host = hosts["pf-debian13"]
-    before = served(host, "shop.test")
+    before, orders = served(host, "shop.test"), ordered(authority, "pebble-15000")
     on(host, "cp /etc/hosts /root/hosts && sed 's/.*acme.test/127.0.0.1 acme.test/' /root/hosts >/etc/hosts")
+    on(host, "systemctl start site-certificates")  # nothing is due, so it asks nobody
     time.sleep(LIFE * 2 / 3 + 1)
     assert host.run("systemctl start site-certificates").exit_status != 0
     assert "site-certificates.service" in on(host, "systemctl --failed --no-legend")
@@ -145,6 +163,7 @@ def test_while_the_authority_is_away_the_old_certificate_stays_and_the_next_atte
     on(host, "systemctl start site-certificates")
     assert is_of_pebble(served(host, "shop.test"))
     assert served(host, "shop.test") != before
+    assert ordered(authority, "pebble-15000") == orders + 2, "one for each of its sites"
     assert "site-certificates.service" not in on(host, "systemctl --failed --no-legend")
 
 
