@@ -177,6 +177,14 @@ BALANCERS = [f"lb{number}" for number in range(1, 6)]
     [
         ({"nginx_acme_directory": "prod"}, "nginx_acme_directory is prod; write production, staging, or the https://"),
         ({"nginx_acme_directory": "http://ca.example/dir"}, "nginx_acme_directory is http://ca.example/dir; write"),
+        (
+            {"nginx_acme_staging_directory": "test"},
+            "nginx_acme_staging_directory is test; write staging, the https:// address of an ACME directory",
+        ),
+        (
+            {"nginx_acme_staging_directory": "staging", "nginx_acme_directory": "staging"},
+            "nginx_acme_staging_directory is that of nginx_acme_directory; write production there",
+        ),
         ({"nginx_acme_eab_kid": "kid"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both"),
         ({"nginx_acme_eab_hmac_key": "key"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together"),
         (
