@@ -9,13 +9,16 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 
 from resilience.alarms import Alarm, Alarms
 
@@ -49,23 +52,26 @@ class _Call:
 class SharedRedis:
     """The one way of this process to Redis.
 
-    `url` is as redis-py takes it (`unix:///run/redis/redis.sock`, `redis://:password@10.0.0.5:6379/0`); an empty one
-    means that there is none, so every call raises RedisAway. `timeout` bounds one round trip (up to five times as long
-    where this process itself was too busy to read the answer) and `check_every` is the pause between two attempts to
-    reach a Redis that is away; both in seconds. Use it between `start` and `close`, in one event loop.
+    `url` is as redis-py takes it (`unix:///run/redis/redis.sock`, `redis://:password@10.0.0.5:6379/0`), or names the
+    Sentinels of a group, which are asked for its primary whenever a connection is opened
+    (`redis+sentinel://:password@10.0.0.5:26379,10.0.0.6:26379,10.0.0.7:26379/primary/0`; Redis and Sentinels have the
+    same password). An empty one means that there is none, so every call raises RedisAway. `timeout` bounds one round
+    trip (up to five times as long where this process itself was too busy to read the answer) and `check_every` is the
+    pause between two attempts to reach a Redis that is away; both in seconds. Use it between `start` and `close`, in
+    one event loop. ValueError for an URL that is none of these.
     """
 
     def __init__(self, url: str, *, timeout: float = 0.25, check_every: float = 0.5) -> None:
         self.available = False
         self.configured = bool(url)
         self.on_change: list[Callable[[bool], None]] = []
-        # A script whose answer was lost may have run, so nothing is sent twice. One time-out for a whole round trip is
-        # enough: redis-py would set one for each answer in it.
-        once = Retry(NoBackoff(), 0)
-        self._client = (
-            Redis.from_url(url, socket_connect_timeout=timeout, socket_timeout=None, retry=once) if url else None
-        )
+        self._client: Redis | None = None
+        self._sentinels: list[Redis] = []
+        if url:
+            self._client, self._sentinels = _clients(url, timeout)
         self._alarms = Alarms(timeout, patience=4 * timeout)
+        # Nobody waits for the search, in which each Sentinel may be one that is away.
+        self._search_alarms = Alarms((1 + len(self._sentinels)) * timeout, patience=4 * timeout)
         self._check_every = check_every
         self._refused: set[Script] = set()
         self._queue: list[_Call] = []
@@ -88,8 +94,9 @@ class SharedRedis:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        if self._client is not None:
-            await self._client.aclose()
+        for client in (self._client, *self._sentinels):
+            if client is not None:
+                await client.aclose()
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script and return its answer; RedisAway when there is none within the time-out."""
@@ -116,7 +123,7 @@ class SharedRedis:
         try:
             while self._queue:
                 batch, self._queue = self._queue, []
-                with self._in_time():
+                with self._in_time(self._alarms):
                     answers = await self._round_trip(batch)
                 for call, answer in zip(batch, answers, strict=True):
                     self._settle(call, answer)
@@ -162,15 +169,19 @@ class SharedRedis:
             call.answer.set_result(answer)
 
     def _lost(self, error: Exception) -> None:
-        logger.warning("Redis is away: %s", str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        if isinstance(error, MasterNotFoundError):  # which adds all that it knows of each Sentinel
+            reason = reason.partition(" : ")[0]
+        logger.warning("Redis is away: %s", reason)
         self._set_available(False)
         self._watcher = asyncio.create_task(self._wait_until_back())
 
     async def _wait_until_back(self) -> None:
         assert self._client is not None
-        with contextlib.suppress(RedisError, OSError):
-            # A connection with half an answer in it must never be used again.
-            await self._client.connection_pool.disconnect()
+        for client in (self._client, *self._sentinels):
+            with contextlib.suppress(RedisError, OSError):
+                # A connection with half an answer in it must never be used again.
+                await client.connection_pool.disconnect()
         while True:
             with contextlib.suppress(RedisError, OSError):
                 await self._ping()
@@ -180,19 +191,53 @@ class SharedRedis:
 
     async def _ping(self) -> None:
         assert self._client is not None
-        with self._in_time():
-            await self._client.ping()
+        with self._in_time(self._search_alarms):
+            if not self._sentinels:
+                await self._client.ping()
+            # A Sentinel that was away names the primary of before until the others have told it.
+            elif (await self._client.info("replication"))["role"] != "master":
+                raise ReadOnlyError("the Redis that a Sentinel names is a replica")
         self._set_available(True)
 
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
-        with Alarm(self._alarms) as alarm:
+    def _in_time(self, alarms: Alarms) -> Iterator[None]:
+        with Alarm(alarms) as alarm:
             yield
         if alarm.rang:
-            raise TimeoutError(f"no answer within {self._alarms.seconds:g} s")
+            raise TimeoutError(f"no answer within {alarms.seconds:g} s")
 
     def _set_available(self, available: bool) -> None:
         if available != self.available:
             self.available = available
             for listener in self.on_change:
                 listener(available)
+
+
+_SENTINEL_SCHEME = "redis+sentinel://"
+_SENTINEL_URL = re.compile(re.escape(_SENTINEL_SCHEME) + r"(?:([^:@/]*):([^@/]*)@)?([^@/]+)/([\w.-]+)(?:/(\d+))?")
+_SENTINEL_PORT = 26379
+
+
+def _clients(url: str, timeout: float) -> tuple[Redis, list[Redis]]:
+    """A client of the Redis, and those of the Sentinels that it asks where that is.
+
+    The form of the URL is that of the package redis-sentinel-url.
+    """
+    # A script whose answer was lost may have run, so nothing is sent twice. One time-out for a whole round trip is
+    # enough: redis-py would set one for each answer in it.
+    once = Retry(NoBackoff(), 0)
+    options: dict[str, Any] = {"socket_connect_timeout": timeout, "socket_timeout": None, "retry": once}
+    if not url.startswith(_SENTINEL_SCHEME):
+        return Redis.from_url(url, **options), []
+    parts = _SENTINEL_URL.fullmatch(url)
+    if parts is None:
+        raise ValueError(f"write {_SENTINEL_SCHEME}:PASSWORD@HOST:{_SENTINEL_PORT},HOST:{_SENTINEL_PORT}/NAME/0")
+    user, password, addresses, name, database = parts.groups(default="")
+    options |= {"username": unquote(user) or None, "password": unquote(password) or None}
+    hosts = [urlsplit(f"//{address}") for address in addresses.split(",")]
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [(host.hostname, host.port or _SENTINEL_PORT) for host in hosts],
+        sentinel_kwargs={**options, "socket_timeout": timeout},
+        **options,
+    )
+    return sentinel.master_for(name, db=int(database or 0)), list(sentinel.sentinels)

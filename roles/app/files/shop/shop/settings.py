@@ -23,7 +23,9 @@ class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseS
         default="info", pattern="^(debug|info|warning|error)$", description="The least to be logged."
     )
 
-    redis_url: str = Field(default="", description="unix:///… or redis://…; empty: each worker is alone.")
+    redis_url: str = Field(
+        default="", description="unix:///…, redis://… or redis+sentinel://…; empty: each worker is alone."
+    )
     dependencies_url: str = Field(
         default="", pattern="^(https?://[^/]+/?)?$", description="Where warehouse and payments answer; empty: nowhere."
     )

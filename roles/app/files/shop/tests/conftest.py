@@ -3,10 +3,14 @@
 import contextlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis
@@ -52,6 +56,120 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=str(self.socket))
+
+
+class RedisGroup:
+    """Three redis-servers on ports of loopback, and three Sentinels that choose which of them is the primary."""
+
+    password = "pl4nted: one/that@has#all%sorts"
+    down_after = 2.0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = _free_ports(6)
+        self.ports, self.sentinel_ports = ports[:3], ports[3:]
+        sentinels = ",".join(f"127.0.0.1:{port}" for port in self.sentinel_ports)
+        self.url = f"redis+sentinel://:{quote(self.password, safe='')}@{sentinels}/primary/0"
+        self.processes: dict[int, subprocess.Popen] = {}
+
+    def start(self) -> None:
+        for port in self.ports:
+            self.start_redis(port, replica_of=self.ports[0])
+        # What a Sentinel does not see when it first looks, it sees ten seconds later.
+        self._wait(lambda: self._replicas() == 2)
+        for port in self.sentinel_ports:
+            self._run(
+                port,
+                "--sentinel",
+                f"""
+                port {port}
+                requirepass "{self.password}"
+                sentinel sentinel-pass "{self.password}"
+                sentinel monitor primary 127.0.0.1 {self.ports[0]} 2
+                sentinel auth-pass primary "{self.password}"
+                sentinel down-after-milliseconds primary {self.down_after * 1000:.0f}
+                sentinel failover-timeout primary 6000
+            """,
+            )
+        self._wait(lambda: all(self._knows_all(port) for port in self.sentinel_ports))
+
+    def start_redis(self, port: int, *, replica_of: int | None = None) -> None:
+        primary = f"replicaof 127.0.0.1 {replica_of}" if replica_of not in (None, port) else ""
+        self._run(
+            port,
+            f"""
+            port {port}
+            requirepass "{self.password}"
+            masterauth "{self.password}"
+            save ""
+            dir {self.folder}
+            dbfilename {port}.rdb
+            repl-diskless-sync-delay 0
+            {primary}
+        """,
+        )
+
+    def primary(self) -> int:
+        """The port of the Redis that a Sentinel which runs calls the primary."""
+        alive = [port for port in self.sentinel_ports if port in self.processes]
+        with self.client(alive[0]) as client:
+            return int(client.sentinel_get_master_addr_by_name("primary")[1])
+
+    def kill(self, port: int) -> None:
+        """End one as a power cut would."""
+        process = self.processes.pop(port)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        for port in list(self.processes):
+            self.kill(port)
+
+    def client(self, port: int) -> redis.Redis:
+        return redis.Redis(port=port, password=self.password, socket_timeout=5)
+
+    def _replicas(self) -> int:
+        with self.client(self.ports[0]) as client:
+            return str(client.info("replication")).count("online")
+
+    def _knows_all(self, port: int) -> bool:
+        with self.client(port) as client:
+            state = client.sentinel_masters()["primary"]
+        return (state["num-slaves"], state["num-other-sentinels"], state["flags"]) == (2, 2, "master")
+
+    def _run(self, port: int, *lines: str) -> None:
+        *options, text = lines
+        program = shutil.which("redis-server")
+        assert program, "redis-server is missing: install Debian's package redis-server"
+        path = self.folder / f"{port}.conf"
+        path.write_text(f"{textwrap.dedent(text)}\nbind 127.0.0.1\n")
+        self.processes[port] = subprocess.Popen([program, path, *options], stdout=subprocess.DEVNULL)
+
+    def _wait(self, ready: Callable[[], bool], within: float = 30) -> None:
+        give_up = time.monotonic() + within
+        while time.monotonic() < give_up:
+            with contextlib.suppress(redis.RedisError):
+                if ready():
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"the group is not ready within {within} s")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in found]
+
+
+@pytest.fixture
+def redis_group(tmp_path):
+    """A group of three, which is there and complete."""
+    group = RedisGroup(tmp_path)
+    try:
+        group.start()
+        yield group
+    finally:
+        group.stop()
 
 
 @pytest.fixture(scope="session")

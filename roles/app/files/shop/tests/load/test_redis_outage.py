@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from clients import Answer, Client, Tally, crowd
@@ -14,10 +16,33 @@ WINDOW = 1
 
 
 async def test_redis_killed_and_started_again(serve, redis_server):
+    async def outage():
+        redis_server.kill()
+        await asyncio.sleep(3.5)
+        await asyncio.to_thread(redis_server.start)
+        return time.monotonic()
+
+    await under_load(serve, redis_server.url, outage, "the start of Redis", within=10)
+
+
+async def test_the_primary_of_a_group_killed(serve, redis_group):
+    async def outage():
+        killed = time.monotonic()
+        redis_group.kill(redis_group.primary())
+        await asyncio.sleep(redis_group.down_after / 2)
+        return killed
+
+    await under_load(serve, redis_group.url, outage, "the end of the primary", within=20)
+
+
+async def under_load(
+    serve: Callable[..., Any], url: str, outage: Callable[[], Awaitable[float]], since: str, *, within: float
+) -> None:
+    """Ask all the time while `outage` takes Redis away; it returns since when sharing again is measured."""
     shop = serve(
         "shop.main:app",
         workers=WORKERS,
-        APP_REDIS_URL=redis_server.url,
+        APP_REDIS_URL=url,
         APP_REDIS_TIMEOUT="2",
         APP_RATE_LIMIT_ANONYMOUS=str(LIMIT),
         APP_RATE_LIMIT_WINDOW=str(WINDOW),
@@ -37,12 +62,9 @@ async def test_redis_killed_and_started_again(serve, redis_server):
     load = asyncio.create_task(crowd(shop.path, 50, ask, until=lambda: phase == "over"))
     await asyncio.sleep(2.5)
     phase = "away"
-    redis_server.kill()
-    await asyncio.sleep(3.5)
-    await asyncio.to_thread(redis_server.start)
-    back = time.monotonic()
+    back = await outage()
     phase = "returning"
-    await all_workers_share(shop.path, reached, within=10)
+    await all_workers_share(shop.path, reached, within=within)
     shared_after = time.monotonic() - back
     await asyncio.sleep(WINDOW)
     phase = "after"
@@ -54,7 +76,7 @@ async def test_redis_killed_and_started_again(serve, redis_server):
     for name, part in phases.items():
         print(f"\n  {name}: {part}", end="")
     admitted = phases["after"].statuses[200]
-    print(f"\n  all {WORKERS} workers shared the limit again {shared_after:.2f} s after the start of Redis", end="")
+    print(f"\n  all {WORKERS} workers shared the limit again {shared_after:.2f} s after {since}", end="")
     print(f"\n  then {admitted} admitted in {seconds:.2f} s, at {LIMIT} a second")
     assert set(tally.statuses) == {200, 429}, tally
     assert phases["away"].statuses[200] > 0
