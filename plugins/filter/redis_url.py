@@ -9,7 +9,7 @@ name: redis_url
 short_description: Derive from the inventory where an app finds its Redis
 description:
   - The Redis on the app's own machine (as P(production.fastapi.sites#filter) tells machines apart), else the only one
-    of the group C(redis_servers).
+    of the group C(redis_servers). Where three or more of that group have an address, their Sentinels.
   - By its Unix socket, or by the address in C(redis_bind) with C(redis_password), so the result is a secret.
 version_added: "0.1.0"
 author:
@@ -41,7 +41,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The URL as the Python client redis-py takes it; empty when the inventory has no Redis.
+  description: The URL as the Python client redis-py takes it, for a
+    group C(redis+sentinel://:PASSWORD@HOST:26379,…/primary/0); empty when the inventory has no Redis.
   type: str
   sample: unix:///run/redis/redis-server.sock
 """
@@ -54,6 +55,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.filter.sites import is_remote, machine
 
 GROUP = "redis_servers"
+SENTINEL_PORT = 26379
 SOCKET_URL = "unix:///run/redis/redis-server.sock"
 
 
@@ -67,22 +69,108 @@ def redis_url(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], 
         return ""
     here = machine(app_server, hostvars)
     near = [server for server in servers if machine(server, hostvars) == here]
+    members = redis_group(groups, hostvars)
+    if len(members) > 2 and all(bind_of(server, hostvars) for server in near):
+        return sentinel_url(members, hostvars, app_server)
     if len(near or servers) > 1:
         raise AnsibleFilterError(
             f"{app_server} has to choose between the Redis of {', '.join(near or servers)}; "
             f"keep one of them in the group {GROUP}."
         )
     (server,) = near or servers
-    bind = str(hostvars[server].get("redis_bind") or "")
-    if not near and not is_remote(bind.rpartition(":")[0]):
+    bind = bind_of(server, hostvars)
+    if not near:
+        must_reach(app_server, server, bind)
+    if not bind:
+        return SOCKET_URL
+    return f"redis://:{password_of(server, hostvars)}@{bind}/0"
+
+
+def sentinel_url(members: Sequence[str], hostvars: Mapping[str, Any], app_server: str) -> str:
+    """The URL of a group, by the Sentinels of all members."""
+    binds = [bind_of(server, hostvars) for server in members]
+    for server, bind in zip(members, binds, strict=True):
+        must_reach(app_server, server, bind)
+    sentinels = ",".join(f"{bind.rpartition(':')[0]}:{SENTINEL_PORT}" for bind in binds)
+    return f"redis+sentinel://:{password_of(members[0], hostvars)}@{sentinels}/primary/0"
+
+
+def redis_group(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> list[str]:
+    """The hosts of redis_servers that have an address, each machine once, in the order of the inventory.
+
+    Three or more are one group, of which Sentinel chooses the primary.
+    """
+    members: dict[tuple[str, str], str] = {}
+    for server in groups.get(GROUP) or []:
+        if server in hostvars and bind_of(server, hostvars):
+            members.setdefault(machine(server, hostvars), server)
+    return list(members.values())
+
+
+def redis_group_problems(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], host: str) -> list[str]:
+    """What is wrong with the group that a host is a member of, one sentence each."""
+    members = redis_group(groups, hostvars)
+    if host not in members or len(members) == 1:
+        return []
+    if len(members) == 2:
+        return [
+            f"{' and '.join(members)} have a redis_bind, but of two hosts none can be sure that the other one is away; "
+            f"keep one of them in the group {GROUP}, or add a third."
+        ]
+    problems = []
+    password = str(hostvars[host].get("redis_sentinel_password") or "")
+    if len(password) < 16:
+        problems.append(
+            f"redis_sentinel_password is {'too short' if password else 'missing'}, by which the Redis of "
+            f"{', '.join(members)} know each other; write one of 16 characters or more in the variables of the group "
+            f"{GROUP}, such as `openssl rand -hex 24` makes, best in a vault."
+        )
+    if password and password == hostvars[host].get("redis_password"):
+        problems.append(
+            "redis_sentinel_password is the same as redis_password, which the apps know; write another one, as it may "
+            "stop and reconfigure Redis."
+        )
+    for name in ("redis_password", "redis_sentinel_password"):
+        others = [member for member in members if hostvars[member].get(name) != hostvars[host].get(name)]
+        if others:
+            problems.append(
+                f"{name} of {host} is not that of {', '.join(others)}; write it once, in the variables of the group "
+                f"{GROUP} or of all."
+            )
+    if bind_of(host, hostvars).endswith(f":{SENTINEL_PORT}"):
+        problems.append(f"redis_bind is {bind_of(host, hostvars)}, where Sentinel listens; write another port.")
+    # A Redis cannot read what a newer one sends, and Debian 13's is newer.
+    version = hostvars[host].get("__fastapi_host", {}).get("distribution_version")
+    newer = [
+        member
+        for member in members
+        if version and str(hostvars[member].get("__fastapi_host", {}).get("distribution_version") or "") > version
+    ]
+    if newer:
+        problems.append(
+            f"{host} runs Debian {version}, whose Redis cannot be a replica of the newer one of {', '.join(newer)}; "
+            f"use the same Debian for all hosts of the group {GROUP}."
+        )
+    return problems
+
+
+def bind_of(server: str, hostvars: Mapping[str, Any]) -> str:
+    """Address and port of a Redis, empty where it has a Unix socket."""
+    return str(hostvars[server].get("redis_bind") or "")
+
+
+def password_of(server: str, hostvars: Mapping[str, Any]) -> str:
+    """The password of a Redis as URLs have it."""
+    return quote(str(hostvars[server].get("redis_password") or ""), safe="")
+
+
+def must_reach(app_server: str, server: str, bind: str) -> None:
+    """Raise AnsibleFilterError when the Redis of a server has no address that other machines reach."""
+    if not is_remote(bind.rpartition(":")[0]):
         raise AnsibleFilterError(
             f"{app_server} cannot reach the Redis of {server} at {bind or 'its Unix socket'}; set redis_bind of "
             f"{server} to its private address and port, such as 10.0.0.5:6379."
         )
-    if not bind:
-        return SOCKET_URL
-    password = quote(str(hostvars[server].get("redis_password") or ""), safe="")
-    return f"redis://:{password}@{bind}/0"
 
 
 class FilterModule:
@@ -90,4 +178,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"redis_url": redis_url}
+        return {
+            "redis_url": redis_url,
+            "redis_group": redis_group,
+            "redis_group_problems": redis_group_problems,
+        }

@@ -26,7 +26,7 @@ options:
     description: Services of systemd whose state is looked up.
     type: list
     elements: str
-    default: [nginx, redis-server, prometheus-nginx-exporter, keepalived]
+    default: [nginx, redis-server, redis-sentinel, prometheus-nginx-exporter, keepalived]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -148,7 +148,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 TIMEOUT = 30
-SERVICES = ["nginx", "redis-server", "prometheus-nginx-exporter", "keepalived"]
+SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
 # What operators have asked for and no variable says: a file for each.
 ASKED_FOR = "var/lib/production.fastapi"
 

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.filter.redis_url import SENTINEL_PORT, redis_group
+
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
 CLOCK = 5.0  # seconds; the time that asking takes is in it
 
@@ -96,7 +98,8 @@ def ports_of(host: str, groups: Mapping[str, Sequence[str]], hostvars: Hosts) ->
     for group, variable in (("app_servers", "gunicorn_bind"), ("redis_servers", "redis_bind")):
         if host in groups.get(group, ()):
             ports += re.findall(r"(?<!unix):(\d+)$", str(hostvars[host].get(variable, "")))
-    return ports
+    members = redis_group(groups, hostvars)
+    return [*ports, str(SENTINEL_PORT)] if host in members and len(members) > 2 else ports
 
 
 def resolve(name: str) -> set[str]:

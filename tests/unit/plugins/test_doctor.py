@@ -77,6 +77,16 @@ def test_a_problem_is_one_sentence_with_what_to_do(changes, sentence):
     assert found[0].startswith(sentence)
 
 
+def test_a_member_of_a_redis_group_needs_the_port_of_sentinel():
+    hostvars = {f"redis{n}": {"redis_bind": f"10.0.0.{n}:6379", "seen": told()} for n in (1, 2, 3)}
+    line = 'LISTEN 0 5 10.0.0.2:26379 0.0.0.0:* users:(("java",pid=9,fd=4))'
+    hostvars["redis2"]["seen"]["listening"]["stdout"] = line
+    groups = {"redis_servers": list(hostvars)}
+    taken = "redis2: port 26379 is taken by java: stop it"
+    assert taken in str(examination(groups, hostvars, "seen")["problems"])
+    assert taken not in str(examination({"redis_servers": ["redis2"]}, hostvars, "seen")["problems"])
+
+
 @pytest.mark.parametrize(
     ("said", "fix"),
     [

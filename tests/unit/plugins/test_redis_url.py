@@ -4,7 +4,12 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.production.fastapi.plugins.filter.redis_url import SOCKET_URL, redis_url
+from ansible_collections.production.fastapi.plugins.filter.redis_url import (
+    SOCKET_URL,
+    redis_group,
+    redis_group_problems,
+    redis_url,
+)
 
 APP = {"ansible_host": "10.0.0.1"}
 REDIS = {"ansible_host": "10.0.0.5", "redis_bind": "10.0.0.5:6379", "redis_password": "a-long-password-of-theirs"}
@@ -73,3 +78,98 @@ def test_no_error_tells_the_password(others):
     with pytest.raises(AnsibleFilterError) as caught:
         derive(redis1={**REDIS, "redis_bind": "127.0.0.1:6379"}, **others)
     assert REDIS["redis_password"] not in str(caught.value)
+
+
+GROUP = {
+    f"redis{n}": {
+        "ansible_host": f"10.0.0.{n}",
+        "redis_bind": f"10.0.0.{n}:6379",
+        "redis_password": "a-long-password-of-theirs",
+        "redis_sentinel_password": "another-long-password",
+    }
+    for n in (5, 6, 7)
+}
+SENTINELS = "redis+sentinel://:a-long-password-of-theirs@10.0.0.5:26379,10.0.0.6:26379,10.0.0.7:26379/primary/0"
+
+
+def group_problems(host="redis6", **changed):
+    hostvars = {name: {**variables, **changed.get(name, {})} for name, variables in GROUP.items()}
+    return redis_group_problems({"redis_servers": list(GROUP)}, hostvars, host)
+
+
+def test_three_with_an_address_are_found_by_their_sentinels():
+    assert derive(**GROUP) == SENTINELS
+    assert group_problems() == []
+
+
+def test_an_app_on_a_machine_of_the_group_asks_the_sentinels_too():
+    assert derive(app={"ansible_host": "10.0.0.6"}, **GROUP) == SENTINELS
+
+
+def test_beside_a_group_a_machine_may_have_a_redis_of_its_own():
+    own = {"ansible_host": APP["ansible_host"]}
+    assert derive(own=own, **GROUP) == SOCKET_URL
+    assert derive(app={"ansible_host": "10.0.0.9"}, own=own, **GROUP) == SENTINELS
+
+
+def test_sentinels_with_ipv6_and_a_password_of_any_character():
+    group = {
+        name: {**variables, "redis_bind": f"[2001:db8::{n}]:6380", "redis_password": "a/b@c,d:e"}
+        for n, (name, variables) in enumerate(GROUP.items())
+    }
+    assert derive(**group) == (
+        "redis+sentinel://:a%2Fb%40c%2Cd%3Ae@[2001:db8::0]:26379,[2001:db8::1]:26379,[2001:db8::2]:26379/primary/0"
+    )
+
+
+def test_a_member_that_apps_cannot_reach_is_refused_by_name():
+    with pytest.raises(AnsibleFilterError, match=r"app1 cannot reach the Redis of redis7 at 127\.0\.0\.1:6379; set"):
+        derive(**{**GROUP, "redis7": {**GROUP["redis7"], "redis_bind": "127.0.0.1:6379"}})
+
+
+def test_a_machine_with_two_names_is_one_member():
+    hostvars = {**GROUP, "again": GROUP["redis6"], "own": {"ansible_host": "10.0.0.9"}}
+    assert redis_group({"redis_servers": list(hostvars)}, hostvars) == ["redis5", "redis6", "redis7"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"redis7": {"redis_bind": ""}}, "redis5 and redis6 have a redis_bind, but of two hosts none can be sure that"),
+        ({"redis6": {"redis_password": "other"}}, "redis_password of redis6 is not that of redis5, redis7; write it"),
+        (
+            {"redis5": {"redis_sentinel_password": "another-long-one"}},
+            "redis_sentinel_password of redis6 is not that of redis5; write it once, in the variables of the group",
+        ),
+        ({"redis6": {"redis_bind": "10.0.0.6:26379"}}, "redis_bind is 10.0.0.6:26379, where Sentinel listens; write"),
+        (
+            {
+                "redis5": {"__fastapi_host": {"distribution_version": "13"}},
+                "redis6": {"__fastapi_host": {"distribution_version": "12"}},
+            },
+            "redis6 runs Debian 12, whose Redis cannot be a replica of the newer one of redis5; use the same Debian",
+        ),
+    ],
+)
+def test_a_group_that_could_not_work_is_refused(changed, sentence):
+    (found,) = group_problems(**changed)
+    assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("password", "sentence"),
+    [
+        ("", "redis_sentinel_password is missing, by which the Redis of redis5, redis6, redis7 know each other; write"),
+        ("short", "redis_sentinel_password is too short, by which the Redis of redis5, redis6, redis7 know each"),
+        ("a-long-password-of-theirs", "redis_sentinel_password is the same as redis_password, which the apps know"),
+    ],
+)
+def test_the_password_of_a_group_is_long_and_its_own(password, sentence):
+    (found,) = group_problems(**{name: {"redis_sentinel_password": password} for name in GROUP})
+    assert found.startswith(sentence)
+    assert "short" in sentence or "short" not in found
+
+
+def test_hosts_outside_of_the_group_are_not_asked_about_it():
+    assert group_problems("redis7", redis7={"redis_bind": ""}) == []
+    assert group_problems("redis5", redis6={"redis_bind": ""}, redis7={"redis_bind": ""}) == []
