@@ -1,0 +1,122 @@
+"""Three servers with a Redis each: Sentinel chooses the primary, and no run does. The order of the tests counts."""
+
+import subprocess
+import time
+
+import pytest
+import testinfra
+from asking import on
+from plays import play
+
+NUMBERS = (1, 2, 3)
+PASSWORD = "only-for-this-scenario"
+INVENTORY = f"""
+redis_servers:
+  hosts:
+    redis1: {{ansible_docker_host: pf-redis1, private_address: 198.18.20.31}}
+    redis2: {{ansible_docker_host: pf-redis2, private_address: 198.18.20.32}}
+    redis3: {{ansible_docker_host: pf-redis3, private_address: 198.18.20.33}}
+  vars:
+    ansible_connection: community.docker.docker
+    redis_bind: "{{{{ private_address }}}}:6379"
+    redis_password: {PASSWORD}
+    redis_sentinel_password: another-one-of-this-scenario
+app_servers: {{hosts: {{}}}}
+load_balancers: {{hosts: {{}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run the playbook site for the group, and return how much it changed on each host."""
+    inventory = tmp_path_factory.mktemp("redis") / "hosts.yml"
+    inventory.write_text(INVENTORY)
+    return lambda **variables: play(inventory=str(inventory), **variables).succeeded().stats("changed")
+
+
+def server(number):
+    return testinfra.get_host(f"docker://pf-redis{number}")
+
+
+def primary(seen_by):
+    """The number of the server that is the primary, for the Sentinels as a server sees them."""
+    return int(on(server(seen_by), "/etc/redis/group primary").split(" ")[0][-1])
+
+
+def ask(number, *words):
+    """What a Redis answers an app."""
+    command = "REDISCLI_AUTH=%s redis-cli -h %s " + " ".join(["%s"] * len(words))
+    return on(server(number), command, PASSWORD, f"198.18.20.3{number}", *words).strip()
+
+
+def until(holds, within=30):
+    """How long it takes until something holds, in seconds."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < within, f"not within {within} s"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def complete():
+    """Whether the primary has two replicas that are up to date, and all Sentinels know it."""
+    number = primary(1)
+    states = ask(number, "info", "replication").count("state=online")
+    return states == 2 and {primary(each) for each in NUMBERS} == {number}
+
+
+def test_the_first_of_the_group_is_the_primary_at_first(run):
+    run()
+    until(complete)
+    assert primary(1) == 1
+    assert ask(1, "set", "shared", "kept") == "OK"
+    assert set(run().values()) == {0}
+
+
+def test_an_address_that_is_not_of_the_group_gets_no_answer(debian13):
+    for port in (6379, 26379):
+        open_port = debian13.run(f"timeout 2 bash -c 'exec 3<>/dev/tcp/198.18.20.31/{port}'")
+        assert open_port.rc == 124, port
+
+
+def test_a_primary_that_stops_is_replaced_and_no_run_brings_it_back(run):
+    on(server(1), "systemctl stop redis-server")
+    seconds = until(lambda: primary(2) != 1 and primary(3) == primary(2))
+    second = primary(2)
+    print(f"another primary {seconds:.1f} s after the first one had stopped")
+    assert ask(second, "get", "shared") == "kept"
+    assert set(run().values()) != {0}, "the run did not start the Redis that was stopped"
+    until(complete)
+    assert primary(1) == second
+
+
+def test_a_killed_primary_and_one_that_reboots_come_back_as_replicas(run):
+    first = primary(1)
+    on(server(first), "kill -9 $(systemctl show --property MainPID --value redis-server)")
+    until(lambda: primary(1) != first)
+    until(complete)
+    second = primary(1)
+    assert second != first
+    subprocess.run(["docker", "restart", f"pf-redis{second}"], check=True, capture_output=True)
+    until(lambda: server(second).service("redis-server").is_running, 60)
+    until(complete)
+    assert primary(1) != second
+    assert ask(primary(1), "get", "shared") == "kept"
+    assert set(run().values()) == {0}
+
+
+def test_a_changed_setting_forgets_nothing(run):
+    assert set(run(redis_memory=65).values()) == {1}
+    until(complete)
+    assert ask(primary(1), "get", "shared") == "kept"
+
+
+def test_what_leaves_the_variables_leaves_the_host(run):
+    """Each of them alone again, by its socket: Sentinel and its files are gone."""
+    run(redis_bind="")
+    for number in NUMBERS:
+        host = server(number)
+        assert not host.service("redis-sentinel").is_running
+        assert "role:master" in on(host, "redis-cli -s /run/redis/redis-server.sock info replication")
+        for path in ("/etc/redis/group", "/var/lib/redis-sentinel", "/etc/systemd/system/redis-sentinel.service"):
+            assert not host.file(path).exists, path
