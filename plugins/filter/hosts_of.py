@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which hosts a play is for."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: hosts_of
+short_description: Say which hosts a group of the inventory has
+description:
+  - For C(hosts) of a play, where a group that the inventory has not would be a warning.
+  - >-
+    Ansible looks for the filters of a collection in each process that it starts for a task and a host, for 0.1 s. It
+    does not where it knew them when it started the process, because the C(hosts) of a play had asked for one.
+version_added: "0.1.0"
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+positional: group
+options:
+  _input:
+    description: The groups of the inventory, with their hosts.
+    type: dict
+    required: true
+  group:
+    description: The group.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Configure Redis
+  hosts: "{{ groups | production.fastapi.hosts_of('redis_servers') }}"
+  roles: [production.fastapi.redis]
+"""
+
+RETURN = r"""
+_value:
+  description: Its hosts, none when there is no such group.
+  type: list
+  elements: str
+  sample: [redis1]
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def hosts_of(groups: Mapping[str, Sequence[str]], group: str) -> list[str]:
+    """The hosts of a group, none when there is no such group."""
+    return list(groups.get(group, ()))
+
+
+class FilterModule:
+    """The filter that Ansible finds here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"hosts_of": hosts_of}

@@ -1,0 +1,9 @@
+"""Which hosts a play is for."""
+
+from ansible_collections.production.fastapi.plugins.filter.hosts_of import hosts_of
+
+
+def test_a_group_that_the_inventory_has_not_is_empty():
+    groups = {"all": ["lb1", "app1", "app2"], "app_servers": ["app1", "app2"]}
+    assert hosts_of(groups, "app_servers") == ["app1", "app2"]
+    assert hosts_of(groups, "redis_servers") == []
