@@ -95,8 +95,8 @@ real:
   sample: []
 serials:
   description:
-    - Serial number of the self-signed certificate of each site that serves one.
-    - Empty while there is none, and for a site with a real certificate.
+    - Serial number of the self-signed certificate of each site, whether the site serves it or not.
+    - Empty while there is none.
   returned: always
   type: dict
   sample: {shop: 4F1D2C}
@@ -355,7 +355,7 @@ def main() -> None:
                     if not store.has_link(site):
                         store.link(site)
             after = before if module.check_mode else store.read(site)
-            serials[site] = after.serial if after and site not in real else ""
+            serials[site] = after.serial if after else ""
         obsolete = store.obsolete({entry["name"] for entry in certificates})
         if options["remove_obsolete"]:
             for site in obsolete:

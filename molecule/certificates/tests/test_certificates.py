@@ -86,6 +86,8 @@ def test_a_bare_host_has_its_certificates_after_one_run_and_a_lost_domain_stops_
             assert is_of_pebble(text)
             assert all(f"DNS:{domain}" in text for domain in site["domains"])
         assert not is_of_pebble(served(host, "lost.test"))
+    again = converge(sites=(SHOP, LOST, BLOG))
+    assert set(again.stats("changed").values()) == {0}, again.output
 
 
 def test_a_second_run_asks_the_authority_nothing(authority, hosts):

@@ -224,6 +224,9 @@ def test_a_new_self_signed_certificate_changes_the_file_so_that_nginx_loads_it(s
     assert "0A" in first
     assert first != second
     assert "Self-signed" not in site(SHOP, __nginx_certificates={"serials": {"shop": ""}})
+    # Else the first run would have written the placeholder's, and the second one none.
+    real = {"nginx_certificate": "letsencrypt", "groups": {}, "hostvars": {}}
+    assert "Self-signed" not in site(SHOP, __nginx_certificates={"serials": {"shop": "0A"}}, **real)
 
 
 def test_extra_configuration_lands_in_its_context_indented(main, site):
