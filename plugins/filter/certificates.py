@@ -196,16 +196,18 @@ def trust_problems(path: Path) -> list[str]:
     """Why nobody could trust the first certificate in a file by what else is in it."""
     if path.read_bytes().startswith(b"$ANSIBLE_VAULT"):
         return []
-    known = {certificate.subject: certificate for certificate in x509.load_pem_x509_certificates(path.read_bytes())}
-    leaf = x509.load_pem_x509_certificates(path.read_bytes())[0]
-    issuer, seen = leaf, 0
-    while issuer.issuer != issuer.subject and seen < len(known):
-        if issuer.issuer not in known:
+    chain = x509.load_pem_x509_certificates(path.read_bytes())
+    known = {certificate.subject: certificate for certificate in chain}
+    certificate = chain[0]
+    for _unused in chain:  # no more steps than that, should two have issued each other
+        if certificate.issuer == certificate.subject:
+            break
+        if certificate.issuer not in known:
             return [
-                f"{path} has no certificate of {issuer.issuer.rfc4514_string()}, which has issued one in it; add it, "
-                "up to the one that issued itself."
+                f"{path} has no certificate of {certificate.issuer.rfc4514_string()}, which has issued one in it; add "
+                "it, up to the one that issued itself."
             ]
-        issuer, seen = known[issuer.issuer], seen + 1
+        certificate = known[certificate.issuer]
     return []
 
 

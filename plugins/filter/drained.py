@@ -44,8 +44,13 @@ from typing import Any
 
 def drained(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> list[str]:
     """The inventory names of the drained servers, sorted."""
+    return sorted({str(server) for entries in notes(groups, hostvars) for server in entries})
+
+
+def notes(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What each load balancer that was read has noted of the servers that it has drained."""
     hosts = [hostvars[balancer].get("__fastapi_host") for balancer in groups.get("load_balancers", [])]
-    return sorted({str(server) for host in hosts if isinstance(host, Mapping) for server in host.get("drained", [])})
+    return [host.get("drained", {}) for host in hosts if isinstance(host, Mapping)]
 
 
 def drain_problems(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], server: str) -> list[str]:

@@ -51,7 +51,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.production.fastapi.plugins.filter.drained import drained
+from ansible_collections.production.fastapi.plugins.filter.drained import drained, notes
 from ansible_collections.production.fastapi.plugins.filter.sites import machine
 
 GROUPS = ("app_servers", "redis_servers", "load_balancers")
@@ -84,12 +84,10 @@ def patch_plan(groups: Groups, hostvars: Variables, only: str = "") -> list[dict
 
 def interrupted(groups: Groups, hostvars: Variables) -> list[str]:
     """The servers that an upgrade has drained and nobody else; one that goes on holds the locks of the apps."""
-    hosts = [hostvars[balancer].get("__fastapi_host") for balancer in groups.get("load_balancers", [])]
-    said = [host.get("drained", {}) for host in hosts if isinstance(host, Mapping)]
     return [
         server
         for server in drained(groups, hostvars)
-        if all(entries[server].get("by") == "patch" for entries in said if server in entries)
+        if all(entries[server].get("by") == "patch" for entries in notes(groups, hostvars) if server in entries)
     ]
 
 

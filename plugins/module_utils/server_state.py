@@ -51,9 +51,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def ask_member(
-    address: str, path: str, timeout: float, trusted: Path = Path("/nonexistent"), site: str = ""
-) -> dict[str, Any]:
+def ask_member(address: str, path: str, timeout: float, trusted: Path, site: str) -> dict[str, Any]:
     """What a member answers to GET `path`: `status`, `release`, `milliseconds`, and `error` where there is no answer.
 
     `address` is as Nginx writes it: `unix:/run/shop/http.sock` or `10.0.0.5:8000`; `timeout` is in seconds. It is asked

@@ -9,6 +9,14 @@ from test_scanners import compliance
 FROM = "PROXY TCP4 198.51.100.7 127.0.0.1 50000 443\r\n"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _back_to_the_defaults(host):
+    yield
+    on(host, "rm -f /srv/edge/one/static/site.css.br")
+    converge(host).succeeded()
+    assert ask(host, "/").status == 200
+
+
 @pytest.fixture(scope="module")
 def modern(host):
     converge(host, nginx_tls_profile="modern", nginx_brotli_static=True).succeeded()
@@ -17,9 +25,6 @@ def modern(host):
 @pytest.fixture(scope="module")
 def proxied(host):
     converge(host, nginx_trusted_proxies_header="proxy_protocol", nginx_http3=False).succeeded()
-    yield
-    converge(host).succeeded()
-    assert ask(host, "/").status == 200
 
 
 def test_mozilla_would_change_nothing_of_the_modern_profile_either(host, modern):

@@ -37,10 +37,11 @@ def member():
     server.server_close()
 
 
-def test_a_member_is_asked_as_nginx_asks_it(member):
-    answer = server_state.ask_member(member, "/healthz", 3)
+def test_a_member_is_asked_as_nginx_asks_it(member, tmp_path):
+    plain = (tmp_path / "shop.pem", "shop")
+    answer = server_state.ask_member(member, "/healthz", 3, *plain)
     assert (answer["status"], answer["release"], answer["error"]) == (200, "abc", "")
-    assert server_state.ask_member(member, "/other", 3)["status"] == 503
+    assert server_state.ask_member(member, "/other", 3, *plain)["status"] == 503
 
 
 def test_members_that_are_away_have_an_error_and_cost_one_time_out(member, tmp_path):
