@@ -7,11 +7,9 @@ CACHE=$ROOT/.cache
 IMAGE=production-fastapi/host
 PREFIX=production-fastapi
 PACKAGES=systemd,systemd-sysv,dbus,python3,ca-certificates,iproute2,procps,sudo,openssh-server
+# What an image `-ready` has besides: the packages that the roles install, and those that tests need on hosts.
+READY='python3-apt python3-pip-whl nginx openssl logrotate redis-server keepalived certbot git python3-venv curl'
 declare -A RELEASES=([debian12]=bookworm [debian13]=trixie)
-
-# What a test host needs to run systemd without being privileged.
-HOST_OPTIONS=(--cap-add SYS_ADMIN --security-opt seccomp=unconfined --cgroupns host
-  --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --tmpfs /run --tmpfs /run/lock --tmpfs /tmp:exec)
 
 mkdir -p "$CACHE"
 cd "$ROOT"
@@ -35,13 +33,17 @@ quietly() {
 
 may_install() { [[ $EUID == 0 ]] && command -v apt-get >/dev/null; }
 
-# need PROGRAM PACKAGE: make sure that a program is there, from Debian's package where root may install it.
-need() {
-  command -v "$1" >/dev/null && return
-  may_install || fail "'$1' is missing: install the package $2, or run this as root on Debian."
-  say "Installing $2, which has $1"
+# needs PROGRAM:PACKAGE…: make sure that programs are there, from Debian's packages where root may install them.
+needs() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  may_install || fail "Install these packages, or run this as root on Debian: ${missing[*]}."
+  say "Installing ${missing[*]}"
   quietly apt-update apt-get update
-  DEBIAN_FRONTEND=noninteractive quietly "apt-$2" apt-get install --yes --no-install-recommends "$2"
+  DEBIAN_FRONTEND=noninteractive quietly apt-install apt-get install --yes --no-install-recommends "${missing[@]}"
 }
 
 # Make .venv with exactly the locked tools, unless it has them already.
@@ -53,7 +55,7 @@ tools() {
     [[ -n $python ]] || fail "Python 3.11 or newer is needed: install the packages python3 and python3-venv."
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
   done
-  "$python" -c 'import ensurepip' 2>/dev/null || need "$python-ensurepip" python3-venv
+  "$python" -c 'import ensurepip' 2>/dev/null || needs "$python-ensurepip:python3-venv"
   say "Installing the tools into .venv with $("$python" --version)"
   "$python" -m venv --clear .venv
   quietly pip-uv .venv/bin/pip install --disable-pip-version-check "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$lock")"
@@ -74,9 +76,7 @@ app_environment() {
 engine() {
   docker info >/dev/null 2>&1 && return
   [[ $EUID == 0 ]] || fail "No Docker engine answers 'docker info': start Docker, or run this as root on Debian to have it installed."
-  need dockerd docker.io
-  need docker docker-cli
-  need iptables iptables
+  needs dockerd:docker.io docker:docker-cli iptables:iptables
   say "Starting a Docker engine"
   if [[ -d /run/systemd/system ]]; then
     systemctl start docker
@@ -97,19 +97,30 @@ engine() {
   fail "The Docker engine did not start within 30 seconds; its log is in .cache/dockerd.log."
 }
 
-# image TAG: build the image of a bare Debian host, unless it is there and made by the present recipe.
+# image TAG: build an image of a test host (see script/image), unless it is there and made by the present recipe.
 image() {
-  local tag=$1 suite=${RELEASES[$1]} recipe
+  local tag=$1 recipe
   recipe=$({ echo "$PACKAGES" && cat script/prepare-host /usr/local/share/ca-certificates/*.crt; } 2>/dev/null | sha256sum | cut -c1-16)
+  [[ $tag != *-ready ]] || recipe=$({ echo "$recipe" && cat script/ready-host && echo "$READY"; } | sha256sum | cut -c1-16)
   [[ $(docker image inspect --format '{{ index .Config.Labels "recipe" }}' "$IMAGE:$tag" 2>/dev/null) == "$recipe" ]] && return
-  say "Building the image of a bare $tag host (half a minute)"
+  if [[ $tag == *-ready ]]; then
+    image "${tag%-ready}"
+    say "Building the image $tag: that of a bare host, and the packages that the roles install (a minute)"
+    ready_image "$tag" "$recipe"
+  else
+    say "Building the image of a bare $tag host (half a minute)"
+    bare_image "$tag" "$recipe"
+  fi
+}
+
+bare_image() {
+  local tag=$1 recipe=$2 suite=${RELEASES[$1]} context
   if [[ $EUID == 0 ]] && command -v apt-get >/dev/null; then
-    need mmdebstrap mmdebstrap
+    needs mmdebstrap:mmdebstrap
     quietly "image-$tag" mmdebstrap --variant=minbase --include="$PACKAGES" --customize-hook="script/prepare-host \"\$1\"" "$suite" "$CACHE/$tag.tar"
     quietly "import-$tag" docker import --change "LABEL recipe=$recipe" --change 'CMD ["/lib/systemd/systemd"]' "$CACHE/$tag.tar" "$IMAGE:$tag"
     rm -f "$CACHE/$tag.tar"
   else
-    local context
     context=$(mktemp -d)
     mkdir "$context/ca"
     cp script/prepare-host "$context/"
@@ -122,34 +133,24 @@ image() {
   fi
 }
 
-# host NAME TAG NETWORK [OPTION…]: start a bare host that accepts the project's SSH key, and wait for its sshd.
-host() {
-  local name=$1 tag=$2 network=$3
-  shift 3
-  need ssh openssh-client
-  [[ -f $CACHE/ssh_key ]] || ssh-keygen -q -t ed25519 -N '' -C production-fastapi -f "$CACHE/ssh_key"
-  docker network inspect "$network" >/dev/null 2>&1 || fail "The network $network is missing."
-  if [[ -z $(docker container ls --all --quiet --filter "name=^$name\$") ]]; then
-    quietly "run-$name" docker run --detach --name "$name" --hostname "${name##*-}" --label "$PREFIX" --network "$network" \
-      "${HOST_OPTIONS[@]}" --publish 127.0.0.1::22 "$@" "$IMAGE:$tag" /lib/systemd/systemd
-  else
-    quietly "start-$name" docker start "$name"
-  fi
-  for _ in {1..100}; do
-    docker exec "$name" systemctl is-active --quiet ssh 2>/dev/null && break
-    sleep 0.1
-  done
-  docker exec --interactive "$name" sh -c 'mkdir -p -m 700 /root/.ssh && cat > /root/.ssh/authorized_keys' <"$CACHE/ssh_key.pub" ||
-    fail "The host $name did not come up; see 'docker logs $name'."
+ready_image() {
+  local tag=$1 recipe=$2 name=$PREFIX-image-$1
+  docker rm --force "$name" >/dev/null 2>&1 || true
+  # The network of this machine: that of a container may not let packets through that are as large.
+  # shellcheck disable=SC2086
+  quietly "image-$tag" docker run --interactive --name "$name" --network host "$IMAGE:${tag%-ready}" sh -s -- $READY <script/ready-host
+  quietly "commit-$tag" docker commit --change "LABEL recipe=$recipe" --change 'CMD ["/lib/systemd/systemd"]' "$name" "$IMAGE:$tag"
+  docker rm "$name" >/dev/null
 }
 
-# network NAME SUBNET: make a network for test hosts, with the packet size that this machine's own way out has.
-network() {
-  local mtu
-  docker network inspect "$1" >/dev/null 2>&1 && return
-  mtu=$(cat "/sys/class/net/$(ip route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)/mtu" 2>/dev/null || echo 1500)
-  quietly "network-$1" docker network create --label "$PREFIX" --subnet "$2" --opt "com.docker.network.driver.mtu=$mtu" "$1"
+# host NAME TAG NETWORK [OPTION…]: start a bare host that accepts the project's SSH key, and wait for its sshd.
+host() {
+  needs ssh:openssh-client
+  python3 script/hosts.py start "$1" "$2" "$3" --hostname "${1##*-}" --publish 127.0.0.1::22 "${@:4}"
 }
+
+# network NAME SUBNET: make a network for test hosts.
+network() { python3 script/hosts.py network "$1" "$2"; }
 
 # remove NAME-PREFIX: remove the containers (with their volumes) and networks whose name begins so.
 remove() {

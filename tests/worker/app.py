@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ async def echo(request: Request) -> Response:
 
 @app.get("/slow")
 async def slow(seconds: float) -> str:
+    (FOLDER / f"at-work-{uuid.uuid4()}").touch()
     await asyncio.sleep(seconds)
     return "done"
 

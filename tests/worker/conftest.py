@@ -33,7 +33,7 @@ render = _unit.render
 class Connection(http.client.HTTPConnection):
     """One kept-alive connection over a Unix socket, with TLS where `certificate.pem` lies beside it."""
 
-    def __init__(self, path: Path, timeout: float = 10) -> None:
+    def __init__(self, path: Path, timeout: float = 60) -> None:
         super().__init__("localhost", timeout=timeout)
         self.path = path
 
@@ -113,6 +113,18 @@ class Gunicorn:
     def log(self) -> str:
         return (self.folder / "log").read_text()
 
+    def begin(self, target: str) -> Connection:
+        """Send a request of which the answer takes a while, and return once the app works at it."""
+        begun = len(self.at_work())
+        connection = self.connection(timeout=60)
+        connection.request("GET", target)
+        wait_for(lambda: len(self.at_work()) > begun)
+        return connection
+
+    def at_work(self) -> list[Path]:
+        """What the app has written down of requests that take a while, one file each."""
+        return list(self.folder.glob("at-work-*"))
+
     def stop(self) -> int:
         for connection in self.opened:
             connection.close()
@@ -124,8 +136,8 @@ class Gunicorn:
 Start = Callable[..., Gunicorn]
 
 
-def wait_for(condition: Callable[[], Any], within: float = 30) -> None:
-    """Return as soon as the condition holds; fail after so many seconds."""
+def wait_for(condition: Callable[[], Any], within: float = 60) -> None:
+    """Return as soon as the condition holds; fail after so many seconds: far more than a busy machine takes."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"not true within {within} s"

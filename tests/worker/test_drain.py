@@ -16,6 +16,10 @@ import pytest
 from conftest import Connection, Gunicorn, Start, wait_for
 
 PLAIN = "uvicorn_worker.UvicornWorker"
+# How often a worker goes under load; LONG=1 is the form that is run before a version.
+RELOADS = 20 if os.environ.get("LONG") else 2
+# A client that the machine does not let run must not be taken for one that has left.
+PATIENT = {"gunicorn_drain_timeout": 20}
 
 
 class Load(threading.Thread):
@@ -80,9 +84,9 @@ def reload(gunicorn: Gunicorn, *, lossy: bool = False) -> set[int]:
 
 
 def test_no_post_is_lost_by_reloads(start: Start) -> None:
-    gunicorn = start(gunicorn_workers=2)
+    gunicorn = start(gunicorn_workers=2, **PATIENT)
     loads = under_load(gunicorn)
-    for _ in range(4):
+    for _ in range(RELOADS):
         time.sleep(0.5)
         old = reload(gunicorn)
         wait_for(lambda: not gunicorn.workers() & old)  # noqa: B023
@@ -103,16 +107,16 @@ def test_the_plain_worker_loses_some(start: Start) -> None:
 
 
 def test_no_post_is_lost_by_recycled_workers(start: Start) -> None:
-    gunicorn = start(gunicorn_workers=2, gunicorn_max_requests=200, gunicorn_max_requests_jitter=50)
+    gunicorn = start(gunicorn_workers=2, gunicorn_max_requests=200, gunicorn_max_requests_jitter=50, **PATIENT)
     seen = gunicorn.workers()
+
+    def several_have_gone() -> bool:
+        seen.update(gunicorn.workers())
+        return len(seen) >= 2 + 2 * RELOADS
+
     loads = under_load(gunicorn)
-    deadline = time.monotonic() + 20
-    while len(seen) < 6 and time.monotonic() < deadline:
-        seen |= gunicorn.workers()
-        time.sleep(0.05)
-    sent, lost = end(loads)
-    assert lost == []
-    assert len(seen) >= 6, f"only {len(seen)} workers within {sent} requests"
+    wait_for(several_have_gone, within=60 * RELOADS)
+    assert end(loads)[1] == []
 
 
 def early_answer(connection: Connection) -> bytes:
@@ -124,18 +128,18 @@ def early_answer(connection: Connection) -> bytes:
 
 
 def test_an_answer_that_comes_before_the_body_lets_the_body_come_in(start: Start) -> None:
-    gunicorn = start()
+    gunicorn = start(**PATIENT)
     connection = gunicorn.connection()
     connection.ask("/pid")
     reload(gunicorn)
-    time.sleep(0.5)  # the old worker has heard of it, and leaves the connection two seconds
+    time.sleep(0.5)  # the old worker has heard of it, and does not close the connection yet
     connection.sock.sendall(b"POST /pid HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nx")
     answer = early_answer(connection)
     assert b" 405 " in answer
     assert b"connection: close" in answer
     time.sleep(0.2)
     connection.sock.sendall(b"y")  # a closed connection would be a broken pipe
-    assert connection.closed_by_server(within=10)
+    assert connection.closed_by_server(within=30)
 
 
 def test_a_body_that_never_comes_does_not_keep_a_connection(start: Start) -> None:
@@ -144,11 +148,11 @@ def test_a_body_that_never_comes_does_not_keep_a_connection(start: Start) -> Non
     head = b"POST /pid HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
     connection.sock.sendall(head)
     assert b" 405 " in early_answer(connection)
-    assert connection.closed_by_server(within=5)
+    assert connection.closed_by_server(within=30)
 
 
 def test_an_idle_connection_outlives_the_call_to_stop(start: Start) -> None:
-    gunicorn = start()
+    gunicorn = start(**PATIENT)
     connection = gunicorn.connection()
     connection.ask("/pid")
     reload(gunicorn)
@@ -163,24 +167,23 @@ def test_the_plain_worker_closes_it_under_the_client(start: Start) -> None:
     connection = gunicorn.connection()
     connection.ask("/pid")
     reload(gunicorn, lossy=True)
-    assert connection.closed_by_server(within=10)
+    assert connection.closed_by_server(within=30)
 
 
 def test_drain_timeout_bounds_the_wait_for_idle_connections(start: Start) -> None:
-    gunicorn = start(gunicorn_drain_timeout=4)
+    gunicorn = start(gunicorn_drain_timeout=4, gunicorn_keepalive=600)
     connection = gunicorn.connection()
     connection.ask("/pid")
-    old = reload(gunicorn)  # which takes a part of the time, more on a busy machine
-    assert not connection.closed_by_server(within=0.5)
-    assert connection.closed_by_server(within=6)
+    began = time.monotonic()
+    old = reload(gunicorn)
+    assert connection.closed_by_server(within=60), "only the drain's end closes it so soon"
+    assert time.monotonic() - began >= 4
     wait_for(lambda: not gunicorn.workers() & old)
 
 
 def test_an_open_request_is_answered(start: Start) -> None:
-    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_timeout=2)
-    connection = gunicorn.connection()
-    connection.request("GET", "/slow?seconds=4")  # longer than drain and heartbeat
-    time.sleep(0.3)
+    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_timeout=5)
+    connection = gunicorn.begin("/slow?seconds=8")  # longer than drain and heartbeat
     reload(gunicorn)
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("connection")) == (200, "close")
@@ -188,10 +191,8 @@ def test_an_open_request_is_answered(start: Start) -> None:
 
 
 def test_a_recycled_worker_answers_its_open_request_and_is_not_taken_for_hung(start: Start) -> None:
-    gunicorn = start(gunicorn_max_requests=1, gunicorn_max_requests_jitter=0, gunicorn_timeout=2)
-    connection = gunicorn.connection()
-    connection.request("GET", "/slow?seconds=5")
-    time.sleep(0.3)
+    gunicorn = start(gunicorn_max_requests=1, gunicorn_max_requests_jitter=0, gunicorn_timeout=5)
+    connection = gunicorn.begin("/slow?seconds=8")
     gunicorn.ask("/pid")
     assert connection.getresponse().status == 200
     assert "WORKER TIMEOUT" not in gunicorn.log()
@@ -204,7 +205,7 @@ def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
     answer = connection.getresponse()
     assert answer.read(5) == b"tick\n"
     old = reload(gunicorn)
-    wait_for(lambda: not gunicorn.workers() & old, within=15)
+    wait_for(lambda: not gunicorn.workers() & old)
     with pytest.raises(http.client.HTTPException):
         answer.read()
     assert "SIGKILL" not in gunicorn.log()
@@ -213,24 +214,18 @@ def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
 def test_a_stop_answers_open_requests_and_ends_the_lifespan(start: Start, tmp_path: Path) -> None:
     gunicorn = start()
     (worker,) = gunicorn.workers()
-    connection = gunicorn.connection()
-    connection.request("GET", "/slow?seconds=1")
-    time.sleep(0.3)
+    connection = gunicorn.begin("/slow?seconds=1")
     gunicorn.signal(signal.SIGTERM)
     assert connection.getresponse().status == 200
-    assert gunicorn.process.wait(timeout=5) == 0
+    assert gunicorn.process.wait(timeout=60) == 0
     assert (tmp_path / f"ended-{worker}").exists()
 
 
 def test_sigquit_waits_for_nobody(start: Start) -> None:
     gunicorn = start()
-    connection = gunicorn.connection()
-    connection.request("GET", "/slow?seconds=20")
-    time.sleep(0.3)
-    began = time.monotonic()
+    gunicorn.begin("/slow?seconds=600")
     gunicorn.signal(signal.SIGQUIT)
-    assert gunicorn.process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 3
+    assert gunicorn.process.wait(timeout=60) == 0
 
 
 def websocket(connection: Connection) -> None:
@@ -250,17 +245,17 @@ def echo(connection: Connection, text: bytes) -> bytes:
 
 
 def test_a_websocket_works_on_until_its_grace_ends_and_gets_1012(start: Start) -> None:
-    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=2)
-    connection = gunicorn.connection()
+    grace = 10
+    gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=grace)
+    connection = gunicorn.connection(timeout=60)
     websocket(connection)
     assert echo(connection, b"before") == b"before"
-    reload(gunicorn)
     began = time.monotonic()
-    time.sleep(1.2)
+    reload(gunicorn)
     assert echo(connection, b"after") == b"after"
     close = connection.sock.recv(4096)
     assert struct.unpack("!H", close[2:4]) == (1012,)
-    assert 1 < time.monotonic() - began < 4
+    assert time.monotonic() - began >= grace
 
 
 def test_a_client_that_sends_all_the_time_still_reads_why_its_websocket_ends(start: Start) -> None:

@@ -68,11 +68,11 @@ def test_concurrent_connections(start: Start) -> None:
 
 
 def test_keepalive(start: Start) -> None:
-    connection = start(gunicorn_keepalive=1).connection()
-    connection.ask("/pid")
+    connection = start(gunicorn_keepalive=10).connection()
     began = time.monotonic()
-    assert connection.closed_by_server(within=5)
-    assert 0.9 < time.monotonic() - began < 2.5
+    connection.ask("/pid")
+    assert connection.closed_by_server(within=60), "Gunicorn's own 75 seconds are longer"
+    assert time.monotonic() - began >= 10, "Uvicorn's own 5 seconds are shorter"
 
 
 def test_backlog(start: Start) -> None:
@@ -96,9 +96,9 @@ def test_backlog(start: Start) -> None:
 
 
 def test_timeout_ends_a_blocked_event_loop_only(start: Start) -> None:
-    gunicorn = start(gunicorn_timeout=2)
+    gunicorn = start(gunicorn_timeout=5)
     (before,) = gunicorn.workers()
-    assert gunicorn.ask("/slow?seconds=3.5").status == 200
+    assert gunicorn.ask("/slow?seconds=8").status == 200
     assert gunicorn.workers() == {before}
     with pytest.raises(OSError):  # noqa: PT011
         gunicorn.ask("/block")

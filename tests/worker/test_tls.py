@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Connection, Start, wait_for
-from test_drain import echo, end, reload, under_load, websocket
+from test_drain import PATIENT, RELOADS, echo, end, reload, under_load, websocket
 
 CLOSED_1012 = bytes([0x88, 2]) + struct.pack("!H", 1012)
 
@@ -26,9 +26,9 @@ def with_tls(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_no_post_is_lost_by_reloads_over_tls(start: Start, with_tls: dict[str, Any]) -> None:
-    gunicorn = start(gunicorn_workers=2, **with_tls)
+    gunicorn = start(gunicorn_workers=2, **with_tls, **PATIENT)
     loads = under_load(gunicorn)
-    for _ in range(2):
+    for _ in range(RELOADS):
         time.sleep(0.5)
         old = reload(gunicorn)
         wait_for(lambda: not gunicorn.workers() & old)  # noqa: B023
@@ -38,7 +38,7 @@ def test_no_post_is_lost_by_reloads_over_tls(start: Start, with_tls: dict[str, A
 
 
 def test_an_idle_connection_with_tls_gets_its_last_answer_and_is_closed(start: Start, with_tls: dict[str, Any]) -> None:
-    gunicorn = start(**with_tls)
+    gunicorn = start(**with_tls, **PATIENT)
     connection = gunicorn.connection()
     connection.ask("/pid")
     reload(gunicorn)
@@ -71,8 +71,7 @@ def test_a_websocket_with_tls_gets_1012_and_costs_no_open_request(start: Start, 
     connection = gunicorn.connection()
     websocket(connection)
     assert echo(connection, b"before") == b"before"
-    other = gunicorn.connection(timeout=30)
-    other.request("GET", "/slow?seconds=6")  # longer than the graces of the drain and of the WebSocket
+    other = gunicorn.begin("/slow?seconds=6")  # longer than the graces of the drain and of the WebSocket
     old = reload(gunicorn)
     assert ending(connection) == CLOSED_1012
     assert other.getresponse().status == 200

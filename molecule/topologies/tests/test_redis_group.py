@@ -13,11 +13,10 @@ PASSWORD = "only-for-this-scenario"
 INVENTORY = f"""
 redis_servers:
   hosts:
-    redis1: {{ansible_docker_host: pf-redis1, private_address: 198.18.20.31}}
-    redis2: {{ansible_docker_host: pf-redis2, private_address: 198.18.20.32}}
-    redis3: {{ansible_docker_host: pf-redis3, private_address: 198.18.20.33}}
+    redis1: {{ansible_host: 198.18.20.31, private_address: 198.18.20.31}}
+    redis2: {{ansible_host: 198.18.20.32, private_address: 198.18.20.32}}
+    redis3: {{ansible_host: 198.18.20.33, private_address: 198.18.20.33}}
   vars:
-    ansible_connection: community.docker.docker
     redis_bind: "{{{{ private_address }}}}:6379"
     redis_password: {PASSWORD}
     redis_sentinel_password: another-one-of-this-scenario

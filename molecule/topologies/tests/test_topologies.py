@@ -77,7 +77,7 @@ def test_two_applications_on_one_server(debian12, tmp_path):
     inventory.write_text(
         (ROOT / "inventories/two-apps/hosts.yml")
         .read_text(encoding="utf-8")
-        .replace("ansible_host: 203.0.113.10", "ansible_host: pf-debian12, ansible_connection: community.docker.docker")
+        .replace("ansible_host: 203.0.113.10", "ansible_host: 198.18.20.12")
         .replace(', app_source: {git: "https://github.com/you/blog.git"}', "")
     )
     first = play(inventory=str(inventory))
@@ -117,7 +117,6 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     (tmp_path / "hello/edition.py").write_text("NAME = 'one'\n")
     old, new, strange = (certificate(tmp_path, name) for name in ("old", "new", "strange"))
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    connection = {"ansible_connection": "community.docker.docker"}
     variables = {
         "app_name": "hello",
         "app_domains": [SITE],
@@ -130,11 +129,11 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
         "gunicorn_tls_key": str(key),
         "nginx_rate_limit_mode": "disabled",
     }
-    balancer = {**connection, "private_address": addresses[debian12]}
+    balancer = {"ansible_host": addresses[debian12], "private_address": addresses[debian12]}
     groups = {
         "all": {"vars": variables},
         "load_balancers": {"hosts": {"pf-debian12": balancer}},
-        "app_servers": {"hosts": {"pf-debian13": connection}},
+        "app_servers": {"hosts": {"pf-debian13": {"ansible_host": addresses[debian13]}}},
     }
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(yaml.safe_dump(groups))

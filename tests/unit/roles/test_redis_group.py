@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def hosts(render: Render, tmp_path: Path) -> Iterator[list[Host]]:
+def redis_group(render: Render, tmp_path: Path) -> Iterator[list[Host]]:
     redis_port, sentinel_port = free_port(), free_port()
     made = [Host(tmp_path / name, render, name, redis_port, sentinel_port) for name in ("redis1", "redis2", "redis3")]
     try:
@@ -133,8 +133,8 @@ def hosts(render: Render, tmp_path: Path) -> Iterator[list[Host]]:
             process.wait()
 
 
-def test_a_group_from_its_first_start_to_a_member_that_leaves(hosts: list[Host]) -> None:
-    first, second, third = hosts
+def test_a_group_from_its_first_start_to_a_member_that_leaves(redis_group: list[Host]) -> None:
+    first, second, third = redis_group
     assert first.has("role:master")
     assert first.ask("set", "answer", "kept") == "OK"
     until(lambda: third.ask("get", "answer") == "kept", 5)
@@ -162,7 +162,7 @@ def test_a_group_from_its_first_start_to_a_member_that_leaves(hosts: list[Host])
     assert re.findall("sentinel myid .*", state.read_text()) == myself
 
     # When nobody answers, what this host's Sentinel knew counts, not the first of the group.
-    for host in hosts:
+    for host in redis_group:
         assert host.sentinel
         host.sentinel.kill()
         host.sentinel.wait()
@@ -178,8 +178,8 @@ def test_a_group_from_its_first_start_to_a_member_that_leaves(hosts: list[Host])
     assert re.search("known-sentinel primary ", state.read_text())
 
 
-def test_a_lost_primary_is_replaced(hosts: list[Host]) -> None:
-    first, second, third = hosts
+def test_a_lost_primary_is_replaced(redis_group: list[Host]) -> None:
+    first, second, third = redis_group
     assert first.redis
     assert first.sentinel
     first.ask("set", "answer", "kept")
@@ -195,8 +195,8 @@ def test_a_lost_primary_is_replaced(hosts: list[Host]) -> None:
     assert primary.ask("set", "answer", "goes on") == "OK"
 
 
-def test_apps_ask_a_sentinel_for_the_primary_and_nothing_else(hosts: list[Host]) -> None:
-    host = hosts[0]
+def test_apps_ask_a_sentinel_for_the_primary_and_nothing_else(redis_group: list[Host]) -> None:
+    host = redis_group[0]
     assert f"\n{host.redis_port}\n" in host.ask("sentinel", "masters", sentinel=True)
     for command in ("sentinel failover primary", "sentinel reset *", "sentinel remove primary", "shutdown", "acl list"):
         assert host.ask(*command.split(), sentinel=True).startswith("NOPERM"), command

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Test hosts: Debian servers with systemd in Docker containers, which one logs in to over SSH.
+
+    hosts.py create FILE              start the hosts that standard input lists, and tell Molecule in FILE how to log in
+    hosts.py destroy FILE             remove those hosts and their networks
+    hosts.py start NAME IMAGE NETWORK [OPTION…]   start one host, with further options of `docker run`
+    hosts.py network NAME SUBNET      make a network
+
+A list is the JSON of `platforms` in a scenario's molecule.yml: name, image, address, network, subnet, and where they
+are needed capabilities, names (of other hosts, with their addresses) and restart (Docker's restart policy).
+Only Python's standard library and the programs docker and ssh-keygen are used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+KEY = ROOT / ".cache" / "ssh_key"
+LABEL = "production-fastapi"
+IMAGE = "production-fastapi/host"
+# What a host needs to run systemd without being privileged.
+OPTIONS = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=host"]
+OPTIONS += ["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec"]
+STARTS_WITHIN = 60.0  # seconds
+
+
+def run(*command: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command; a failure ends this program with what the command said."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        sys.exit(f"'{' '.join(command[:4])} …' failed: {(done.stderr or done.stdout).strip()}")
+    return done
+
+
+def exists(kind: str, name: str) -> bool:
+    """Whether Docker has an object of this kind and name."""
+    return run("docker", kind, "inspect", name, check=False).returncode == 0
+
+
+def mtu() -> str:
+    """Return the packet size of this machine's own way out, in bytes: larger packets of hosts would be dropped."""
+    try:
+        routes = Path("/proc/net/route").read_text(encoding="ascii")
+        (way_out,) = re.findall(r"^(\S+)\t00000000\t", routes, re.MULTILINE)[:1]
+        return Path(f"/sys/class/net/{way_out}/mtu").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return "1500"
+
+
+def network(name: str, subnet: str) -> None:
+    """Make a network, unless it is there."""
+    if not exists("network", name):
+        option = f"--opt=com.docker.network.driver.mtu={mtu()}"
+        run("docker", "network", "create", f"--label={LABEL}", f"--subnet={subnet}", option, name)
+
+
+def key() -> str:
+    """Return the public half of the key that all test hosts accept; the first call makes it."""
+    if not KEY.exists():
+        KEY.parent.mkdir(exist_ok=True)
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", LABEL, "-f", str(KEY))
+    return KEY.with_suffix(".pub").read_text(encoding="ascii")
+
+
+def start(name: str, image: str, in_network: str, *options: str) -> None:
+    """Start a host, new or stopped, and return when it accepts the key."""
+    if exists("container", name):
+        run("docker", "start", name)
+    else:
+        named = [f"--name={name}", f"--hostname={name}", f"--label={LABEL}", f"--network={in_network}"]
+        run("docker", "run", "--detach", *named, *OPTIONS, *options, f"{IMAGE}:{image}", "/lib/systemd/systemd")
+    deadline = time.monotonic() + STARTS_WITHIN
+    while run("docker", "exec", name, "systemctl", "is-active", "ssh", check=False).returncode:
+        if time.monotonic() > deadline:
+            sys.exit(f"The SSH server of {name} did not start within {STARTS_WITHIN:.0f} s; see 'docker logs {name}'.")
+        time.sleep(0.1)
+    accept = "mkdir -p -m 700 /root/.ssh && cat >/root/.ssh/authorized_keys"
+    run("docker", "exec", "--interactive", name, "sh", "-c", accept, stdin=key())
+
+
+def create(hosts: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Start these hosts, and return what Molecule has to know to log in to them."""
+    for image in sorted({host["image"] for host in hosts}):
+        if not exists("image", f"{IMAGE}:{image}"):
+            subprocess.run([ROOT / "script" / "image", image], check=True)
+    for name, subnet in {(host["network"], host["subnet"]) for host in hosts}:
+        network(name, subnet)
+    key()
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(create_one, hosts))
+    login = {"user": "root", "port": "22", "identity_file": str(KEY)}
+    return [{"instance": host["name"], "address": host["address"], **login} for host in hosts]
+
+
+def create_one(host: dict[str, Any]) -> None:
+    """Start one host of a list."""
+    options = [f"--ip={host['address']}", *(f"--cap-add={name}" for name in host.get("capabilities", []))]
+    options += [f"--add-host={name}:{address}" for name, address in host.get("names", {}).items()]
+    options += [f"--restart={host['restart']}"] if "restart" in host else []
+    start(host["name"], host["image"], host["network"], *options)
+
+
+def destroy(hosts: list[dict[str, Any]]) -> None:
+    """Remove these hosts with their volumes, and the networks that nothing uses any more."""
+    run("docker", "rm", "--force", "--volumes", *(host["name"] for host in hosts))
+    for name in {host["network"] for host in hosts}:
+        run("docker", "network", "rm", name, check=False)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    what, *arguments = sys.argv[1:] or [""]
+    if what == "create":
+        Path(arguments[0]).write_text(json.dumps(create(json.load(sys.stdin))), encoding="utf-8")
+    elif what == "destroy":
+        destroy(json.load(sys.stdin))
+        Path(arguments[0]).write_text("[]", encoding="utf-8")
+    elif what == "start":
+        start(*arguments)
+    elif what == "network":
+        network(*arguments)
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
