@@ -1,17 +1,21 @@
 """Light load from a host, through its Nginx or others, for a block; every answer is checked, nothing is sent twice."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+# Seconds that each client waits before its next request. At 0.01 they take a core from the deploy that they watch.
+PAUSE = "0.01" if os.environ.get("LONG") else "0.03"
+
 # Runs on the host until its input ends: GET and POST, each over a kept-alive connection and over new ones. Of several
 # addresses each is the first in its turn; where none answers, the next is tried, as clients do with those of a name.
 CLIENT = """
 import http.client, json, select, socket, ssl, sys, threading, time
-name, addresses, over = sys.argv[1], sys.argv[2:], threading.Event()
+pause, name, addresses, over = float(sys.argv[1]), sys.argv[2], sys.argv[3:], threading.Event()
 context = ssl._create_unverified_context()
 failed, seen, sent, longest = [], {}, [0], [0.0]
 lock = threading.Lock()
@@ -64,7 +68,7 @@ def ask(method, kept):
             seen[release] = seen.get(release, 0) + 1
             if problem:
                 failed.append(f"{method} {'kept' if kept else 'new'} connection: {problem}")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 threads = [threading.Thread(target=ask, args=(method, kept)) for method in ("GET", "POST") for kept in (True, False)]
 [thread.start() for thread in threads]
@@ -92,7 +96,8 @@ class Load:
 @contextmanager
 def load(host: str, name: str, *addresses: str) -> Iterator[Load]:
     """Ask the site `name` until the block ends: on the host itself, or at these addresses of others."""
-    command = ["docker", "exec", "--interactive", host, "python3", "-c", CLIENT, name, *(addresses or ("127.0.0.1",))]
+    client = ["python3", "-c", CLIENT, PAUSE, name, *(addresses or ("127.0.0.1",))]
+    command = ["docker", "exec", "--interactive", host, *client]
     result = Load()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         try:

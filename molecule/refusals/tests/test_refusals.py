@@ -19,10 +19,18 @@ TREE = (
     "-o -type d -printf '%p %m %u %g\\n' -o -printf '%p %m %u %g %s %T@ %l\\n' | sort"
 )
 
+# What is wrong with several variables of a role is said at once.
+SEVERAL = {
+    "gunicorn_workers": "lots",
+    "gunicorn_keepalive": 30,
+    "app_request_timeout": 200,
+    "gunicorn_extra_config": "reload = True\nthreads = 4",
+}
+
 # What the variables alone show: refused on a provisioned and on a bare host at once.
 REFUSED = {
     "an unknown worker policy": (
-        {"gunicorn_workers": "lots"},
+        SEVERAL,
         'gunicorn_workers is "lots"; write async (cores + 1), classic (2 \u00d7 cores + 1) or a number from 1.',
     ),
     "no workers": ({"gunicorn_workers": 0}, 'gunicorn_workers is "0"; write async'),
@@ -44,18 +52,18 @@ REFUSED = {
         "app_source.checksum: an archive from a URL needs its checksum",
     ),
     "a deadline longer than the time-out": (
-        {"app_request_timeout": 200},
+        SEVERAL,
         "app_request_timeout (200 s) must be below gunicorn_timeout (120 s)",
     ),
     "upstream connections that outlive the worker's": (
-        {"gunicorn_keepalive": 30},
+        SEVERAL,
         "gunicorn_keepalive (30 s) must be above the 60 s for which Nginx keeps idle connections",
     ),
     "development reload": (
-        {"gunicorn_extra_config": "reload = True"},
+        SEVERAL,
         "gunicorn_extra_config may not set reload: reloading on change is for a developer's own machine.",
     ),
-    "threads": ({"gunicorn_extra_config": "threads = 4"}, "gunicorn_extra_config may not set threads"),
+    "threads": (SEVERAL, "gunicorn_extra_config may not set threads"),
     "no room on the disk": ({"app_minimum_free_disk_mb": 10**9}, "app_minimum_free_disk_mb"),
     "no free memory": ({"app_minimum_free_memory_mb": 10**9}, "app_minimum_free_memory_mb"),
     "a type that is wrong": ({"nginx_worker_connections": "many"}, "nginx_worker_connections"),
@@ -91,12 +99,24 @@ def tree(name):
 
 def refuse(sentence, *arguments, hosts=(PROVISIONED, BARE), **variables):
     """Run site.yml; expect a failure with the sentence, and hosts that are as they were."""
+    result = failed_run(*arguments, hosts=hosts, **variables)
+    assert sentence in result.text, result.output
+
+
+def failed_run(*arguments, hosts=(PROVISIONED, BARE), **variables):
+    """Run site.yml; expect a failure, and hosts that are as they were."""
     before = {name: tree(name) for name in hosts}
     result = play("--limit", ",".join(hosts), *arguments, **variables)
     assert result.returncode != 0, result.output
-    assert sentence in result.text, result.output
     assert max(result.stats("changed").values()) == 0, result.output
     assert {name: tree(name) for name in hosts} == before
+    return result
+
+
+@pytest.fixture(scope="module")
+def several():
+    """The run in which several variables are wrong."""
+    return failed_run(**SEVERAL)
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +145,12 @@ def _provisioned(sources):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_before_anything_changes(case):
+def test_refused_before_anything_changes(case, several):
     variables, sentence = REFUSED[case]
-    refuse(sentence, **variables)
+    if variables is SEVERAL:
+        assert sentence in several.text, several.output
+    else:
+        refuse(sentence, **variables)
 
 
 def test_an_unsupported_system_is_refused():
