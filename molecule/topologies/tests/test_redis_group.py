@@ -48,7 +48,7 @@ def ask(number, *words):
     return on(server(number), command, PASSWORD, f"198.18.20.3{number}", *words).strip()
 
 
-def until(holds, within=30):
+def until(holds, within=90):
     """How long it takes until something holds, in seconds."""
     began = time.monotonic()
     while not holds():
