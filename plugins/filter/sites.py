@@ -55,7 +55,7 @@ _value:
     - name: shop
       domains: [shop.example.com]
       servers: ["unix:/run/shop/http.sock"]
-      static: [{url: /static/, folder: /srv/shop/current/src/shop/static}]
+      static: [{url: /static/, folder: /srv/shop/public/current/shop/static}]
 """
 
 import ipaddress
@@ -140,7 +140,13 @@ def static_of(app: str, entry: Mapping[str, Any]) -> dict[str, Any]:
             f"app_static of the app {app} needs a url and a folder in every entry, the folder relative to the source, "
             "such as {url: /static/, folder: shop/static}."
         )
-    return {**entry, "folder": f"/srv/{app}/current/src/{folder}"}
+    return {**entry, "folder": f"/srv/{app}/public/current/{folder}"}
+
+
+def static_folders(static: list[dict[str, Any]] | None, source: Mapping[str, Any]) -> list[str]:
+    """The folders of app_static in the source; without it, those of the sample where there is no app_source."""
+    entries = static if static is not None else [] if source else SAMPLE_STATIC
+    return [str(entry.get("folder", "")).strip("/") for entry in entries if entry.get("folder")]
 
 
 def common(app: str, hosts: list[str], hostvars: Mapping[str, Any], variable: str) -> Any:
@@ -315,4 +321,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"sites": sites, "site_problems": site_problems}
+        return {"sites": sites, "site_problems": site_problems, "static_folders": static_folders}

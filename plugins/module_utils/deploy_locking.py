@@ -9,19 +9,24 @@ for longer than that. It is taken, renewed and freed under a lock of the kernel,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ansible_collections.production.fastapi.plugins.module_utils.record_file import replace_record
+from ansible_collections.production.fastapi.plugins.module_utils.record_file import (
+    close_folder,
+    replace_record,
+)
+from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
 
 FILE = "deploy.lock"
+
+# Seconds: whoever reads or writes the file is done in a moment.
+WAIT = 30.0
 
 
 class LockError(Exception):
@@ -152,13 +157,10 @@ class DeployLock:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Nobody else reads and writes meanwhile; a killed process holds nothing."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.file.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        close_folder(self.file.parent)
+        doing = f"reads or writes who deploys {self.name}"
+        with hold(f"{self.name}.deploy", doing, root=self.root, timeout=WAIT, error=LockError):
             yield
-        finally:
-            os.close(folder)
 
     def _write(self, lock: Lock) -> None:
         replace_record(self.file, json.dumps(asdict(lock), indent=1) + "\n")

@@ -5,27 +5,40 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import grp
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings, download, run
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
+    Account,
+    Confinement,
+    Settings,
+    download,
+    run,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import (
     Installer,
+    NeedsCodeError,
+    UvMissingError,
+    Wanted,
+    add_bytecode,
     find_python,
     install_uv,
     read_pyproject,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
+from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
+    FORMS,
     ReleaseError,
     describe,
     detect_form,
@@ -36,13 +49,25 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
     release_name,
     slug,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_take import read_plain, take
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, unpack
+from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
+from ansible_collections.production.fastapi.plugins.module_utils.sandbox import service_sandbox
 
 # A release is complete when this file is there; until then it is a build under way, or one that was killed.
 COMPLETE = "release.json"
 UNDER_WAY = "release.json.building"
 
 IMPORT_TIMEOUT = 60
+
+# Changes when releases are made in another way, so that a host gets new ones: those of before stay what they are.
+LAYOUT = 2
+
+# Who reads the files for Nginx.
+WEB_GROUP = "www-data"
+
+# How a program hears that it may not write somewhere.
+NOT_WRITABLE = ("Read-only file system", "Permission denied")
 
 CHECK_ENTRYPOINT = """
 import functools, importlib, sys
@@ -69,6 +94,9 @@ class Spec:
     requirements: Sequence[str] = ()
     install_options: Sequence[str] = ()
     uv_version: str = ""
+    uv_hashes: Sequence[str] = ()
+    static: Sequence[str] = ()
+    sandbox: Sequence[str] = ()
     minimum_free_disk_mb: int = 0
     minimum_free_memory_mb: int = 0
     settings: Settings = field(default_factory=Settings)
@@ -82,7 +110,8 @@ class Release:
         self.spec = spec
         self.warn = warn
         self.account = Account.find(spec.user)
-        self.cache = spec.directory / "cache"
+        self.builder = Account.find(build_account(spec.user))
+        self.public = Public(spec.directory, warn)
         self.commit = ""
         self.path = spec.directory / "releases" / "unresolved"
 
@@ -118,13 +147,21 @@ class Release:
         return link.readlink().name if link.is_symlink() else ""
 
     def folders(self, *, check: bool) -> bool:
-        """Make the folders of the app and hand them to who owns them; returns whether something changes."""
+        """Make the folders of the app and hand them to who needs them; returns whether something changes."""
         root = Account(None) if os.geteuid() else Account("root", 0, 0)
-        owners = {"": root, "releases": root, "shared": self.account, "cache": self.account}
-        changed = False
-        for name, owner in owners.items():
+        web = replace(root, gid=_group(WEB_GROUP) if root.name else root.gid)
+        # Others may pass through to what is theirs below, and see nothing on the way.
+        owners = {
+            "": (root, 0o711),
+            "releases": (root, 0o711),
+            "shared": (self.account, 0o750),
+            "public": (web, 0o750),
+            "build": (root, 0o700),
+        }
+        changed = self._remove_former_cache(check=check)
+        for name, (owner, mode) in owners.items():
             folder = self.spec.directory / name
-            wanted = (0o755, owner.uid, owner.gid)
+            wanted = (mode, owner.uid, owner.gid)
             if folder.is_dir():
                 known = folder.stat()
                 if (known.st_mode & 0o7777, known.st_uid, known.st_gid) == wanted:
@@ -133,8 +170,28 @@ class Release:
             if not check:
                 folder.mkdir(parents=True, exist_ok=True)
                 os.chown(folder, owner.uid, owner.gid)
-                folder.chmod(0o755)
+                folder.chmod(mode)
         return changed
+
+    def _remove_former_cache(self, *, check: bool) -> bool:
+        """Whether there is the cache that the app's user once had. Nothing of it is used again."""
+        former = self.spec.directory / "cache"
+        if not former.is_dir():
+            return False
+        if not check:
+            closed = self.spec.directory / "build"
+            closed.mkdir(mode=0o700, exist_ok=True)
+            closed.chmod(0o700)
+            # Out of the reach of who may still write in it.
+            former.rename(closed / ".former-cache")
+            shutil.rmtree(closed / ".former-cache", ignore_errors=True)
+        return True
+
+    def publish(self, *, check: bool) -> bool:
+        """Let Nginx have its files of all complete releases; returns whether something changes."""
+        folder = self.spec.directory / "releases"
+        complete = sorted(path.parent.name for path in folder.glob(f"[!.]*/{COMPLETE}")) if folder.is_dir() else []
+        return self.public.publish(complete, self.spec.static, check=check)
 
     def build(self, upload: Path | None) -> dict[str, Any]:
         """Build the release at its final place; after any failure nothing of it is left."""
@@ -145,19 +202,25 @@ class Release:
             self._sweep()
             if self.path.exists():
                 raise ReleaseError(f"{self.path} is in the way and was not made by this collection; move it away.")
-            self.path.mkdir(mode=0o755)
-            (self.path / UNDER_WAY).touch()
             try:
                 known = self._fill(upload)
                 marker = self.path / UNDER_WAY
                 marker.write_text(json.dumps(known, indent=2) + "\n")
-                marker.chmod(0o644)
+                marker.chmod(0o600)
                 os.sync()
                 marker.rename(self.path / COMPLETE)
             except BaseException:
                 shutil.rmtree(self.path, ignore_errors=True)
                 raise
+            finally:
+                with contextlib.suppress(OSError):
+                    self.place.clear()
             return known
+
+    @property
+    def place(self) -> Place:
+        """Where the release is built."""
+        return Place(self.spec.name, self.spec.directory, self.path, self.builder)
 
     def _name(self) -> str:
         source = self.spec.source
@@ -167,6 +230,7 @@ class Release:
             identity = self.commit or source.get("tree") or source.get("checksum", "").removeprefix("sha256:")
             source_id = identity[:12] or slug(source.get("version") or "HEAD")
         build = {
+            "layout": LAYOUT,
             "source": identity,
             "python": self.spec.python or find_python("", None, self.spec.settings).name,
             "dependencies": self.spec.dependencies,
@@ -182,15 +246,16 @@ class Release:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Two builds of one app wait for each other; the lock of a killed one goes with its process."""
-        folder = os.open(self.spec.directory / "releases", os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        root = Path("/") if os.geteuid() == 0 else self.spec.directory
+        with hold(build_lock(self.spec.name), f"builds {self.spec.name}", root=root, error=ReleaseError):
             yield
-        finally:
-            os.close(folder)
 
     def _sweep(self) -> None:
-        """Remove what killed builds have left; whoever holds the lock knows that nobody builds."""
+        """End and remove what killed builds have left; whoever holds the lock knows that nobody builds."""
+        if self.place.confined:
+            command = ["systemctl", "stop", self.place.units()]
+            subprocess.run(command, capture_output=True, check=False, timeout=60)
+            self.builder.end()
         for marker in self.path.parent.glob(f"*/{UNDER_WAY}"):
             shutil.rmtree(marker.parent)
 
@@ -211,65 +276,111 @@ class Release:
             )
 
     def _fill(self, upload: Path | None) -> dict[str, Any]:
-        source = self.path / "src"
-        self._fetch(source, upload)
+        place = self.place
+        place.prepare()
+        self._fetch(upload)
+        source = place.outside(place.source)
         project = project_folder(source, self.spec.source.get("subdirectory", ""))
+        _refuse_links(source, project)
         entrypoint = find_entrypoint(self.spec.entrypoint, read_pyproject(project))
         form = self._package() or detect_form(source, project, self.spec.dependencies)
 
         uv = self._uv()
-        venv = self.path / "venv"
-        venv.mkdir()
-        self.account.own(venv)
-        installer = Installer(uv, venv, self.account, self.spec.settings, self.cache, self.spec.install_options)
         interpreter = find_python(self.spec.python, uv, self.spec.settings)
-        installer.create(interpreter)
-        installer.install_project(form, project)
-        installer.join(self.spec.requirements, form, project)
+        wanted = Wanted.read(form, project, uv=uv is not None)
+        installer = self._install(uv, interpreter, wanted)
+        version = python_version(place.outside(place.venv))
+        if wanted.local:
+            replace(installer, unpacking=False).install_local(wanted)
 
+        # From here on nothing of the build runs any more, and what root has copied nobody else can change.
+        self.builder.end()
+        self._take(interpreter, version)
+        directory = self.path / "src" / project.relative_to(source)
         variables = {
             "APP_NAME": self.spec.name,
             "APP_RELEASE": self.path.name,
             "APP_ENTRYPOINT": entrypoint,
-            "APP_DIRECTORY": str(project),
+            "APP_DIRECTORY": str(directory),
         }
-        # An import reads bytecode that is there and writes none, so both go on together.
-        with ThreadPoolExecutor(1) as beside:
-            compiled = beside.submit(installer.finish, source, self.spec.directory / "current" / "venv")
-            self._check_import(installer.python, entrypoint, project, variables)
-            compiled.result()
+        self._check_import(self.path / "venv" / "bin" / "python", entrypoint, directory, variables)
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
         lines = (f"{key}={quote(value)}\n" for key, value in variables.items())
         (self.path / "release.env").write_text(header + "".join(lines))
-        (self.path / "release.env").chmod(0o644)
+        (self.path / "release.env").chmod(0o640)
         return self.plan() | {
             "entrypoint": entrypoint,
-            "directory": str(project),
-            "python": python_version(venv),
+            "directory": str(directory),
+            "python": version,
             "dependencies": "package" if self._package() else form,
             "installer": installer.name,
         }
 
-    def _fetch(self, target: Path, upload: Path | None) -> None:
-        source = self.spec.source
+    def _install(self, uv: Path | None, interpreter: Path, wanted: Wanted) -> Installer:
+        """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
+        place, requirements = self.place, self.spec.requirements
+        installer = Installer(uv, place, self.spec.settings, self.spec.install_options)
+        if uv is not None:
+            careful = replace(installer, unpacking=True, links=not wanted.local)
+            with contextlib.suppress(NeedsCodeError):
+                careful.create(interpreter)
+                careful.install(wanted)
+                careful.join(requirements, wanted)
+                return careful
+            place.prepare_venv()
+        installer.create(interpreter)
+        installer.install(wanted)
+        installer.join(requirements, wanted)
+        return installer
+
+    def _take(self, interpreter: Path, version: str) -> None:
+        """Copy what was built to where the release will be, as root's own, and compile it."""
+        place = self.place
+        self.path.mkdir(mode=0o755)
+        (self.path / UNDER_WAY).touch(mode=0o600)
+        # uv's own lock on the virtualenv stays behind, and everybody may write to it.
+        (place.outside(place.venv) / ".lock").unlink(missing_ok=True)
+        source = take(place.outside(place.source), self.path / "src")
+        venv = take(place.outside(place.venv), self.path / "venv")
+        for digest, paths in source.sources.items():
+            venv.sources.setdefault(digest, []).extend(paths)
+        add_bytecode(place, interpreter, venv, version)
+        if self.account.name is not None:
+            os.chown(self.path, 0, self.account.gid)
+        self.path.chmod(0o755 if self._served_by_path() else 0o750)
+
+    def _served_by_path(self) -> bool:
+        """Whether Nginx still reads the files of the live release in its folder.
+
+        It does on hosts that an earlier version has set up, whose releases belong to the app's user, until it is
+        configured anew later in this run. The next release is closed.
+        """
+        try:
+            live = self.spec.directory / "releases" / self.live() / "src"
+            return bool(self.live()) and bool(self.spec.static) and live.stat().st_uid != os.geteuid()
+        except OSError:
+            return False
+
+    def _fetch(self, upload: Path | None) -> None:
+        source, place = self.spec.source, self.place
+        target = place.outside(place.source)
         if "git" in source:
-            target.mkdir()
-            self.account.own(target)
-            self._git().checkout(self.commit, target)
+            self._git().checkout(self.commit)
             return
         if "package" in source:
-            target.mkdir()
-        elif upload is not None:
+            return
+        target.rmdir()
+        if upload is not None:
             unpack(upload, target)
         else:
-            with tempfile.TemporaryDirectory(dir=self.path) as name:
+            with tempfile.TemporaryDirectory(dir=place.closed) as name:
                 archive = Path(name) / "archive"
                 download(source["archive"], archive, self.spec.settings)
                 checksum = f"sha256:{file_hash(archive)}"
                 if checksum != source["checksum"]:
                     raise ReleaseError(f"app_source.checksum: the archive has {checksum}; write that if you trust it.")
                 unpack(archive, target)
-        self.account.own(target)
+        self.builder.own(target)
 
     def _package(self) -> str:
         source = self.spec.source
@@ -277,29 +388,63 @@ class Release:
 
     def _git(self) -> Git:
         source = self.spec.source
-        return Git(source["git"], source.get("key", ""), self.account, self.spec.settings, self.cache)
+        return Git(source["git"], source.get("key", ""), self.place, self.spec.settings)
 
     def _uv(self) -> Path | None:
         if self.spec.installer == "pip":
             return None
         try:
-            return install_uv(self.spec.uv_version, self.spec.settings)
-        except ReleaseError as error:
+            return install_uv(self.spec.uv_version, self.spec.uv_hashes, self.spec.settings)
+        except UvMissingError as error:
             self.warn(f"{str(error).rstrip('.')}; pip is used instead, which is slower and knows no uv.lock.")
             return None
 
     def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> None:
         """Import the app once as it will be imported when it is served, so that a broken one never gets that far."""
-        command = [str(python), "-c", CHECK_ENTRYPOINT, entrypoint]
-        environment = {"HOME": str(self.spec.directory / "shared"), **self.spec.environment, **variables}
-        code, output = run(command, self.account, environment, folder=folder, timeout=IMPORT_TIMEOUT)
+        command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint]
+        shared = self.spec.directory / "shared"
+        environment = {"HOME": str(shared), **self.spec.environment, **variables}
+        sandbox = self.spec.sandbox or service_sandbox([str(shared)])
+        confinement = Confinement(self.account, f"{self.spec.name}.run-build-check-{os.getpid()}.service", sandbox)
+        code, output = run(command, confinement, environment, folder=folder, timeout=IMPORT_TIMEOUT)
         if code == 124:
             raise ReleaseError(f"{entrypoint} cannot be imported: it takes more than {IMPORT_TIMEOUT} seconds.", output)
         if code != 0:
-            raise ReleaseError(f"{entrypoint} cannot be imported: {last_error(output)}", output)
+            reason = last_error(output)
+            if any(words in reason for words in NOT_WRITABLE):
+                reason = f"{reason.rstrip('.')}. An app can only write in {shared} and in /tmp; let it write there."
+            raise ReleaseError(f"{entrypoint} cannot be imported: {reason}", output)
+
+
+def build_account(user: str) -> str:
+    """The user that builds for an app's user: no app has such a name, and no package of Debian makes one."""
+    return f"{user}_"
+
+
+def build_lock(name: str) -> str:
+    """The name of the lock that a build of an app holds."""
+    return f"{name}.build"
+
+
+def _group(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return 0
+
+
+def _refuse_links(source: Path, project: Path) -> None:
+    """Refuse files that root reads and that lead out of the source."""
+    for name in (*FORMS, "pyproject.toml"):
+        for folder in (project, *project.parents):
+            if not folder.is_relative_to(source):
+                break
+            if not (folder / name).resolve().is_relative_to(source.resolve()):
+                raise ReleaseError(f"app_source: {name} is a link that leads out of the source; put the file there.")
 
 
 def python_version(venv: Path) -> str:
     """The Python of a virtualenv, as 3.12.4."""
-    pairs = (line.partition("=") for line in (venv / "pyvenv.cfg").read_text().splitlines())
+    text = read_plain(venv / "pyvenv.cfg").decode(errors="replace")
+    pairs = (line.partition("=") for line in text.splitlines())
     return next(value.strip() for key, _unused, value in pairs if key.strip() == "version")

@@ -4,15 +4,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import shutil
 import tempfile
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import PATH, Account, Settings, run
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
+    PATH,
+    Account,
+    Confinement,
+    Settings,
+    run,
+)
+from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     FORMS,
     LOCKED_FORMS,
@@ -23,33 +34,58 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
     split_requirement,
     unfit,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_take import Taken, read_plain
 
 TOOLS = Path("/opt/production.fastapi")
 WHEELS = Path("/usr/share/python-wheels")
 
-# Compiling is most of a build's time. uv links files from its cache, so one inode is one source, and what another
-# release has compiled of it holds here; compileall does the rest. For a little of it, processes would start longer than
-# they compile.
+# Reads `SHA-256 path` lines; writes what it has compiled of each, or an empty file where it is no valid Python. The
+# bytecode is never compared with its text: a finished release does not change, and times say nothing of a copy.
 COMPILE = """
-import compileall, contextlib, os, sys
-former, lib, source = sys.argv[1:]
-missing = 0
-for folder, _, names in os.walk(lib):
-    twin = former + folder.removeprefix(lib)
-    for name in names:
-        if not name.endswith(".py"):
-            continue
-        missing += 1
-        compiled = f"__pycache__/{name[:-3]}.{sys.implementation.cache_tag}.pyc"
-        with contextlib.suppress(OSError):
-            if os.path.samefile(f"{folder}/{name}", f"{twin}/{name}"):
-                os.makedirs(f"{folder}/__pycache__", exist_ok=True)
-                os.link(f"{twin}/{compiled}", f"{folder}/{compiled}")
-                missing -= 1
-workers = 1 if missing < 500 else 0
-compileall.compile_dir(lib, quiet=2, workers=workers)
-compileall.compile_dir(source, quiet=2, workers=workers)
+import concurrent.futures, hashlib, os, py_compile, sys
+folder, listed = sys.argv[1:]
+def compiled(line):
+    digest, _, path = line.rstrip("\\n").partition(" ")
+    target = f"{folder}/{digest}.{sys.implementation.cache_tag}"
+    with open(path, "rb") as file:
+        if hashlib.sha256(file.read()).hexdigest() != digest:
+            return
+    try:
+        py_compile.compile(path, target, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    except Exception:
+        open(target, "wb").close()
+if __name__ == "__main__":
+    with open(listed, encoding="utf-8", errors="surrogateescape") as file:
+        lines = list(file)
+    # For a little of it, processes would start longer than they compile.
+    if len(lines) < 300:
+        for line in lines:
+            compiled(line)
+    else:
+        with concurrent.futures.ProcessPoolExecutor() as workers:
+            list(workers.map(compiled, lines, chunksize=50))
 """
+
+# What uv comes with on amd64 and arm64, for the version that is the default.
+UV_VERSION = "0.13.9"
+UV_HASHES = (
+    "sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19",
+    "sha256:ecb6028d79dc96fbeafffe5c8af62a7099487ebc05a701e76714eebcffd06375",
+)
+
+# Seconds for which bytecode is kept that the latest release does not use.
+KEEP_BYTECODE = 30 * 86400
+
+# How uv says that it would have had to run something where nothing can be run.
+NOT_EXECUTED = ("Permission denied", "os error 13")
+
+
+class UvMissingError(ReleaseError):
+    """uv cannot be had, and pip may do instead."""
+
+
+class NeedsCodeError(Exception):
+    """A package has to be built, so its code has to run."""
 
 
 def pip_command() -> list[str]:
@@ -60,23 +96,36 @@ def pip_command() -> list[str]:
     return ["/usr/bin/python3", f"{wheel}/pip"]
 
 
-def install_uv(version: str, settings: Settings, tools: Path = TOOLS) -> Path:
-    """The program uv of this version; fetched from the index when it is not there yet."""
-    home = tools / f"uv-{version}"
+def install_uv(version: str, hashes: Sequence[str], settings: Settings, tools: Path = TOOLS) -> Path:
+    """The program uv of this version, which has one of these hashes; fetched from the index when it is not there yet.
+
+    Raises `ReleaseError` when it cannot be had, or when nobody has said which hashes it has.
+    """
+    wanted = tuple(hashes) or (UV_HASHES if version == UV_VERSION else ())
+    if not wanted:
+        raise ReleaseError(
+            f"app_uv_version: {version} is not the version {UV_VERSION} whose hashes are known here; write those of"
+            " its wheels in app_uv_hashes, as sha256:…."
+        )
+    home = tools / f"uv-{version}-{hashlib.sha256(' '.join(sorted(wanted)).encode()).hexdigest()[:8]}"
     if not (home / "bin" / "uv").is_file():
         tools.mkdir(mode=0o755, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=tools, prefix=".uv-") as name:
-            stage = Path(name) / home.name
+            stage, pins = Path(name) / home.name, Path(name) / "pins"
+            pins.write_text(" ".join([f"uv=={version}", *(f"--hash={digest}" for digest in wanted)]) + "\n")
             words = ["install", "--quiet", "--no-deps", "--only-binary=:all:", "--no-compile", f"--target={stage}"]
+            words += ["--require-hashes", f"--requirement={pins}"]
             environment = settings.environment() | {
                 "HOME": name,
                 "PIP_NO_CACHE_DIR": "1",
                 "PIP_ROOT_USER_ACTION": "ignore",
             }
             # A wheel is only unpacked: nothing of it runs while root installs it.
-            code, output = run([*pip_command(), *words, f"uv=={version}"], Account(None), environment, folder=Path("/"))
+            code, output = run([*pip_command(), *words], Confinement(Account(None)), environment, folder=Path("/"))
+            if code != 0 and re.search("do not match the hashes|hash mismatch", output, re.IGNORECASE):
+                raise ReleaseError(f"app_uv_hashes: what the index has as uv {version} has another hash.", output)
             if code != 0:
-                raise ReleaseError(f"uv {version} cannot be installed: {last_line(output)}", output)
+                raise UvMissingError(f"uv {version} cannot be installed: {last_line(output)}", output)
             if not home.exists():
                 stage.rename(home)
     return home / "bin" / "uv"
@@ -99,7 +148,8 @@ def find_python(wanted: str, uv: Path | None, settings: Settings, tools: Path = 
             "UV_PYTHON_INSTALL_DIR": str(tools / "python"),
         }
         for command in (["install", "--no-bin"], ["find", "--managed-python"]):
-            code, output = run([uv, "python", *command, wanted], Account(None), environment, folder=Path(home))
+            words: list[str | Path] = [uv, "python", *command, wanted]
+            code, output = run(words, Confinement(Account(None)), environment, folder=Path(home))
             if code != 0:
                 break
     if code != 0:
@@ -111,14 +161,17 @@ def find_python(wanted: str, uv: Path | None, settings: Settings, tools: Path = 
 
 @dataclass(frozen=True)
 class Installer:
-    """Installs into one virtualenv, as the app's user."""
+    """Installs into the virtualenv of a place.
+
+    While nothing but uv can be executed (`unpacking`), what needs more raises `NeedsCodeError`.
+    """
 
     uv: Path | None
-    venv: Path
-    account: Account
+    place: Place
     settings: Settings
-    cache: Path
     options: Sequence[str] = ()
+    unpacking: bool = False
+    links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
     @property
     def name(self) -> str:
@@ -127,109 +180,96 @@ class Installer:
 
     @property
     def python(self) -> Path:
-        """The interpreter of the virtualenv."""
-        return self.venv / "bin" / "python"
+        """The interpreter of the virtualenv, as the units see it."""
+        return self.place.venv / "bin" / "python"
 
     def create(self, interpreter: Path) -> None:
-        """Make the virtualenv, empty."""
-        code, output = self._run([interpreter, "-m", "venv", "--without-pip", self.venv], folder=Path("/"))
+        """Make the virtualenv, empty, and let uv look at it while there is nothing in it that could run."""
+        script = 'python=$1 venv=$2 uv=$3; "$python" -I -m venv --without-pip "$venv" || exit 3; '
+        script += 'test -z "$uv" || exec "$uv" pip list --quiet --python "$venv/bin/python"'
+        uv = str(self.uv) if self.uv and self.unpacking else ""
+        words: list[str | Path] = ["/bin/sh", "-c", script, "create", interpreter, self.place.venv, uv]
+        confinement = self.place.unpacking(()) if self.unpacking else self.place.building()
+        code, output = run(words, confinement, self._environment(), folder=Path("/"))
         if code != 0:
             raise ReleaseError(f"app_python: {interpreter} cannot make a virtualenv: {last_line(output)}", output)
 
-    def install_project(self, form: str, project: Path) -> None:
-        """Install what the app depends on, and the app itself when it can be built.
-
-        `form` is one of the files in `FORMS`, or the requirement of a package in the index.
-        """
-        if form in LOCKED_FORMS and self.uv is None:
-            raise ReleaseError(f"app_installer: {form} needs uv; use uv, or give the app a requirements.txt.")
-        if form == "uv.lock":
-            self._sync(project)
-        elif form == "pylock.toml":
-            self._install(["-r", form], form, project)
+    def install(self, wanted: Wanted) -> None:
+        """Install what the app depends on."""
+        if wanted.form in LOCKED_FORMS and self.uv is None:
+            raise ReleaseError(f"app_installer: {wanted.form} needs uv; use uv, or give the app a requirements.txt.")
+        if wanted.form == "uv.lock":
+            self._sync(wanted, local=False)
         else:
-            self._install(self._wanted(form, project), form, project)
-        if form in ("pylock.toml", "requirements.txt") and is_buildable(project):
-            self._install(["--no-deps", "--editable", "."], "pyproject.toml", project)
+            self._install(wanted.arguments, wanted.form, wanted.project)
 
-    def join(self, requirements: Sequence[str], form: str, project: Path) -> None:
+    def install_local(self, wanted: Wanted) -> None:
+        """Install the app itself, and what else of its source can be built."""
+        if wanted.form == "uv.lock":
+            self._sync(wanted, local=True)
+        else:
+            self._install(["--no-deps", "--editable", "."], "pyproject.toml", wanted.project)
+
+    def join(self, requirements: Sequence[str], wanted: Wanted) -> None:
         """Add what serves the app, without moving what the app has pinned.
 
         Raises `ReleaseError` that names the app's version and the supported range when the two exclude each other.
         """
         outside = unfit(self.installed(), requirements)
-        if outside and form in LOCKED_FORMS:
-            raise ReleaseError(_conflict(outside, form))
+        if outside and wanted.form in LOCKED_FORMS:
+            raise ReleaseError(_conflict(outside, wanted.form))
         if outside:
             # The app may allow other versions than those it got; both are asked for together.
-            code, _output = self._pip([*self._wanted(form, project), *requirements], project)
+            code, _output = self._pip([*wanted.arguments, *requirements], wanted.project)
             outside = unfit(self.installed(), requirements)
             if code != 0 or outside:
-                raise ReleaseError(_conflict(outside, form))
+                raise ReleaseError(_conflict(outside, wanted.form))
             return
         installed = self.installed()
         missing = [requirement for requirement in requirements if split_requirement(requirement)[0] not in installed]
         if not missing:
             return
-        pins = self.venv.with_name("pins.txt")
-        pins.write_text("".join(f"{package}=={version}\n" for package, version in sorted(installed.items())))
-        try:
-            code, output = self._pip([*requirements, "--constraint", str(pins)], Path("/"))
-        finally:
-            pins.unlink()
+        pins = "".join(f"{package}=={version}\n" for package, version in sorted(installed.items()))
+        code, output = self._pip([*requirements, "--constraint", self._note("pins.txt", pins)], Path("/"))
         if code != 0:
             raise ReleaseError(
-                f"Gunicorn and its worker cannot be installed beside what {form} pins: {last_line(output)}", output
+                f"Gunicorn and its worker cannot be installed beside what {wanted.form} pins: {last_line(output)}",
+                output,
             )
-
-    def finish(self, source: Path, former: Path) -> None:
-        """Compile all bytecode: the app cannot write any later. Files that are no valid Python are left alone.
-
-        The virtualenv `former` of another release lends the bytecode of what both have; there may be none.
-        """
-        # uv's own lock on the virtualenv stays behind, and everybody may write to it.
-        (self.venv / ".lock").unlink(missing_ok=True)
-        self._run([self.python, "-c", COMPILE, former / "lib", self.venv / "lib", source], folder=Path("/"))
 
     def installed(self) -> dict[str, str]:
         """`{package: version}` of the virtualenv, under normalised names."""
-        names = (
-            path.name.removesuffix(".dist-info") for path in self.venv.glob("lib/python*/site-packages/*.dist-info")
-        )
+        found = self.place.outside(self.place.venv).glob("lib/python*/site-packages/*.dist-info")
+        names = (path.name.removesuffix(".dist-info") for path in found)
         return {normalise(name): version for name, _unused, version in (name.rpartition("-") for name in names)}
 
-    def _sync(self, project: Path) -> None:
+    def _sync(self, wanted: Wanted, *, local: bool) -> None:
         if self.settings.index_url:
-            self._install_from_mirror(project)
+            self._install_from_mirror(wanted, local=local)
             return
-        words = ["sync", "--locked", "--no-dev", "--python", str(self.python), *self.options]
-        code, output = self._run([str(self.uv), *words], folder=project)
+        # What serves the app has joined it in between.
+        words = ["sync", "--locked", "--no-dev", "--inexact" if local else "--no-install-workspace"]
+        code, output = self._uv([*words, "--python", str(self.python), *self.options], wanted.project)
         if code != 0:
             raise ReleaseError(explain_install(output, "uv.lock"), output)
 
-    def _install_from_mirror(self, project: Path) -> None:
+    def _install_from_mirror(self, wanted: Wanted, *, local: bool) -> None:
         """Install what uv.lock pins from another index: `uv sync` would take that for a change of the lock."""
         words = ["export", "--quiet", "--locked", "--offline", "--no-dev", "--no-header"]
+        words += ["--python", str(self.python), *([] if local else ["--no-emit-workspace"])]
         own_index = replace(self, settings=replace(self.settings, index_url=""))
-        code, output = own_index._run([str(self.uv), *words, "--python", str(self.python)], folder=project)
+        code, output = own_index._uv(words, wanted.project)
         if code != 0:
             raise ReleaseError(explain_install("needs to be updated", "uv.lock"), output)
-        workspace = next(folder for folder in (project, *project.parents) if (folder / "uv.lock").is_file())
-        pins = self.venv.with_name("locked.txt")
-        pins.write_text(output)
-        self._install(["-r", str(pins)], "uv.lock", workspace)
-        pins.unlink()
+        folders = (wanted.project, *wanted.project.parents)
+        workspace = next(folder for folder in folders if (folder / "uv.lock").is_file())
+        self._install(["-r", self._note("locked.txt", output)], "uv.lock", workspace)
 
-    def _wanted(self, form: str, project: Path) -> list[str]:
-        """What an unlocked form asks for, as arguments of an installation; a form that is no file is a requirement."""
-        if form == "requirements.txt":
-            hashed = "--hash=" in (project / form).read_text(encoding="utf-8", errors="replace")
-            return ["-r", form, *(["--require-hashes"] if hashed else [])]
-        if form != "pyproject.toml":
-            return [form]
-        if is_buildable(project):
-            return ["--editable", "."]
-        return list(read_pyproject(project).get("project", {}).get("dependencies", []))
+    def _note(self, name: str, text: str) -> str:
+        """Write a file for the units; returns the path at which they see it."""
+        note = self.place.notes / name
+        self.place.outside(note).write_text(text)
+        return str(note)
 
     def _install(self, words: Sequence[str], form: str, folder: Path) -> None:
         if not words:
@@ -241,23 +281,106 @@ class Installer:
 
     def _pip(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
         if self.uv:
-            command = [str(self.uv), "pip", "install", "--python", str(self.python)]
-        else:
-            command = [*pip_command(), "--python", str(self.python), "install", "--no-compile"]
-        return self._run([*command, *self.options, *words], folder=folder)
+            return self._uv(["pip", "install", "--python", str(self.python), *self.options, *words], folder)
+        command = [*pip_command(), "--python", str(self.python), "install", "--no-compile"]
+        command += [*self.options, *words]
+        return run(command, self.place.building(), self._environment(), folder=self._at(folder))
 
-    def _run(self, command: Sequence[str | Path], *, folder: Path) -> tuple[int, str]:
-        environment = self.settings.environment() | {
-            "HOME": str(self.cache),
-            "UV_CACHE_DIR": str(self.cache / "uv"),
+    def _uv(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
+        assert self.uv is not None
+        confinement = self.place.unpacking([self.uv]) if self.unpacking else self.place.building()
+        code, output = run([self.uv, *words], confinement, self._environment(), folder=self._at(folder))
+        if code != 0 and self.unpacking and any(words in output for words in NOT_EXECUTED):
+            raise NeedsCodeError(last_line(output))
+        return code, output
+
+    def _at(self, folder: Path) -> Path:
+        return self.place.inside(folder)
+
+    def _environment(self) -> dict[str, str]:
+        return self.settings.environment() | {
+            "HOME": str(self.place.cache),
+            "UV_CACHE_DIR": str(self.place.cache / "uv"),
+            # A link would be another name for a file of the cache, for whatever is built in this virtualenv.
+            "UV_LINK_MODE": "hardlink" if self.unpacking and self.links else "copy",
             "UV_NO_PROGRESS": "1",
-            "UV_PROJECT_ENVIRONMENT": str(self.venv),
+            "UV_PROJECT_ENVIRONMENT": str(self.place.venv),
             "UV_PYTHON_DOWNLOADS": "never",
-            "PIP_CACHE_DIR": str(self.cache / "pip"),
+            "PIP_NO_CACHE_DIR": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
         }
-        return run(command, self.account, environment, folder=folder)
+
+
+def add_bytecode(place: Place, interpreter: Path, taken: Taken, version: str) -> None:
+    """Give a finished tree its bytecode: the app cannot write any. Files that are no valid Python are left alone.
+
+    What was compiled of the same text before is taken over; the rest is compiled where nothing of a package runs.
+    """
+    tag = "cpython-" + "".join(version.split(".")[:2])
+    kept = {digest: f"{digest}.{tag}" for digest in taken.sources}
+    missing = [digest for digest, name in kept.items() if not (place.bytecode / name).is_file()]
+    if missing:
+        listed = place.notes / "sources.txt"
+        with place.outside(listed).open("w", encoding="utf-8", errors="surrogateescape") as file:
+            named = ((digest, str(taken.sources[digest][0])) for digest in missing)
+            file.writelines(f"{digest} {path}\n" for digest, path in named if "\n" not in path)
+        script = place.notes / "compile.py"
+        place.outside(script).write_text(COMPILE)
+        words: list[str | Path] = [interpreter, "-I", "-S", script, place.bytecode, listed]
+        run(words, place.compiling(), {}, folder=Path("/"))
+    for digest, name in kept.items():
+        if compiled := read_plain(place.bytecode / name):
+            for path in taken.sources[digest]:
+                folder = path.parent / "__pycache__"
+                folder.mkdir(exist_ok=True)
+                (folder / f"{path.stem}.{tag}.pyc").write_bytes(compiled)
+    _forget_bytecode(place.bytecode, set(kept.values()))
+
+
+def _forget_bytecode(folder: Path, used: set[str]) -> None:
+    """Remove what this release does not use and was compiled long ago."""
+    before = time.time() - KEEP_BYTECODE
+    for entry in os.scandir(folder):
+        if entry.name not in used and entry.stat(follow_symlinks=False).st_mtime < before:
+            Path(entry.path).unlink()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a source depends on, as root has read it before any code of it ran."""
+
+    form: str  # one of `FORMS`, or the requirement of a package in the index
+    project: Path
+    arguments: Sequence[str] = ()  # of an installation, where the form is no lock
+    local: bool = False  # whether the source itself is to be built after that
+
+    @classmethod
+    def read(cls, form: str, project: Path, *, uv: bool) -> Wanted:
+        """What the project wants; `uv` says whether uv installs it, which knows more forms."""
+        buildable = is_buildable(project)
+        if form == "uv.lock":
+            return cls(form, project, local=_has_local_packages(project))
+        if form == "pylock.toml":
+            return cls(form, project, ["-r", form], buildable)
+        if form == "requirements.txt":
+            hashed = "--hash=" in (project / form).read_text(encoding="utf-8", errors="replace")
+            return cls(form, project, ["-r", form, *(["--require-hashes"] if hashed else [])], buildable)
+        if form != "pyproject.toml":
+            return cls(form, project, [form])
+        if buildable:
+            return cls(form, project, ["-r", form], local=True) if uv else cls(form, project, ["--editable", "."])
+        return cls(form, project, list(read_pyproject(project).get("project", {}).get("dependencies", [])))
+
+
+def _has_local_packages(project: Path) -> bool:
+    """Whether uv.lock has packages that are built from the source; one that cannot be read might."""
+    lock = next((folder / "uv.lock" for folder in (project, *project.parents) if (folder / "uv.lock").is_file()), None)
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"] if lock else []
+        return any({"editable", "directory"} & set(package.get("source", {})) for package in packages)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
 
 
 def read_pyproject(project: Path) -> dict[str, Any]:

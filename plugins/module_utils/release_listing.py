@@ -5,22 +5,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import COMPLETE, UNDER_WAY
+from ansible_collections.production.fastapi.plugins.module_utils.release_build import (
+    COMPLETE,
+    UNDER_WAY,
+    build_lock,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
     History,
     failed,
     last_live,
     lived,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold_if_free
 from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
 from ansible_collections.production.fastapi.plugins.module_utils.switching import alone, read_state
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
@@ -170,18 +172,24 @@ class Releases:
     def prune(self, keep: int, *, check: bool) -> list[str]:
         """Remove what may go; returns the names, which in check mode are those that would go."""
         if check:
-            with _builds_end(self.folder) as building:
-                return self.surplus(keep, building=building)
-        with alone(self.host, self.name), _builds_end(self.folder) as building:
+            with self._builds_end() as free:
+                return self.surplus(keep, building=not free)
+        with alone(self.host, self.name), self._builds_end() as free:
             self._read()
-            names = self.surplus(keep, building=building)
+            names = self.surplus(keep, building=not free)
             for name in names:
                 # Out of sight in one step: when this is killed, nobody takes the rest for a release.
                 (self.folder / name).rename(self.folder / f".{name}{GONE}")
             for path in self.folder.glob(f".*{GONE}"):
                 shutil.rmtree(path)
+            for name in names:
+                shutil.rmtree(self.folder.parent / "public" / "releases" / name, ignore_errors=True)
             self._read()
         return names
+
+    def _builds_end(self) -> contextlib.AbstractContextManager[bool]:
+        """Hold off builds unless one is under way; yields whether none is. `Release.build` takes the same lock."""
+        return hold_if_free(build_lock(self.name), f"removes releases of {self.name}", root=self.host.root)
 
     def table(self) -> list[str]:
         """The releases for people, a line each, under a line of titles."""
@@ -201,24 +209,6 @@ class Releases:
         if known.failed:
             return "failed"
         return "before" if known.name == self.previous else ""
-
-
-@contextlib.contextmanager
-def _builds_end(folder: Path) -> Iterator[bool]:
-    """Hold off builds if none is under way; yields whether one is. `Release.build` takes the same lock."""
-    if not folder.is_dir():
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield True
-        else:
-            yield False
-    finally:
-        os.close(handle)
 
 
 def _describe(path: Path) -> dict[str, str]:

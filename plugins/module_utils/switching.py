@@ -9,7 +9,6 @@ from the host (which instances run, which is enabled, where the link points, wha
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import re
 import socket
@@ -28,6 +27,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     RESTARTED,
     History,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app import over_tls
 
@@ -97,11 +97,11 @@ def read_state(host: Host, name: str, current: str = "") -> State:
 
 @contextlib.contextmanager
 def alone(host: Host, name: str) -> Iterator[None]:
-    """Wait until nobody else switches the app or removes releases of it; the lock of a killed process goes with it."""
-    folder = host.at("/run/lock")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"production.fastapi.{name}.switch").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Wait until nobody else switches the app or removes releases of it; the lock of a killed process goes with it.
+
+    Raises SwitchError, which says who holds it, when that takes too long.
+    """
+    with hold(f"{name}.switch", f"switches {name}", root=host.root, error=SwitchError):
         yield
 
 
@@ -442,13 +442,18 @@ class Switch:
         if not self.current:
             return
         link = self.host.at(self.current)
-        if not release:
-            link.unlink(missing_ok=True)
-            return
-        new = link.with_name(f".{link.name}.new")
-        new.unlink(missing_ok=True)
-        new.symlink_to(f"releases/{release}")
-        new.replace(link)
+        links = [link]
+        # What Nginx serves itself turns with it.
+        if (link.parent / "public" / "releases").is_dir():
+            links.append(link.parent / "public" / link.name)
+        for each in links:
+            if not release:
+                each.unlink(missing_ok=True)
+                continue
+            new = each.with_name(f".{each.name}.new")
+            new.unlink(missing_ok=True)
+            new.symlink_to(f"releases/{release}")
+            new.replace(each)
 
     def _withdraw(self, status: str, previous: str, *, changed: bool) -> None:
         """Go back to the release before, because this one does not answer over the socket; raises always."""

@@ -17,18 +17,21 @@ description:
     second run changes nothing.
   - A release is complete when it has a C(release.json). A build that was killed is removed by the next one; one that
     fails leaves nothing behind.
-  - What a build runs, it runs as the app's user. What is live is never touched.
+  - What a build runs, it runs in transient units of systemd, in a sandbox, as a user of its own, whose name is that of
+    the app's user with a V(_) after it. Root copies what was built when the last process of that user has ended, so a
+    finished release belongs to root.
+  - The import check runs as the app's user, in the sandbox that the service has. What is live is never touched.
 options:
   name:
     description: Name of the app.
     type: str
     required: true
   directory:
-    description: Folder of the app on the host. The module makes C(releases), C(shared) and C(cache) in it.
+    description: Folder of the app on the host. The module makes C(releases), C(shared), C(public) and C(build) in it.
     type: path
     required: true
   user:
-    description: User that builds the release, owns its files and later runs the app. It exists.
+    description: User that later runs the app. It exists, and so does the one that builds for it.
     type: str
     required: true
   source:
@@ -92,6 +95,27 @@ options:
     description: Version of uv, installed once for all apps in C(/opt/production.fastapi).
     type: str
     default: 0.13.9
+  uv_hashes:
+    description:
+      - SHA-256 of the wheels that the index may have as this version of uv, each as V(sha256:...).
+      - Those of the default version for amd64 and arm64 are known.
+    type: list
+    elements: str
+    default: []
+  static:
+    description:
+      - Folders of the source that Nginx serves itself. They are copied to C(public/releases/RELEASE) for all complete
+        releases; M(production.fastapi.switch) turns C(public/current).
+    type: list
+    elements: str
+    default: []
+  sandbox:
+    description:
+      - Settings of the service's unit that make its sandbox, a line each, as the filter
+        P(production.fastapi.sandbox#filter) returns them. Empty is that filter's result for C(shared).
+    type: list
+    elements: str
+    default: []
   minimum_free_disk_mb:
     description: Free disk that a build needs, in MiB. An existing release needs none.
     type: int
@@ -193,6 +217,7 @@ log:
 
 import base64
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -225,6 +250,9 @@ ARGUMENTS: dict[str, Any] = {
     "proxy": {"type": "str", "default": ""},
     "ca_bundle": {"type": "path", "default": ""},
     "uv_version": {"type": "str", "default": "0.13.9"},
+    "uv_hashes": {"type": "list", "elements": "str", "default": []},
+    "static": {"type": "list", "elements": "str", "default": []},
+    "sandbox": {"type": "list", "elements": "str", "default": []},
     "minimum_free_disk_mb": {"type": "int", "default": 0},
     "minimum_free_memory_mb": {"type": "int", "default": 0},
     "upload": {"type": "path"},
@@ -235,6 +263,7 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    os.umask(0o022)
     options = dict(module.params)
     if options["sealed"]:
         options |= json.loads(base64.b64decode(options["sealed"]))
@@ -255,7 +284,7 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     standing = {"live": release.live(), "locked": DeployLock(spec.name).file.exists()}
     known = release.read()
     if known is not None:
-        drifted = release.folders(check=module.check_mode)
+        drifted = release.folders(check=module.check_mode) | release.publish(check=module.check_mode)
         return {"changed": drifted, "release": known, "complete": not (drifted and module.check_mode), **standing}
     release.check_room()
     uploaded = "tree" in spec.source or ("archive" in spec.source and "://" not in spec.source["archive"])
@@ -265,6 +294,7 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
         return {"changed": True, **plan, **standing}
     release.folders(check=False)
     built = release.build(Path(options["upload"]) if uploaded else None)
+    release.publish(check=False)
     return {"changed": True, "release": built, "complete": True, **standing}
 
 

@@ -15,7 +15,7 @@ PROVISIONED, BARE = "pf-debian12", "pf-debian13"
 # write by themselves, and the caches of downloads.
 TREE = (
     "find /etc /opt /srv /usr/local /var/lib -xdev "
-    "'(' -path /var/lib/apt -o -path /var/lib/systemd -o -path '/srv/*/cache' ')' -prune "
+    "'(' -path /var/lib/apt -o -path /var/lib/systemd -o -path '/srv/*/build' ')' -prune "
     "-o -type d -printf '%p %m %u %g\\n' -o -printf '%p %m %u %g %s %T@ %l\\n' | sort"
 )
 

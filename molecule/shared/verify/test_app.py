@@ -1,6 +1,8 @@
-"""What the role app leaves on a host: a complete release of the app's user, and its secrets for nobody else."""
+"""What the role app leaves on a host: a complete release of root's, and its secrets for nobody else."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -23,22 +25,40 @@ def test_every_release_is_complete(host, name, releases):
     assert host.run(f"ls /srv/{name}/releases/*/release.json.building").rc != 0
 
 
-@pytest.mark.parametrize(
-    ("folder", "of_the_app"), [("", False), ("releases", False), ("shared", True), ("cache", True)]
-)
-def test_folders_belong_to_who_needs_them(host, name, folder, of_the_app):
-    path = host.file(f"/srv/{name}/{folder}")
-    assert path.is_directory
-    assert path.mode == 0o755
-    assert path.user == (name if of_the_app else "root")
+# The table in docs/architecture.md, "Who owns what": path, owner, group, mode; NAME is the app.
+DOCUMENT = Path(__file__).parents[3] / "docs" / "architecture.md"
 
 
-def test_the_app_s_user_owns_the_release_and_root_what_describes_it(host, name, releases):
-    for release in releases:
-        found = host.check_output(f"find {release['path']}/src {release['path']}/venv ! -user {name} | head -3")
-        assert found == ""
-        assert host.check_output(f"find {release['path']} ! -type l -perm /022 | head -3") == ""
-        assert host.file(f"{release['path']}/release.env").user == "root"
+def table():
+    rows = [line.split("|")[1:-1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `/")]
+    cells = ([cell.strip().strip("`") for cell in row] for row in rows)
+    return [(row[0], row[1], row[2]) for row in cells if re.fullmatch(r"[0-7]{4}", row[2])]
+
+
+@pytest.mark.parametrize(("path", "owners", "mode"), table())
+def test_everything_belongs_to_whom_the_architecture_says(host, name, path, owners, mode):
+    """A row with a star stands for all that lies there, links apart, and its folders can be entered."""
+    pattern = path.replace("NAME", name).replace("RELEASE", "*")
+    owners = owners.replace("NAME", name)
+    every = pattern.endswith("/**")
+    found = host.run(f"find {pattern.removesuffix('/**')} {'' if every else '-maxdepth 0'} -printf '%y %u:%g %m %p\\n'")
+    lines = [line.split(" ", 3) for line in found.stdout.splitlines()]
+    assert lines or every
+    for kind, known, bits, where in lines:
+        assert known == owners, where
+        if kind != "l":
+            wanted = int(mode, 8)
+            allowed = {wanted, wanted | 0o111 & wanted >> 2} if every else {wanted}
+            assert int(bits, 8) in allowed, f"{where} has {bits}"
+
+
+def test_no_process_of_a_build_is_left(host, name):
+    assert host.run(f"pgrep --euid {name}_").stdout == ""
+    assert host.check_output(f"systemctl list-units --plain --no-legend '{name}.run-*'") == ""
+
+
+def test_no_file_of_a_release_has_another_name(host, name):
+    assert host.check_output(f"find /srv/{name}/releases /srv/{name}/public -type f -links +1 | head -3") == ""
 
 
 def test_the_app_is_served_by_supported_versions_of_its_own_virtualenv(host, name, releases):

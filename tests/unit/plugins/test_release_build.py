@@ -16,7 +16,14 @@ import pytest
 from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings, download, run
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
+    Account,
+    Confinement,
+    Settings,
+    download,
+    run,
+)
+from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import pack, tree_hash
 
@@ -41,17 +48,21 @@ def source(tmp_path):
     return folder
 
 
-def prepare(source: Path, **options: object) -> tuple[Release, Path]:
+def prepare(source: Path, git: dict[str, str] | None = None, **options: object) -> tuple[Release, Path]:
     directory = source.parent / "srv"
     upload = source.parent / "upload"
     with upload.open("wb") as file:
         pack(source, file)
     wanted = {"folder": str(source), "tree": tree_hash(source)}
-    spec = Spec(name="hello", directory=directory, user="hello", **{"source": wanted, **options})
+    spec = Spec(name="hello", directory=directory, user="hello", **{"source": git or wanted, **options})
     release = Release(spec, warn=lambda _text: None)
     release.resolve()
     release.folders(check=False)
     return release, upload
+
+
+def place_in(folder: Path) -> Place:
+    return Place("hello", folder / "srv", folder / "srv" / "releases" / "one", Account(None))
 
 
 def releases(source: Path) -> list[str]:
@@ -75,38 +86,52 @@ def test_bytecode_is_there_when_the_app_starts(source):
     assert list((release.path / "src" / "__pycache__").glob("main.*.pyc"))
 
 
-def test_bytecode_of_the_same_file_is_taken_over_and_no_other(tmp_path):
-    """Two files of equal time and size, of which one is new: packages of one build date have such files."""
-    former, venv = tmp_path / "former", tmp_path / "venv"
-    packages = "lib/python3/site-packages/package"
-    for folder, version in ((former, 1), (venv, 2)):
-        (folder / packages).mkdir(parents=True)
-        for name in ("same.py", "other.py"):
-            (folder / packages / name).write_text(f"VERSION = {version}\n")
-            os.utime(folder / packages / name, (1580601600, 1580601600))
-    (venv / packages / "same.py").unlink()
-    (venv / packages / "same.py").hardlink_to(former / packages / "same.py")
-    (venv / packages / "more.py").write_text("")
-    (tmp_path / "source").mkdir()
-    for folder, lender in ((former, tmp_path / "none"), (venv, former)):
-        (folder / "bin").mkdir()
-        (folder / "bin" / "python").symlink_to(sys.executable)
-        installer = release_install.Installer(None, folder, Account(None), Settings(), tmp_path)
-        installer.finish(tmp_path / "source", lender)
-    compiled = {
-        folder: {path.name.split(".")[0]: path for path in (folder / packages / "__pycache__").iterdir()}
-        for folder in (former, venv)
-    }
-    assert set(compiled[venv]) == {"same", "other", "more"}
-    assert compiled[venv]["same"].samefile(compiled[former]["same"])
-    seen = subprocess.run(
-        [sys.executable, "-c", "import other; print(other.VERSION)"],
-        cwd=venv / packages,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert seen.stdout == "2\n"
+def test_bytecode_goes_by_the_text_and_by_nothing_else(source):
+    """Files of equal time and size, of which one is new, and bytecode that somebody else has left."""
+    (source / "other.py").write_text("VERSION = 1\n")
+    (source / "__pycache__").mkdir()
+    release, upload = prepare(source)
+    release.build(upload)
+    cache = {path.name: path.stat().st_ino for path in release.place.bytecode.iterdir()}
+    (source / "other.py").write_text("VERSION = 2\n")
+    second, upload = prepare(source)
+    second.build(upload)
+    assert cache.items() <= {path.name: path.stat().st_ino for path in second.place.bytecode.iterdir()}.items()
+    for built, version in ((release, 1), (second, 2)):
+        (compiled,) = (built.path / "src" / "__pycache__").glob("other.*.pyc")
+        assert compiled.stat().st_nlink == 1
+        # Never compared with its text, whose time says nothing.
+        os.utime(built.path / "src" / "other.py", (1, 1))
+        words = [sys.executable, "-c", "import other; print(other.VERSION, other.__cached__)"]
+        seen = subprocess.run(words, cwd=built.path / "src", capture_output=True, text=True, check=True)
+        assert seen.stdout.split() == [str(version), str(compiled)]
+
+
+def test_bytecode_that_came_with_the_source_is_left_behind(source):
+    repository = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    (source / "__pycache__").mkdir()
+    (source / "__pycache__" / f"main.{sys.implementation.cache_tag}.pyc").write_bytes(b"planted")
+    for words in (["init", "-q", "-b", "main"], ["add", "--force", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*repository, *words], cwd=source, check=True)
+    release, _upload = prepare(source, git={"git": f"file://{source}"})
+    release.build(None)
+    (compiled,) = (release.path / "src" / "__pycache__").iterdir()
+    assert compiled.read_bytes() != b"planted"
+
+
+def test_a_link_that_leads_root_out_of_the_source_is_refused(source, tmp_path):
+    (tmp_path / "secret").write_text("[tool.fastapi]\nentrypoint = 'main:app'\n")
+    (source / "pyproject.toml").unlink()
+    (source / "pyproject.toml").symlink_to(tmp_path / "secret")
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qmx"],
+    ):
+        subprocess.run(["git", *words], cwd=source, check=True)
+    release, _upload = prepare(source, git={"git": f"file://{source}"})
+    with pytest.raises(ReleaseError, match=r"pyproject\.toml is a link that leads out of the source"):
+        release.build(None)
 
 
 def test_a_complete_release_is_not_built_again(source, monkeypatch):
@@ -146,6 +171,15 @@ def test_a_folder_of_somebody_else_stays(source):
     with pytest.raises(ReleaseError, match="was not made by this collection"):
         release.build(upload)
     assert (release.path / "precious").exists()
+
+
+def test_what_the_import_may_not_write_is_explained(source):
+    (source / "main.py").write_text("raise OSError(30, 'Read-only file system', '/var/log/hello')")
+    release, upload = prepare(source)
+    with pytest.raises(
+        ReleaseError, match=rf"'/var/log/hello'\. An app can only write in {source.parent}/srv/shared and"
+    ):
+        release.build(upload)
 
 
 def test_the_import_sees_the_environment_and_the_release(source):
@@ -219,11 +253,20 @@ def test_secrets_and_the_way_to_the_network_do_not_change_the_name(source):
 def test_folders_are_repaired_and_only_said_in_check_mode(source):
     release, _upload = prepare(source)
     assert release.folders(check=False) is False
-    (release.spec.directory / "shared").chmod(0o700)
+    (release.spec.directory / "shared").chmod(0o755)
     assert release.folders(check=True) is True
-    assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o700
-    assert release.folders(check=False) is True
     assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o755
+    assert release.folders(check=False) is True
+    assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o750
+
+
+def test_the_cache_of_earlier_versions_goes(source):
+    release, _upload = prepare(source)
+    (release.spec.directory / "cache" / "uv").mkdir(parents=True)
+    assert release.folders(check=True) is True
+    assert release.folders(check=False) is True
+    assert sorted(path.name for path in release.spec.directory.iterdir()) == ["build", "public", "releases", "shared"]
+    assert release.folders(check=False) is False
 
 
 def test_the_app_s_own_version_outside_the_range_is_named(source, monkeypatch):
@@ -237,11 +280,11 @@ def test_the_app_s_own_version_outside_the_range_is_named(source, monkeypatch):
 
 @pytest.mark.parametrize("form", ["uv.lock", "pylock.toml"])
 def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
-    installer = release_install.Installer(None, tmp_path, Account(None), Settings(), tmp_path)
+    installer = release_install.Installer(None, place_in(tmp_path), Settings())
     monkeypatch.setattr(release_install.Installer, "installed", lambda _self: {"gunicorn": "20.1.0"})
     monkeypatch.setattr(release_install.Installer, "_pip", lambda *_: pytest.fail("resolved again"))
     with pytest.raises(ReleaseError, match=rf"gunicorn 20\.1\.0 .* change them in {form}"):
-        installer.join(["gunicorn>=25,<28"], form, tmp_path)
+        installer.join(["gunicorn>=25,<28"], release_install.Wanted(form, tmp_path))
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -270,22 +313,22 @@ def test_an_archive_is_fetched_with_the_credentials_of_its_url(tmp_path):
 def repository(tmp_path, source):
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "x"], ["tag", "-am", "one", "v1"]):
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=source, check=True)
-    return Git(f"file://{source}", "", Account(None), Settings(), tmp_path)
+    return Git(f"file://{source}", "", place_in(tmp_path), Settings())
 
 
 def test_a_repository_is_resolved_and_checked_out(repository, tmp_path):
     commit = repository.resolve("main")
     assert repository.resolve("v1") == repository.resolve("HEAD") == repository.resolve(commit) == commit
-    for name in ("first", "again"):
-        (tmp_path / name).mkdir()
-        repository.checkout(commit, tmp_path / name)
-        assert (tmp_path / name / "main.py").read_text() == MAIN
+    for _again in range(2):
+        repository.place.prepare()
+        repository.checkout(commit)
+        assert (repository.place.source / "main.py").read_text() == MAIN
     with pytest.raises(ReleaseError, match=r"^app_source\.version: .* has no commit 0000"):
-        repository.checkout("0" * 40, tmp_path / "again")
+        repository.checkout("0" * 40)
 
 
 def test_a_repository_that_cannot_be_read_is_named_without_its_password(tmp_path):
-    git = Git("https://bot:s3cr3t@127.0.0.1:1/shop.git", "", Account(None), Settings(), tmp_path)
+    git = Git("https://bot:s3cr3t@127.0.0.1:1/shop.git", "", place_in(tmp_path), Settings())
     with pytest.raises(
         ReleaseError, match=r"^app_source\.git: https://\*+@127\.0\.0\.1:1/shop\.git cannot be read"
     ) as error:
@@ -295,7 +338,7 @@ def test_a_repository_that_cannot_be_read_is_named_without_its_password(tmp_path
 
 def test_a_command_that_hangs_is_killed_with_its_children(tmp_path):
     command = ["sh", "-c", f"sleep 30 & echo $! > {tmp_path}/child; wait"]
-    assert run(command, Account(None), {}, folder=tmp_path, timeout=0.5)[0] == 124
+    assert run(command, Confinement(Account(None)), {}, folder=tmp_path, timeout=0.5)[0] == 124
     child = Path("/proc") / (tmp_path / "child").read_text().strip() / "stat"
     until = time.monotonic() + 5
     while child.exists() and " Z " not in child.read_text():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.release_build import build_lock
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import KEPT, History
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
@@ -260,12 +261,8 @@ def test_a_build_that_is_under_way_stays(server: Server) -> None:
     server.built("a", "b", "c")
     server.went_live("b", "c")
     server.killed_build("new")
-    build = os.open(server.folder, os.O_RDONLY)
-    fcntl.flock(build, fcntl.LOCK_EX)
-    try:
+    with hold(build_lock("shop"), "builds shop", root=server.releases.host.root):
         assert server.releases.prune(2, check=False) == ["a"]
-    finally:
-        os.close(build)
     assert server.names() == ["b", "c", "new"]
 
 
@@ -277,7 +274,7 @@ def test_the_history_is_bounded_and_readable(server: Server) -> None:
         server.history.add("live", f"r{number}")
     events = server.history.read()
     assert (len(events), events[0].release, events[-1].release) == (KEPT, "r3", f"r{KEPT + 2}")
-    assert server.history.path.stat().st_mode & 0o777 == 0o644
+    assert server.history.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_line_that_is_no_event_is_passed_over(server: Server) -> None:

@@ -4,7 +4,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.filter.sites import site_problems, sites
 
-SAMPLE_STATIC = [{"url": "/static/", "folder": "/srv/shop/current/src/shop/static"}]
+SAMPLE_STATIC = [{"url": "/static/", "folder": "/srv/shop/public/current/shop/static"}]
 
 
 def derive(hostvars, load_balancer="lb", members=None, balancers=("lb",)):
@@ -145,7 +145,7 @@ def test_an_app_of_your_own_has_the_static_files_that_it_names():
     own = {"app_name": "shop", "app_source": {"git": "https://example.com/shop.git"}}
     assert derive({"lb": own}, members=["lb"])[0]["static"] == []
     own["app_static"] = [{"url": "/media/", "folder": "media/", "expires": "1h"}]
-    expected = [{"url": "/media/", "folder": "/srv/shop/current/src/media", "expires": "1h"}]
+    expected = [{"url": "/media/", "folder": "/srv/shop/public/current/media", "expires": "1h"}]
     assert derive({"lb": own}, members=["lb"])[0]["static"] == expected
 
 

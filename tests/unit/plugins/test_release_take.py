@@ -1,0 +1,130 @@
+"""Root takes what somebody else has made: copies, by descriptors, that nobody else can change."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils.release_take import take
+
+RENAME_EXCHANGE = 2
+AT_FDCWD = -100
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two names in one step."""
+    assert LIBC.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    made = tmp_path / "made"
+    (made / "package").mkdir(parents=True)
+    (made / "package" / "module.py").write_text("x = 1\n")
+    (made / "tool").write_text("#!/bin/sh\n")
+    (made / "tool").chmod(0o4777)
+    return made
+
+
+def test_what_is_taken_is_a_copy(tree: Path, tmp_path: Path) -> None:
+    os.link(tree / "tool", tree / "again")
+    os.utime(tree / "tool", (1, 1))
+    kept = (tree / "package" / "module.py").open("a")
+    taken = take(tree, tmp_path / "mine")
+    kept.write("planted")
+    kept.close()
+    assert (tmp_path / "mine/package/module.py").read_text() == "x = 1\n"
+    (paths,) = taken.sources.values()
+    assert paths == [tmp_path / "mine/package/module.py"]
+    for name, mode in (("tool", 0o755), ("again", 0o755), ("package/module.py", 0o644), ("package", 0o755)):
+        known = (tmp_path / "mine" / name).stat()
+        assert (known.st_mode & 0o7777, known.st_uid) == (mode, os.geteuid())
+    assert (tmp_path / "mine/tool").stat().st_nlink == 1
+    assert (tmp_path / "mine/tool").stat().st_mtime == 1
+
+
+def test_links_are_copied_as_links_and_bytecode_stays(tree: Path, tmp_path: Path) -> None:
+    (tree / "link").symlink_to("/etc")
+    (tree / "package" / "__pycache__").mkdir()
+    (tree / "package" / "__pycache__" / "module.pyc").write_text("planted")
+    take(tree, tmp_path / "mine")
+    assert (tmp_path / "mine/link").readlink() == Path("/etc")
+    assert [path.name for path in (tmp_path / "mine/package").iterdir()] == ["module.py"]
+
+
+def test_what_is_no_file_is_refused_and_nobody_waits_for_it(tree: Path, tmp_path: Path) -> None:
+    os.mkfifo(tree / "package" / "pipe")
+    with pytest.raises(ReleaseError, match="has made package/pipe, which is neither a file, a folder nor a link"):
+        take(tree, tmp_path / "mine")
+
+
+def test_a_folder_that_is_swapped_for_a_link_all_the_while_leads_nowhere(tree: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("hunter2")
+    (tree / "swapped").symlink_to(secret)
+    ended = threading.Event()
+
+    def swap() -> None:
+        while not ended.is_set():
+            exchange(tree / "package", tree / "swapped")
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        for number in range(200):
+            mine = tmp_path / f"mine{number}"
+            try:
+                take(tree, mine)
+            except ReleaseError:
+                continue
+            finally:
+                assert "key" not in [name for _folder, _folders, files in os.walk(mine) for name in files]
+    finally:
+        ended.set()
+        swapping.join()
+
+
+def test_nginx_gets_the_folders_of_complete_releases_and_no_link_out_of_them(tmp_path: Path) -> None:
+    told: list[str] = []
+    public = Public(tmp_path, told.append)
+    public.folder.parent.mkdir()
+    for release in ("one", "two"):
+        static = tmp_path / "releases" / release / "src" / "app" / "static"
+        static.mkdir(parents=True)
+        (static / "site.css").write_text(release)
+        (static / "same.css").symlink_to("site.css")
+        (static / "passwd").symlink_to("/etc/passwd")
+        (static / "up").symlink_to("../../secret")
+    assert public.publish(["one", "two"], ["app/static"], check=True) is True
+    assert list(public.folder.parent.iterdir()) == []
+    assert public.publish(["one", "two"], ["/app/static/"], check=False) is True
+    assert public.publish(["one", "two"], ["app/static"], check=False) is False
+    assert (public.folder / "two/app/static/same.css").read_text() == "two"
+    assert sorted(path.name for path in (public.folder / "two/app/static").iterdir()) == ["same.css", "site.css"]
+    assert len(told) == 2
+    assert "is a link out of it, so Nginx does not get it" in told[0]
+    assert public.publish(["two"], ["app/static", "media"], check=False) is True
+    assert "media" in told[-1]
+    assert [path.name for path in public.folder.iterdir()] == ["two"]
+    assert public.publish(["two"], ["app/static", "media"], check=False) is False
+
+
+def test_a_folder_on_the_way_to_nginx_s_files_may_be_no_link(tmp_path: Path) -> None:
+    told: list[str] = []
+    public = Public(tmp_path, told.append)
+    public.folder.parent.mkdir()
+    (tmp_path / "outside" / "static").mkdir(parents=True)
+    (tmp_path / "outside" / "static" / "key").write_text("hunter2")
+    source = tmp_path / "releases" / "one" / "src"
+    source.mkdir(parents=True)
+    (source / "app").symlink_to(tmp_path / "outside")
+    public.publish(["one"], ["app/static"], check=False)
+    assert "Nginx gets no app/static of release one" in told[0]
+    assert list(public.folder.rglob("key")) == []
