@@ -130,6 +130,12 @@ def test_the_sandbox(app, host):
     assert {path for path in writable if not path.startswith(kernel)} == {"/tmp", "/var/tmp", f"/srv/{app.name}/shared"}
 
 
+def test_what_keeps_the_socket_is_confined(app, host):
+    report = host.check_output(f"systemd-analyze security --no-pager '{app.name}-socket.service'")
+    assert float(re.search(r"exposure level for .*: ([\d.]+)", report)[1]) <= 2.5
+    assert host.service(f"{app.name}-socket.service").is_running
+
+
 def test_workers_are_uvicorn_with_uvloop_and_httptools(app, host):
     cores = int(host.check_output("nproc"))
     assert 1 <= len(app.workers) <= 2 * cores + 1

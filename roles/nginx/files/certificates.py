@@ -38,7 +38,10 @@ from pathlib import Path
 DIRECTORY = Path("/etc/ssl/sites")
 CHALLENGES = Path("/var/www/acme/.well-known/acme-challenge")
 CERTBOT = Path("/var/lib/production.fastapi/certbot")
-LOCK = Path("/run/lock/site-certificates.lock")
+# In a folder that no other account can enter, because a descriptor for reading is enough to hold a lock.
+LOCK = Path("/run/production.fastapi.private/site-certificates.lock")
+# Seconds: an authority that does not answer holds up each site for ISSUE_TIMEOUT.
+LOCK_TIMEOUT = 1800
 MADE = re.compile(r"(letsencrypt|files)-[0-9a-f]{16}")
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 # Renewal begins when a third of the life is left; with half of that gone too, somebody has to look.
@@ -104,6 +107,30 @@ def run(*command: str, timeout: int = 30, **environment: str) -> subprocess.Comp
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=values, check=False)
     except subprocess.TimeoutExpired:
         raise CertificateError(f"{command[0]} did not end within {timeout} s.") from None
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other process looks after certificates; ends with a sentence when that takes too long."""
+    LOCK.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    until = time.monotonic() + LOCK_TIMEOUT
+    with LOCK.open("a+", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    lock.seek(0)
+                    holder = lock.read().strip()
+                    sys.exit(
+                        f"Process {holder} has looked after certificates for {LOCK_TIMEOUT} s; let it end, or end it."
+                    )
+                time.sleep(0.2)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
 
 
 def canonical(name: str) -> str:
@@ -487,8 +514,7 @@ def main() -> int:
     if arguments.action == "show":
         print("\n".join(show(site, store, time.time()) for site in store.settings.sites))
         return 0
-    with LOCK.open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone():
         if arguments.action == "dry-run":
             return rehearse(store)
         return (promote if arguments.action == "promote" else renew)(store, arguments.sites)

@@ -1,0 +1,23 @@
+"""Takes every lock for which a read-only descriptor is enough, and holds it."""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from common import APP, loot, rounds
+
+RUN = Path("/run")
+STATE = Path("/var/lib/production.fastapi/mallory")
+held: dict[Path, int] = {}
+for _ in rounds():
+    found = [APP, APP / "releases", STATE, *STATE.glob("*"), *RUN.glob("lock/*.mallory.*"), *RUN.glob("production*/*")]
+    for path in [*found, *RUN.glob("production*"), *RUN.glob("lock/site-*")]:
+        if path not in held:
+            with contextlib.suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held[path] = descriptor
+                # In its own sandbox /srv and /run are folders of nobody else.
+                if os.major(os.fstat(descriptor).st_dev) or path.parent.name == "lock":
+                    loot("locks", f"holds {path}")
