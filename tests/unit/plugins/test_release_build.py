@@ -287,6 +287,45 @@ def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
         installer.join(["gunicorn>=25,<28"], release_install.Wanted(form, tmp_path))
 
 
+def test_uv_is_installed_by_its_hashes_or_not_at_all(tmp_path, monkeypatch):
+    told = []
+
+    def pip(words, *_rest, **_options):
+        told.append(Path(words[-1].removeprefix("--requirement=")).read_text())
+        return 1, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
+
+    monkeypatch.setattr(release_install, "run", pip)
+    with pytest.raises(ReleaseError, match=r"^app_uv_version: 0\.1\.0 is not the version"):
+        release_install.install_uv("0.1.0", (), Settings(), tmp_path)
+    assert told == []
+    for version, hashes in (("0.1.0", ["sha256:" + "1" * 64]), (release_install.UV_VERSION, [])):
+        with pytest.raises(ReleaseError, match=r"^app_uv_hashes: what the index has") as error:
+            release_install.install_uv(version, hashes, Settings(), tmp_path)
+        # pip does instead of uv only when there is no uv.
+        assert not isinstance(error.value, release_install.UvMissingError)
+    assert told[0] == f"uv==0.1.0 --hash=sha256:{'1' * 64}\n"
+    assert all(digest in told[1] for digest in release_install.UV_HASHES)
+
+
+def test_what_needs_code_of_a_package_is_done_anew_where_that_may_run(source, monkeypatch):
+    """And never with the cache that outlives the build."""
+    seen = []
+
+    def install(self, _wanted):
+        seen.append((self.unpacking, self.place.outside(self.place.venv) / "bin" / "python"))
+        if self.unpacking:
+            (self.place.venv / "left.pth").touch()
+            raise release_install.NeedsCodeError
+
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: Path("/bin/true"))
+    monkeypatch.setattr(release_install.Installer, "install", install)
+    monkeypatch.setattr(release_install.Installer, "join", lambda *_: None)
+    release, upload = prepare(source)
+    release.build(upload)
+    assert [unpacking for unpacking, _python in seen] == [True, False]
+    assert not (release.path / "venv" / "left.pth").exists()
+
+
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         known = self.headers.get("Authorization") == "Basic " + base64.b64encode(b"bot:s3cr3t!").decode()

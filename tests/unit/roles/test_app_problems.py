@@ -7,6 +7,7 @@ import re
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.production.fastapi.plugins.module_utils import release_install
 from conftest import role_variables
 
 HOST = {"distribution": "debian", "distribution_version": "12", "packages": {"git": "1"}, "users": []}
@@ -42,6 +43,8 @@ def problems(tmp_path):
         {"app_source": {"package": "shop", "version": "1.2.3"}, "app_entrypoint": "shop.main:app"},
         {"app_source": {"folder": "app", "subdirectory": "..data/a..b"}},
         {"app_python": "3.12"},
+        {"app_uv_version": "0.1.0", "app_uv_hashes": [CHECKSUM]},
+        {"app_uv_version": "0.1.0", "app_installer": "pip"},
         {"app_source": {"git": "https://git.example.com/shop.git"}, "version": "v2"},
     ],
     ids=str,
@@ -100,6 +103,8 @@ def test_good_input_is_no_problem(problems, variables):
         ({"app_source": {"folder": "app", "subdirectory": "a/../.."}}, "app_source.subdirectory: write a/../.. as"),
         ({"app_source": {"folder": "app", "subdirectory": "/etc"}}, "app_source.subdirectory: write /etc as"),
         ({"app_entrypoint": "shop.main"}, "app_entrypoint: write shop.main as module:attribute"),
+        ({"app_uv_version": "0.1.0"}, "app_uv_hashes: 0.1.0 is not the version of uv whose hashes are known here"),
+        ({"app_uv_hashes": ["0" * 64]}, "app_uv_hashes: write each as sha256:"),
         ({"app_python": "python3"}, "app_python: write python3 as a version"),
         ({"app_request_timeout": 0}, "app_request_timeout: 0 seconds"),
     ],
@@ -111,6 +116,17 @@ def test_bad_input_is_one_sentence(problems, variables, sentence):
     assert re.search(sentence, found[0])
     assert re.fullmatch(r"[^\n]+\.", found[0])
     assert "  " not in found[0]
+
+
+def test_who_builds_is_nobody_s_app_and_has_a_name_that_fits(tmp_path):
+    missing = evaluate("__app_missing_users", tmp_path, app_name="a" * 31)
+    assert [user["name"] for user in missing] == ["a" * 31, "a" * 31 + "_"]
+    assert evaluate("__app_problems", tmp_path, app_name="shop_")
+
+
+def test_the_version_of_uv_whose_hashes_are_known_is_the_default(tmp_path):
+    assert evaluate("app_uv_version", tmp_path) == release_install.UV_VERSION
+    assert evaluate("__app_problems", tmp_path, app_uv_version=release_install.UV_VERSION) == []
 
 
 def test_a_path_is_looked_for_beside_the_inventory_first(tmp_path):

@@ -1,0 +1,48 @@
+"""The sandboxes: of a release, with one owner for its lines, and of what builds one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.production.fastapi.plugins.filter.sandbox import sandbox
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account
+from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
+from ansible_collections.production.fastapi.plugins.module_utils.sandbox import additions, service_sandbox
+
+SHOP = Path("/srv/shop")
+PLACE = Place("shop", SHOP, SHOP / "releases" / "one", Account("shop_", 990, 990))
+
+
+def test_an_addition_to_the_unit_is_part_of_the_sandbox_and_of_nothing_else() -> None:
+    extra = "ReadWritePaths=/data\n# why\nExecStartPre=/bin/true\nUser=root\n[Unit]\nAfter=x\n[Service]\nMemoryMax=1G\n"
+    assert additions(extra) == ["ReadWritePaths=/data", "MemoryMax=1G"]
+    assert sandbox(["/srv/shop/shared"], extra=extra) == [
+        *service_sandbox(["/srv/shop/shared"]),
+        "ReadWritePaths=/data",
+        "MemoryMax=1G",
+    ]
+
+
+@pytest.mark.parametrize("phase", ["fetching", "unpacking", "building", "compiling"])
+def test_no_unit_of_a_build_sees_more_than_it_needs(phase: str, tmp_path: Path) -> None:
+    confinement = {
+        "fetching": lambda: PLACE.fetching(tmp_path, Path("/run/fetch"), []),
+        "unpacking": lambda: PLACE.unpacking([Path("/opt/uv")]),
+        "building": PLACE.building,
+        "compiling": PLACE.compiling,
+    }[phase]()
+    lines = confinement.lines
+    assert confinement.account.name == "shop_"
+    for line in ("ProtectSystem=strict", "KillMode=control-group", "NoNewPrivileges=yes", "CapabilityBoundingSet="):
+        assert line in lines
+    assert "TemporaryFileSystem=/srv:ro /run:ro /dev/shm:mode=1777" in lines
+    shown = " ".join(line for line in lines if line.startswith("Bind"))
+    assert "shared" not in shown
+    assert "/etc" not in shown
+    # Code of packages runs in one phase alone, and that has neither a cache that lasts nor a secret.
+    assert ("NoExecPaths=/" in lines) is (phase == "unpacking")
+    assert (f"{SHOP}/build/work/cache" in shown or f"{SHOP}/build/work:" in shown) is (phase == "unpacking")
+    assert ("/run/fetch" in shown) is (phase == "fetching")
+    assert ("bytecode" in shown) is (phase == "compiling")
+    assert (f"BindReadOnlyPaths={SHOP}/releases/one" in shown) is (phase == "compiling")
