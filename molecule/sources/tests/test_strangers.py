@@ -29,7 +29,10 @@ chmod 0640 /etc/other/environment
 chmod 0750 /srv/other/shared
 chmod 0600 /root/attack_key
 """
-SERVE = "systemd-run --collect --unit=strangers python3 -m http.server --directory /opt/strangers --bind 127.0.0.1 8098"
+SERVE = (
+    "systemctl is-active --quiet strangers || systemd-run --collect --unit=strangers"
+    " python3 -m http.server --directory /opt/strangers --bind 127.0.0.1 8098"
+)
 
 # Programs, configuration and releases of everybody else, and whatever root may run.
 DIGEST = (
@@ -66,10 +69,8 @@ def hosts():
 @pytest.fixture(scope="session")
 def attack(hosts, tmp_path_factory):
     """`attack(kind, round)` deploys the attacking app as such a source."""
-    served = False
 
     def source_of(kind, number):
-        nonlocal served
         folder = tmp_path_factory.mktemp(f"{kind}{number}") / "mallory"
         shutil.copytree(ATTACKS, folder, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "round.py").write_text(f'ROUND = "{kind}{number}"\n')
@@ -88,9 +89,7 @@ def attack(hosts, tmp_path_factory):
             for path in (folder / ".git", packed):
                 subprocess.run(["docker", "cp", path, f"{name}:/opt/strangers/"], check=True, capture_output=True)
             on(host, "chmod -R a+rX /opt/strangers")
-            if not served:
-                on(host, SERVE)
-        served = True
+            on(host, SERVE)
         if kind == "archive-url":
             digest = subprocess.check_output(["sha256sum", packed], text=True).split()[0]
             url = "http://bot:s3cret-token-hunter2@127.0.0.1:8098/mallory.tar.gz"
