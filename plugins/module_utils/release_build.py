@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import (
+    Bytecode,
     Installer,
     NeedsCodeError,
     UvMissingError,
     Wanted,
-    add_bytecode,
     find_python,
     install_uv,
     read_pyproject,
@@ -295,7 +296,7 @@ class Release:
 
         # From here on nothing of the build runs any more, and what root has copied nobody else can change.
         self.builder.end()
-        self._take(interpreter, version)
+        bytecode = self._take(interpreter, version)
         directory = self.path / "src" / project.relative_to(source)
         variables = {
             "APP_NAME": self.spec.name,
@@ -303,7 +304,13 @@ class Release:
             "APP_ENTRYPOINT": entrypoint,
             "APP_DIRECTORY": str(directory),
         }
-        self._check_import(self.path / "venv" / "bin" / "python", entrypoint, directory, variables)
+        # An import reads bytecode that is there and writes none, so it need not wait for the rest, nor for the disk.
+        missing = bytecode.lend()
+        with ThreadPoolExecutor(2) as beside:
+            others = [beside.submit(bytecode.compile, missing), beside.submit(os.sync)]
+            self._check_import(self.path / "venv" / "bin" / "python", entrypoint, directory, variables)
+            for other in others:
+                other.result()
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
         lines = (f"{key}={quote(value)}\n" for key, value in variables.items())
         (self.path / "release.env").write_text(header + "".join(lines))
@@ -333,8 +340,8 @@ class Release:
         installer.join(requirements, wanted)
         return installer
 
-    def _take(self, interpreter: Path, version: str) -> None:
-        """Copy what was built to where the release will be, as root's own, and compile it."""
+    def _take(self, interpreter: Path, version: str) -> Bytecode:
+        """Copy what was built to where the release will be, as root's own; returns what is to be compiled."""
         place = self.place
         self.path.mkdir(mode=0o755)
         (self.path / UNDER_WAY).touch(mode=0o600)
@@ -344,10 +351,10 @@ class Release:
         venv = take(place.outside(place.venv), self.path / "venv")
         for digest, paths in source.sources.items():
             venv.sources.setdefault(digest, []).extend(paths)
-        add_bytecode(place, interpreter, venv, version)
         if self.account.name is not None:
             os.chown(self.path, 0, self.account.gid)
         self.path.chmod(0o755 if self._served_by_path() else 0o750)
+        return Bytecode(place, interpreter, version, venv.sources)
 
     def _served_by_path(self) -> bool:
         """Whether Nginx still reads the files of the live release in its folder.

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
     split_requirement,
     unfit,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.release_take import Taken, read_plain
+from ansible_collections.production.fastapi.plugins.module_utils.release_take import read_plain
 
 TOOLS = Path("/opt/production.fastapi")
 WHEELS = Path("/usr/share/python-wheels")
@@ -312,30 +312,50 @@ class Installer:
         }
 
 
-def add_bytecode(place: Place, interpreter: Path, taken: Taken, version: str) -> None:
-    """Give a finished tree its bytecode: the app cannot write any. Files that are no valid Python are left alone.
+@dataclass(frozen=True)
+class Bytecode:
+    """What is compiled of a finished tree: the app cannot write any. Files that are no valid Python are left alone."""
 
-    What was compiled of the same text before is taken over; the rest is compiled where nothing of a package runs.
-    """
-    tag = "cpython-" + "".join(version.split(".")[:2])
-    kept = {digest: f"{digest}.{tag}" for digest in taken.sources}
-    missing = [digest for digest, name in kept.items() if not (place.bytecode / name).is_file()]
-    if missing:
-        listed = place.notes / "sources.txt"
-        with place.outside(listed).open("w", encoding="utf-8", errors="surrogateescape") as file:
-            named = ((digest, str(taken.sources[digest][0])) for digest in missing)
-            file.writelines(f"{digest} {path}\n" for digest, path in named if "\n" not in path)
-        script = place.notes / "compile.py"
-        place.outside(script).write_text(COMPILE)
-        words: list[str | Path] = [interpreter, "-I", "-S", script, place.bytecode, listed]
-        run(words, place.compiling(), {}, folder=Path("/"))
-    for digest, name in kept.items():
-        if compiled := read_plain(place.bytecode / name):
-            for path in taken.sources[digest]:
+    place: Place
+    interpreter: Path
+    version: str  # of Python, as 3.12.4
+    sources: Mapping[str, Sequence[Path]]  # the Python files of the tree, by the SHA-256 of their text
+
+    @property
+    def tag(self) -> str:
+        """How the interpreter calls its bytecode."""
+        return "cpython-" + "".join(self.version.split(".")[:2])
+
+    def lend(self) -> list[str]:
+        """Add what was compiled of the same text before; returns the hashes of which there is nothing."""
+        known = {path.name for path in self.place.bytecode.iterdir()}
+        missing = [digest for digest in self.sources if f"{digest}.{self.tag}" not in known]
+        self._add(digest for digest in self.sources if f"{digest}.{self.tag}" in known)
+        return missing
+
+    def compile(self, missing: Sequence[str]) -> None:
+        """Compile and add the rest, where nothing of a package runs."""
+        if missing:
+            listed, script = self.place.notes / "sources.txt", self.place.notes / "compile.py"
+            with self.place.outside(listed).open("w", encoding="utf-8", errors="surrogateescape") as file:
+                named = ((digest, str(self.sources[digest][0])) for digest in missing)
+                file.writelines(f"{digest} {path}\n" for digest, path in named if "\n" not in path)
+            self.place.outside(script).write_text(COMPILE)
+            words: list[str | Path] = [self.interpreter, "-I", "-S", script, self.place.bytecode, listed]
+            run(words, self.place.compiling(), {}, folder=Path("/"))
+            self._add(missing)
+        _forget_bytecode(self.place.bytecode, {f"{digest}.{self.tag}" for digest in self.sources})
+
+    def _add(self, digests: Iterable[str]) -> None:
+        made: set[Path] = set()
+        for digest in digests:
+            compiled = read_plain(self.place.bytecode / f"{digest}.{self.tag}")
+            for path in self.sources[digest] if compiled else ():
                 folder = path.parent / "__pycache__"
-                folder.mkdir(exist_ok=True)
-                (folder / f"{path.stem}.{tag}.pyc").write_bytes(compiled)
-    _forget_bytecode(place.bytecode, set(kept.values()))
+                if folder not in made:
+                    folder.mkdir(exist_ok=True)
+                    made.add(folder)
+                (folder / f"{path.stem}.{self.tag}.pyc").write_bytes(compiled)
 
 
 def _forget_bytecode(folder: Path, used: set[str]) -> None:

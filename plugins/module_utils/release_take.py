@@ -105,10 +105,12 @@ class _Copy:
             made = os.open(name, _NEW, mode, dir_fd=target)
             try:
                 digest = hashlib.sha256() if name.endswith(".py") else None
-                while block := os.read(opened, CHUNK):
+                left = known.st_size
+                while left > 0 and (block := os.read(opened, CHUNK)):
                     if digest:
                         digest.update(block)
                     _write(made, block)
+                    left -= len(block)
                 os.fchmod(made, mode)
                 os.utime(made, ns=(known.st_mtime_ns, known.st_mtime_ns))
             finally:
