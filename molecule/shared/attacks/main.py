@@ -1,26 +1,22 @@
-"""An app whose workers attack: when they are imported, and whenever the file `go` in `shared` is touched."""
+"""An app whose workers attack: when they are imported, and for as long as there is a file `go` in `shared`."""
 
 import threading
 import time
 from pathlib import Path
 
+from common import SECONDS
 from start import start
 
 GO = Path("/srv/mallory/shared/go")
 
 
-def touched() -> int:
-    """When it was touched; 0 for never."""
-    return GO.stat().st_mtime_ns if GO.exists() else 0
-
-
 def watch() -> None:
-    """Start the attackers again for each touch."""
-    known = touched()
+    """Start the attackers again while they are wanted."""
     while True:
-        time.sleep(0.2)
-        if known != (known := touched()):
+        if GO.exists():
             start()
+            time.sleep(SECONDS)
+        time.sleep(0.2)
 
 
 start()

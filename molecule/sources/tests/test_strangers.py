@@ -120,6 +120,8 @@ def test_attackers_reach_nothing(hosts, attack, kind, number):
     for host in hosts:
         host.run("touch /srv/mallory/shared/go")
     attack(kind, number).succeeded()
+    for host in hosts:
+        on(host, "rm -f /srv/mallory/shared/go")
     harm = []
     for host, known in zip(hosts, before, strict=True):
         harm += [f"{what}: {line}" for what, command in HARM.items() for line in host.run(command).stdout.splitlines()]
