@@ -5,12 +5,15 @@ import json
 import os
 import socketserver
 import time
+from collections import deque
 from itertools import count
 from urllib.parse import parse_qs, urlsplit
 
 SOCKET = "/run/edge/http.sock"
 RELEASE = "one-1234"
 NUMBERS = count(1)
+# Method, path and length of the body of the last requests.
+HEARD = deque(maxlen=1000)
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -41,11 +44,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """What was heard, after `sleep` seconds, with the `status` and perhaps a `cookie` that the query asks for."""
         query = parse_qs(urlsplit(self.path).query)
         began = time.monotonic()
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         waited = time.monotonic() - began
         time.sleep(float(query.get("sleep", ["0"])[0]))
         heard = {name.lower(): value for name, value in self.headers.items()}
         told = {"release": RELEASE, "number": next(NUMBERS), "received": len(body), "waited": waited, "headers": heard}
+        told |= {"path": self.path, "heard": list(HEARD)} if self.path == "/heard" else {"path": self.path}
+        HEARD.append([self.command, self.path, len(body)])
         answer = body if self.path == "/" and body else json.dumps(told).encode()
         self.send_response(int(query.get("status", ["200"])[0]))
         self.send_header("Content-Type", "application/json")
@@ -55,6 +60,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Set-Cookie", "session=1")
         self.end_headers()
         self.wfile.write(answer)
+
+    def body(self):
+        """The body, however its length is told."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def events(self):
         """Two events, three seconds apart."""

@@ -347,8 +347,9 @@ def test_the_app_hears_the_truth_about_the_client(host, app):
     assert_secured(answer)
 
 
-def test_the_port_that_the_client_used_reaches_the_app(host, app):
-    assert json.loads(send_get(host, f"{app}:8443"))["headers"]["host"] == f"{app}:8443"
+@pytest.mark.parametrize(("port", "told"), [(":443", ":443"), (":1337", "")])
+def test_only_a_port_on_which_clients_come_reaches_the_app(host, app, port, told):
+    assert json.loads(send_get(host, app + port))["headers"]["host"] == app + told
 
 
 def test_the_host_header_of_an_absolute_request_line_is_not_believed(host, app):

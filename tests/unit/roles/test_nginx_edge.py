@@ -25,7 +25,7 @@ def with_route(**values):
 def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(snippet):
     text = snippet("snippets/limits", nginx_rate_limit_per_second=7, nginx_rate_limit_exempt=["/up"])
     assert directives(text, "limit_req_zone") == ["$rate_limit_key zone=clients:10m rate=7r/s"]
-    assert "\"/up\" '';" in block(text, "map $uri $rate_limit_key")
+    assert "\"/up\" '';" in block(text, "map $merged_slashes$uri $rate_limit_key")
     assert directives(text, "limit_req_dry_run") == []
     site = rest(snippet("site", nginx_rate_limit_burst=3))
     assert directives(site, "limit_req") == ["zone=clients burst=3 nodelay"]
@@ -35,7 +35,7 @@ def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(sn
 def test_allowed_networks_have_no_bucket(snippet):
     text = snippet("snippets/limits", nginx_rate_limit_allow=["10.0.0.0/8", "2001:db8::/32"])
     assert "10.0.0.0/8 allowed;" in block(text, "geo $allowed_client")
-    assert "\"~^allowed/\" '';" in block(text, "map $allowed_client$uri $rate_limit_key")
+    assert "\"~^allowed\" '';" in block(text, "map $allowed_client$merged_slashes$uri $rate_limit_key")
     assert "geo" not in snippet("snippets/limits")
 
 
@@ -103,6 +103,14 @@ def test_answers_are_kept_only_where_a_route_says_so_and_never_with_credentials(
     assert "snippets/cache.conf" not in directives(snippet("nginx"), "include")
     names = '"$http_authorization$http_cookie$http_x_api_key$http_x_tenant"'
     assert directives(block(snippet("snippets/cache", site), f"map {names} $has_credentials"), "default") == ["1"]
+
+
+@pytest.mark.parametrize(("listed", "told"), [([], "443|80"), ([8443, 443], "443|80|8443")])
+def test_the_app_gets_a_port_that_is_listed_and_cached_answers_are_kept_apart_by_it(snippet, listed, told):
+    ports = block(snippet("nginx", nginx_public_ports=listed), "map $http_host $host_port")
+    assert f'"~(?<port>:(?:{told}))$" $port;' in ports
+    route = block(snippet("site", with_route(cache=1)), "location /api")
+    assert directives(route, "proxy_cache_key") == ["$scheme$host$host_port$request_uri"]
 
 
 def test_extra_configuration_of_the_proxy_is_for_the_rest_of_the_site(snippet):

@@ -90,6 +90,7 @@ def test_debian_testing_has_no_version_and_is_let_through(problems):
             ["/metrics/"],
             "nginx_private_paths has /metrics/; write a plain path without / at its",
         ),
+        ("nginx_public_ports", [65536], "nginx_public_ports has 65536; write the ports that clients use, from 1 to"),
         ("nginx_private_paths", ["/a b"], "nginx_private_paths has /a b; write a plain path without / at its end"),
         (
             "nginx_sites",

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, WebSocket, WebSocketDisconnect
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.datastructures import Headers
+from starlette.status import WS_1008_POLICY_VIOLATION
 
 from shop.errors import answers
 from shop.services import Services
@@ -14,6 +16,15 @@ from shop.status import StatusReader
 # Seconds between two events, and milliseconds until a browser that lost the stream asks for it again.
 PERIOD = 1.0
 RETRY = 1500
+
+
+def of_this_site(headers: Headers) -> bool:
+    """Whether a WebSocket was opened by a page of this site, or by a client that is not a browser.
+
+    A browser sends cookies with a WebSocket to any site, and always says in `Origin` whose page it is.
+    """
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
 def router(services: Services, reader: StatusReader) -> APIRouter:
@@ -47,7 +58,10 @@ def router(services: Services, reader: StatusReader) -> APIRouter:
 
     @routes.websocket("/ws/echo")
     async def echo(socket: WebSocket) -> None:
-        """Send every text message back."""
+        """Send every text message back, but not for the page of another site, which would act as its visitor."""
+        if not of_this_site(socket.headers):
+            await socket.close(WS_1008_POLICY_VIOLATION)
+            return
         await socket.accept()
         try:
             while True:

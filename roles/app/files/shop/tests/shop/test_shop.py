@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from shop.application import create_app
 from shop.settings import Settings
+from starlette.websockets import WebSocketDisconnect
 
 KEY = "a key for nothing but this test 0123456789"
 
@@ -67,6 +68,25 @@ def test_websocket_echo(client):
     with client.websocket_connect("/ws/echo") as socket:
         socket.send_text("hello")
         assert socket.receive_text() == "hello"
+
+
+@pytest.mark.parametrize("origin", ["https://testserver", "http://testserver"])
+def test_a_page_of_this_site_may_open_a_websocket(client, origin):
+    with client.websocket_connect("/ws/echo", headers={"Origin": origin}) as socket:
+        socket.send_text("hello")
+        assert socket.receive_text() == "hello"
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "https://testserver.evil.example", "https://testserver:1", "null", ""]
+)
+def test_a_page_of_another_site_may_not(client, origin):
+    with (
+        pytest.raises(WebSocketDisconnect) as refused,
+        client.websocket_connect("/ws/echo", headers={"Origin": origin}),
+    ):
+        pass
+    assert refused.value.code == 1008
 
 
 def test_every_error_is_one_sentence(client):
