@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.plugin_utils.receipt import make_receipt
 from ansible_collections.production.fastapi.plugins.plugin_utils.receipt_page import page_of
 
-SHOWN = ("summary", "requests", "failed", "phases", "releases")
+SHOWN = ("summary", "line", "requests", "failed", "phases", "releases")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types

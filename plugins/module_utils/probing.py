@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils import probing_client
+from ansible_collections.production.fastapi.plugins.module_utils import page_assets, probing_client
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
 BUCKET = 0.1  # seconds
@@ -77,7 +77,11 @@ class Probe:
         (self.folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
         words = client_arguments(target, rate, seconds)
         self._run_unit([sys.executable, "-I", "-B", str(program), *words], target["timeout"], seconds)
-        return self._first(target["timeout"])
+        first = self._first(target["timeout"])
+        if first and first.served:
+            page = {"target": target, "paths": page_assets.served_assets(probing_client.Target(**target))}
+            (self.folder / "page.json").write_text(json.dumps(page), encoding="utf-8")
+        return first
 
     def stop(self, events: Sequence[dict[str, Any]] = (), ahead: float = 0) -> dict[str, Any]:
         """End the probe, remove it, and return what it has seen; empty when there was none.
@@ -94,9 +98,15 @@ class Probe:
             "complete": complete,
             **summarise(self._text("requests").splitlines()),
             "events": [{"name": event["name"], "at": round(event["at"] - ahead, 3)} for event in events],
+            "assets": self._assets(),
         }
         self._remove()
         return seen
+
+    def _assets(self) -> dict[str, str]:
+        """How the files of the page before the deploy are answered now, a status each."""
+        page = json.loads(self._text("page.json") or "{}")
+        return page_assets.statuses(probing_client.Target(**page["target"]), page["paths"]) if page else {}
 
     def _text(self, name: str) -> str:
         file = self.folder / name
@@ -175,9 +185,29 @@ class Request:
         return cls(float(began), float(wall), float(ms), kind, again == "again", name)
 
     @property
+    def limited(self) -> bool:
+        """Whether Nginx has refused it by a rate limit, so that the app was never asked.
+
+        Nginx knows the probe and does not limit it, unless it was configured by a version that did not know it yet.
+        """
+        return is_limited(self.kind, self.release)
+
+    @property
     def failed(self) -> bool:
-        """No answer, or one that says that the server is at fault."""
-        return not self.kind.isdigit() or int(self.kind) >= 500
+        """No answer, one that says that the server is at fault, or one that is not the app's."""
+        if self.limited:
+            return False
+        return not self.kind.isdigit() or int(self.kind) >= 500 or not self.release
+
+    @property
+    def served(self) -> bool:
+        """Whether it was the app that answered, and not with a fault of the server."""
+        return not self.failed and not self.limited
+
+
+def is_limited(kind: str, release: str) -> bool:
+    """Whether an answer is that of Nginx's rate limit: 429, and no release of the app has sent it."""
+    return kind == "429" and not release
 
 
 def requests_of(lines: Iterable[str]) -> list[Request]:
@@ -201,9 +231,11 @@ def summarise(lines: Iterable[str]) -> dict[str, Any]:
 
     Places in time follow the monotonic clock, so that a wall clock that is set meanwhile moves nothing.
     """
-    requests = requests_of(lines)
+    every = requests_of(lines)
+    requests = [request for request in every if not request.limited]
+    limited = len(every) - len(requests)
     if not requests:
-        return {"requests": 0, "failed": 0}
+        return {"requests": 0, "failed": 0, "limited": limited}
     first = requests[0]
     shift = first.wall - first.began
     releases = list(dict.fromkeys(request.release for request in requests))
@@ -217,8 +249,10 @@ def summarise(lines: Iterable[str]) -> dict[str, Any]:
         "seconds": round(max(request.began + request.ms / 1000 for request in requests) - first.began, 3),
         "requests": len(requests),
         "failed": len(failures),
+        "limited": limited,
         "again": sum(request.again for request in requests),
         "kinds": dict(sorted(Counter(request.kind for request in requests).items())),
+        "failed_kinds": dict(sorted(Counter(request.kind for request in failures).items())),
         "p50_ms": percentile(ordered, 0.5),
         "p99_ms": percentile(ordered, 0.99),
         "longest_ms": ordered[-1],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import re
 import signal
 import ssl
@@ -22,6 +23,11 @@ from dataclasses import dataclass
 # One request in so many has a connection of its own; the others share kept-alive ones, as browsers and clients do.
 NEW_CONNECTION_EVERY = 4
 MAX_HEAD = 64 * 1024
+# Nginx knows the probe by the address that it asks from, and never limits it. No client can have it: it is in 127.0.0.0/8,
+# which does not leave the host. The same address is `__nginx_probe_address` of the role nginx.
+PROBE_ADDRESS = "127.0.80.81"
+# `verify` asks from its own, so that an Nginx of an older version, which limits both, has a separate bucket for it.
+VERIFY_ADDRESS = "127.0.80.82"
 
 
 class DroppedError(ConnectionError):
@@ -44,6 +50,13 @@ class Target:
     header: str  # of the answer: the one that names the release
     verify: bool = False
     ca_file: str = ""
+    source: str = PROBE_ADDRESS  # the address to ask from, where Nginx is asked on this host
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """Where a connection begins; None lets the kernel choose, for addresses that are not 127.0.0.0/8."""
+        where = ipaddress.ip_address(self.address)
+        return (self.source, 0) if where.version == 4 and where.is_loopback else None
 
     def context(self) -> ssl.SSLContext:
         """TLS that believes any certificate, unless it is to be verified."""
@@ -166,7 +179,12 @@ class Prober:
         target = self.target
         return Connection(
             *await asyncio.open_connection(
-                target.address, target.port, ssl=self.context, server_hostname=target.domain, limit=MAX_HEAD
+                target.address,
+                target.port,
+                ssl=self.context,
+                server_hostname=target.domain,
+                local_addr=target.local_address,
+                limit=MAX_HEAD,
             )
         )
 

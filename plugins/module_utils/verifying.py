@@ -8,9 +8,12 @@ import asyncio
 import time
 from collections.abc import Collection
 
+from ansible_collections.production.fastapi.plugins.module_utils.probing import is_limited
 from ansible_collections.production.fastapi.plugins.module_utils.probing_client import Prober, Target, kind_of
 
 RETRY_INTERVAL = 0.2
+# An Nginx of an older version limits us, too; its slowest limit lets one request through in this time (seconds).
+LIMITED_INTERVAL = 1.0
 
 
 def ask(target: Target) -> tuple[str, str]:
@@ -44,16 +47,24 @@ def problem_of(kind: str, release: str, wanted: Collection[str]) -> str:
 
 
 def verify(target: Target, wanted: Collection[str], successes: int, within: float) -> str:
-    """Ask until so many answers in a row are good; returns the last problem when they do not begin `within` seconds."""
+    """Ask until so many answers in a row are good; returns the last problem when they do not begin `within` seconds.
+
+    An answer of Nginx's rate limit says nothing of the app, so it is neither good nor bad: the question is asked again, a
+    second later.
+    """
     deadline = time.monotonic() + within
     good = 0
     while good < successes:
-        problem = problem_of(*ask(target), wanted)
+        kind, release = ask(target)
+        problem = problem_of(kind, release, wanted)
         if not problem:
             good += 1
             continue
         if time.monotonic() > deadline:
             return problem
+        if is_limited(kind, release):
+            time.sleep(LIMITED_INTERVAL)
+            continue
         good = 0
         time.sleep(RETRY_INTERVAL)
     return ""

@@ -14,8 +14,10 @@ description:
     writes a line in memory for each request.
   - Requests begin at a fixed rate whether or not earlier ones were answered, so a stall shows in full. One in four has
     a connection of its own, the others share kept-alive ones.
-  - A request fails when it has no answer within O(timeout) or one with a status of 500 or above. An answer below 500 is
-    the app's own, whatever it says.
+  - A request fails when it has no answer within O(timeout), one with a status of 500 or above, or one that is not the
+    app's, which is one without the header O(release_header). What Nginx's rate limit refuses (429 without that header)
+    was never asked of the app; it is counted in RV(probe.limited) and nowhere else.
+  - The requests come from 127.0.80.81, which the role P(production.fastapi.nginx#role) does not limit.
   - A kept-alive connection that is closed without a byte of an answer is no failure yet; the request is sent once more
     on a new connection, as every client does, and counted in RV(probe.again).
   - The unit ends by itself after O(max_duration). What a killed play has left is replaced by the next O(state=started).
@@ -39,8 +41,6 @@ options:
   path:
     description:
       - What to ask for, with GET. It should be cheap and without effect, such as the app's readiness path.
-      - It should also be exempt from rate limits. By default the role P(production.fastapi.nginx#role) grants each
-        client 10 requests a second elsewhere than at C(/healthz) and C(/readyz); the rest is answered 429.
     type: str
     default: /
   rate:
@@ -173,6 +173,9 @@ probe:
     failed:
       description: Those of them that failed.
       type: int
+    limited:
+      description: Those that Nginx's rate limit has refused. They are not in RV(probe.requests), nor in any other figure.
+      type: int
     again:
       description: Those that took a second connection.
       type: int
@@ -182,6 +185,10 @@ probe:
           complete), C(tls), C(answer) (not HTTP), or the name of another error.
       type: dict
       sample: {"200": 812}
+    failed_kinds:
+      description: The same of those that failed.
+      type: dict
+      sample: {}
     p50_ms:
       description: Median of the times, in milliseconds (nearest rank, as the next one).
       type: float
@@ -220,6 +227,12 @@ probe:
         release:
           description: The release that answered, if one did.
           type: str
+    assets:
+      description:
+        - The files that the page C(/) named when the probe began (scripts, styles, pictures; at most 20), each with the
+          status that it has now. A browser that has the page from before asks for these.
+      type: dict
+      sample: {"/static/shop.css": "200"}
     events:
       description: O(events) by the clock of the host, C(name) and C(at) in seconds since 1970.
       type: list
@@ -309,7 +322,7 @@ def main() -> None:
             target |= {"domain": options["domain"].replace("*", "www"), "header": options["release_header"]}
             target["verify"] = options["validate_certs"]
             first = probe.start(target, options["rate"], options["max_duration"])
-            served = first is not None and not first.failed and bool(first.release)
+            served = first is not None and first.served
             if options["only_served"] and not served:
                 probe.stop()
             module.exit_json(changed=True, first=first.kind if first else "", served=served, now=time.time())

@@ -104,15 +104,20 @@ receipt:
   type: dict
   contains:
     summary:
-      description: The receipt in a sentence.
+      description: The receipt in a few sentences.
       type: str
       sample: >-
-        1,240 requests through Nginx during the deploy: 0 failed; p99 12 ms before, 14 ms during; longest 41 ms.
+        1,240 requests of the probe for /readyz through Nginx during the deploy: 0 failed; p99 12 ms before, 14 ms during;
+        longest 41 ms.
+    line:
+      description: The same for the last line of a deploy.
+      type: str
+      sample: 1,240 requests of the probe for /readyz through Nginx, 0 failed
     requests:
-      description: Requests in all.
+      description: Requests of the probe in all.
       type: int
     failed:
-      description: Those that had no answer, or one with a status of 500 or above.
+      description: Those that had no answer, one with a status of 500 or above, or one that is not the app's.
       type: int
     phases:
       description:

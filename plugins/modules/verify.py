@@ -13,6 +13,7 @@ description:
   - Runs on a load balancer and asks Nginx on the host itself, over TLS and HTTP/1.1, with a new connection each time.
   - An answer is good when its status is below 500 and its header C(X-Release) names one of O(releases). O(successes)
     good answers in a row are asked for, which have to begin within O(within).
+  - The requests come from 127.0.80.82, which the role P(production.fastapi.nginx#role) does not limit.
   - Changes nothing.
 options:
   domain:
@@ -20,7 +21,7 @@ options:
     type: str
     required: true
   path:
-    description: What to ask for, with GET. It should be exempt from rate limits.
+    description: What to ask for, with GET. Nginx does not limit these requests, whatever the path.
     type: str
     default: /healthz
   releases:
@@ -88,7 +89,7 @@ problem:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.probing_client import Target
+from ansible_collections.production.fastapi.plugins.module_utils.probing_client import VERIFY_ADDRESS, Target
 from ansible_collections.production.fastapi.plugins.module_utils.verifying import verify
 
 
@@ -117,6 +118,7 @@ def main() -> None:
         path=options["path"],
         timeout=options["timeout"],
         header=options["release_header"],
+        source=VERIFY_ADDRESS,
     )
     releases = options["releases"]
     wanted = f"release {' or '.join(releases)}" if releases else "a release of the app"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.page_assets import missing
 from ansible_collections.production.fastapi.plugins.module_utils.probing import BUCKET, percentile
 
 VERSION = 1
@@ -58,8 +59,13 @@ def make_receipt(
     )
     timeline = timeline_of(seen, list(events), began, seconds)
     kinds: Counter[str] = Counter()
+    failed_kinds: Counter[str] = Counter()
+    assets: dict[str, str] = {}
     for probe in seen.values():
         kinds.update(probe["kinds"])
+        failed_kinds.update(probe.get("failed_kinds", {}))
+        # What one load balancer does not have any more is missing to the clients of it.
+        assets |= {path: status for path, status in probe.get("assets", {}).items() if assets.get(path, "200") == "200"}
     receipt = {
         "version": VERSION,
         "app": app,
@@ -71,7 +77,10 @@ def make_receipt(
         "requests": sum(probe["requests"] for probe in seen.values()),
         "failed": sum(probe["failed"] for probe in seen.values()),
         "again": sum(probe["again"] for probe in seen.values()),
+        "limited": sum(probe.get("limited", 0) for probe in seen.values()),
         "kinds": dict(sorted(kinds.items())),
+        "failed_kinds": dict(sorted(failed_kinds.items())),
+        "assets": dict(sorted(assets.items())),
         "phases": phases_of(buckets, timeline),
         "events": timeline,
         "releases": releases_of(buckets),
@@ -83,7 +92,7 @@ def make_receipt(
             for host, probe in seen.items()
         ],
     }
-    return {**receipt, "summary": summary_of(receipt)}
+    return {**receipt, "summary": summary_of(receipt), "line": line_of(receipt)}
 
 
 def iso(seconds: float, timespec: str = "seconds") -> str:
@@ -214,17 +223,55 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
-def summary_of(receipt: Mapping[str, Any]) -> str:
-    """The receipt in a sentence."""
-    if not receipt["requests"]:
-        return "No request went through Nginx during the deploy."
-    phases = {phase["name"]: phase for phase in receipt["phases"]}
+def requests_of(receipt: Mapping[str, Any]) -> str:
+    """How many requests, and whose: `1,240 requests of the probe for /readyz through Nginx`."""
+    paths = " and ".join(dict.fromkeys(str(probe["path"]) for probe in receipt["probes"]))
     count = f"{receipt['requests']:,} request{'' if receipt['requests'] == 1 else 's'}"
+    return f"{count} of the probe for {paths} through Nginx"
+
+
+def remarks_of(receipt: Mapping[str, Any]) -> list[str]:
+    """What the figures do not say by themselves, a sentence each."""
+    remarks = []
+    refused = Counter(receipt["kinds"])
+    refused.subtract(receipt["failed_kinds"])
+    for kind, number in sorted(refused.items()):
+        if number > 0 and kind.isdigit() and int(kind) >= 400:
+            how_many = "all" if number == receipt["requests"] else f"{number:,}"
+            remarks.append(
+                f"The app answered {kind} to {how_many} of them; write a path that it answers with 200 in app_verify_path."
+            )
+    if receipt["limited"]:
+        remarks.append(f"Nginx's rate limit refused {receipt['limited']:,} more, which are not counted.")
+    if gone := missing(receipt["assets"]):
+        shown = ", ".join(f"{path} ({receipt['assets'][path]})" for path in gone[:3])
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        remarks.append(
+            f"{len(gone)} of {len(receipt['assets'])} files of the page before the deploy are gone: {shown}{more};"
+            " pages that are open in browsers still ask for them."
+        )
+    return remarks
+
+
+def line_of(receipt: Mapping[str, Any]) -> str:
+    """The receipt for the last line of a deploy."""
+    if not receipt["requests"]:
+        return "the probe sent no request through Nginx"
+    line = f"{requests_of(receipt)}, {receipt['failed']:,} failed"
+    remarks = remarks_of(receipt)
+    return f"{line}. {' '.join(remarks)}" if remarks else line
+
+
+def summary_of(receipt: Mapping[str, Any]) -> str:
+    """The receipt in a few sentences."""
+    if not receipt["requests"]:
+        return "The probe sent no request through Nginx during the deploy."
+    phases = {phase["name"]: phase for phase in receipt["phases"]}
     failed = f"{receipt['failed']:,} failed"
-    if receipt["failed"]:
-        bad = {kind: number for kind, number in receipt["kinds"].items() if not kind.isdigit() or int(kind) >= 500}
-        failed += f" ({', '.join(f'{kind}: {number:,}' for kind, number in bad.items())})"
+    if receipt["failed_kinds"]:
+        failed += f" ({', '.join(f'{kind}: {number:,}' for kind, number in receipt['failed_kinds'].items())})"
     told = [f"{milliseconds(phases[name]['p99_ms'])} {name}" for name in PHASES[:2] if phases[name]["requests"]]
     p99 = ", ".join(told) if phases["during"]["requests"] else milliseconds(phases["all"]["p99_ms"])
     longest = milliseconds(phases["all"]["longest_ms"])
-    return f"{count} through Nginx during the deploy: {failed}; p99 {p99}; longest {longest}."
+    figures = f"{requests_of(receipt)} during the deploy: {failed}; p99 {p99}; longest {longest}."
+    return " ".join([figures, *remarks_of(receipt)])

@@ -44,8 +44,10 @@ def test_the_summary() -> None:
         "seconds": 0.7,
         "requests": 5,
         "failed": 2,
+        "limited": 0,
         "again": 1,
         "kinds": {"200": 3, "502": 1, "timeout": 1},
+        "failed_kinds": {"502": 1, "timeout": 1},
         "p50_ms": 6.0,
         "p99_ms": 400.0,
         "longest_ms": 400.0,
@@ -75,7 +77,7 @@ def test_a_line_that_was_cut_off_is_left_out() -> None:
 
 
 def test_no_lines() -> None:
-    assert summarise([]) == {"requests": 0, "failed": 0}
+    assert summarise([]) == {"requests": 0, "failed": 0, "limited": 0}
 
 
 def test_a_day_of_failures_stays_bounded() -> None:
@@ -157,3 +159,23 @@ def test_options_that_cannot_be_are_refused_in_a_sentence(change: dict[str, Any]
     problem = problem_of({**GOOD, **change})
     assert part in problem
     assert bool(problem) == bool(part)
+
+
+# Whose answer it was
+
+
+def test_an_answer_that_is_not_the_apps_is_never_served() -> None:
+    seen = summarise(["100.0 1700000000.0 1.0 404 - -", "100.1 1700000000.1 1.0 200 - one"])
+    assert (seen["requests"], seen["failed"], seen["failed_kinds"]) == (2, 1, {"404": 1})
+
+
+def test_what_the_rate_limit_of_nginx_refuses_is_in_no_figure_but_its_own() -> None:
+    refused = [f"{100 + number / 20} {1700000000 + number / 20} 1.0 429 - -" for number in range(1692)]
+    seen = summarise([*LINES, *refused])
+    assert seen == summarise(LINES) | {"limited": 1692}
+    assert summarise(refused) == {"requests": 0, "failed": 0, "limited": 1692}
+
+
+def test_the_apps_own_429_is_an_answer_of_the_app() -> None:
+    seen = summarise(["100.0 1700000000.0 1.0 429 - one"])
+    assert (seen["requests"], seen["failed"], seen["limited"], seen["kinds"]) == (1, 0, 0, {"429": 1})

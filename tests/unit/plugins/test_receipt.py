@@ -46,7 +46,7 @@ def failing() -> dict[str, Any]:
     kinds = {"200": 9, "502": 1}
     releases = ["one", "two", ""]
     buckets = [[index, failed, [*counts, 0][:3], times] for index, failed, counts, times in buckets]
-    return probe(failed=1, kinds=kinds, releases=releases, buckets=buckets, failures=[failure])
+    return probe(failed=1, kinds=kinds, failed_kinds={"502": 1}, releases=releases, buckets=buckets, failures=[failure])
 
 
 def phases(receipt: dict[str, Any]) -> dict[str, tuple[int, int, float]]:
@@ -56,7 +56,8 @@ def phases(receipt: dict[str, Any]) -> dict[str, tuple[int, int, float]]:
 def test_a_deploy_that_nobody_noticed() -> None:
     receipt = make_receipt("shop", "two", {"lb1": probe()}, previous="one", by="ada")
     assert receipt["summary"] == (
-        "10 requests through Nginx during the deploy: 0 failed; p99 10 ms before, 10 ms during; longest 10 ms."
+        "10 requests of the probe for /readyz through Nginx during the deploy: 0 failed; "
+        "p99 10 ms before, 10 ms during; longest 10 ms."
     )
     assert phases(receipt) == {
         "before": (5, 0, 10.0),
@@ -75,7 +76,7 @@ def test_a_deploy_that_nobody_noticed() -> None:
 def test_a_failure_is_told_by_kind_and_time() -> None:
     receipt = make_receipt("shop", "two", {"lb1": failing()})
     assert receipt["summary"] == (
-        "10 requests through Nginx during the deploy: 1 failed (502: 1); "
+        "10 requests of the probe for /readyz through Nginx during the deploy: 1 failed (502: 1); "
         "p99 10 ms before, 900 ms during; longest 900 ms."
     )
     assert phases(receipt)["during"] == (3, 1, 900.0)
@@ -130,7 +131,7 @@ def test_a_long_deploy_has_few_slots() -> None:
 
 def test_nothing_was_asked() -> None:
     receipt = make_receipt("shop", "two", {"lb1": {}, "lb2": {"requests": 0, "failed": 0, "events": []}})
-    assert receipt["summary"] == "No request went through Nginx during the deploy."
+    assert receipt["summary"] == "The probe sent no request through Nginx during the deploy."
 
 
 def test_the_same_data_is_the_same_receipt() -> None:
@@ -214,3 +215,32 @@ def test_how_the_canary_did_is_written_down() -> None:
     canary = {"problem": "", "canaries": ["app1"], "canary": {"requests": 120}}
     assert make_receipt("shop", "two", {"lb1": probe()}, canary=canary)["canary"] == canary
     assert make_receipt("shop", "two", {"lb1": probe()})["canary"] == {}
+
+
+# What was asked
+
+
+def test_a_path_that_the_app_does_not_have_is_said() -> None:
+    receipt = make_receipt("shop", "two", {"lb1": probe(path="/nowhere", kinds={"404": 10})})
+    sentence = "The app answered 404 to all of them; write a path that it answers with 200 in app_verify_path."
+    assert receipt["summary"].endswith(sentence)
+    assert receipt["line"] == f"10 requests of the probe for /nowhere through Nginx, 0 failed. {sentence}"
+
+
+def test_some_answers_that_are_refusals_are_said() -> None:
+    receipt = make_receipt("shop", "two", {"lb1": probe(kinds={"200": 7, "401": 2, "404": 1}, failed_kinds={"404": 1})})
+    assert "The app answered 401 to 2 of them;" in receipt["line"]
+    assert "The app answered 404" not in receipt["line"], "what was not the app's is a failure"
+
+
+def test_what_the_rate_limit_of_nginx_refused_is_said_and_not_counted() -> None:
+    receipt = make_receipt("shop", "two", {"lb1": probe(limited=1692)})
+    assert receipt["requests"] == 10
+    assert "Nginx's rate limit refused 1,692 more, which are not counted." in receipt["summary"]
+
+
+def test_files_of_the_page_before_that_are_gone_are_named() -> None:
+    one, two = ({"/app.1.js": "200", "/app.css": "200"}, {"/app.1.js": "404", "/app.css": "200"})
+    receipt = make_receipt("shop", "two", {"a": probe(assets=one), "b": probe(assets=two), "c": probe(assets=one)})
+    assert "1 of 2 files of the page before the deploy are gone: /app.1.js (404);" in receipt["line"]
+    assert "gone" not in make_receipt("shop", "two", {"a": probe(assets=one)})["line"]

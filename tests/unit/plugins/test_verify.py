@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import itertools
 import ssl
@@ -9,10 +10,19 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.probing_client import Target
+import yaml
+from ansible_collections.production.fastapi.plugins.module_utils import verifying
+from ansible_collections.production.fastapi.plugins.module_utils.probing_client import (
+    PROBE_ADDRESS,
+    VERIFY_ADDRESS,
+    Target,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.verifying import ask, problem_of, verify
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +37,17 @@ def server_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 
 @contextmanager
-def answering(context: ssl.SSLContext, *answers: tuple[int, str]) -> Iterator[Target]:
+def answering(
+    context: ssl.SSLContext, *answers: tuple[int, str], asked: list[str] | None = None
+) -> Iterator[Target]:
     """A server that gives these answers in turn, a status and a release each, and the last one for ever."""
     rest = itertools.chain(answers, itertools.repeat(answers[-1]))
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             status, release = next(rest)
+            if asked is not None:
+                asked.append(self.client_address[0])
             self.send_response(status)
             self.send_header("Content-Length", "0")
             if release:
@@ -94,3 +108,36 @@ def test_nobody_listens(server_context: ssl.SSLContext) -> None:
 )
 def test_what_is_no_answer(kind: str, release: str, problem: str) -> None:
     assert problem_of(kind, release, ["two"]) == problem
+
+
+# Who asks
+
+
+def test_nginx_knows_who_asks_by_an_address_that_no_client_can_have() -> None:
+    variables = yaml.safe_load((ROOT / "roles/nginx/vars/main.yml").read_text())
+    assert (variables["__nginx_probe_address"], variables["__nginx_verify_address"]) == (PROBE_ADDRESS, VERIFY_ADDRESS)
+    limits = (ROOT / "roles/nginx/templates/snippets/limits.conf.j2").read_text()
+    assert "map $realip_remote_addr $client_bucket" in limits, "a header that a client sends changes $remote_addr"
+
+
+def test_the_question_comes_from_that_address(server_context: ssl.SSLContext) -> None:
+    asked: list[str] = []
+    with answering(server_context, (200, "one"), asked=asked) as nginx:
+        assert ask(nginx) == ("200", "one")
+        assert ask(dataclasses.replace(nginx, source=VERIFY_ADDRESS)) == ("200", "one")
+    assert asked == [PROBE_ADDRESS, VERIFY_ADDRESS]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "::1"])
+def test_another_address_is_asked_from_whichever_the_kernel_chooses(address: str) -> None:
+    assert dataclasses.replace(target(443), address=address).local_address is None
+
+
+def test_an_older_nginx_that_limits_the_question_is_asked_again(
+    server_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "LIMITED_INTERVAL", 0.01)
+    with answering(server_context, (200, "two"), (429, ""), (200, "two"), (429, ""), (200, "two")) as nginx:
+        assert verify(nginx, ["two"], successes=3, within=30) == ""
+    with answering(server_context, (429, "")) as nginx:
+        assert verify(nginx, ["two"], successes=1, within=0) == "answered 429, and no release of the app did"
