@@ -41,6 +41,8 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+PATCH = "patch"
+
 
 def drained(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> list[str]:
     """The inventory names of the drained servers, sorted."""
@@ -51,6 +53,19 @@ def notes(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> l
     """What each load balancer that was read has noted of the servers that it has drained."""
     hosts = [hostvars[balancer].get("__fastapi_host") for balancer in groups.get("load_balancers", [])]
     return [host.get("drained", {}) for host in hosts if isinstance(host, Mapping)]
+
+
+def drain_step(note: Mapping[str, str], by: str, *, drain: bool) -> str:
+    """What to do with the note of a server on a load balancer: C(write), C(remove) or C(keep).
+
+    `note` is the one that is there, empty for none. An operator's word (`by` is drain) goes before that of `patch`: it
+    replaces the note of an upgrade, which would otherwise end the drain when it goes on, and `patch` never removes it.
+    """
+    found = note.get("by", "")
+    operator = by != PATCH
+    if drain:
+        return "write" if not found or (operator and found == PATCH) else "keep"
+    return "remove" if found and (operator or found == PATCH) else "keep"
 
 
 def drain_problems(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], server: str) -> list[str]:
@@ -70,4 +85,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"drained": drained, "drain_problems": drain_problems}
+        return {"drained": drained, "drain_problems": drain_problems, "drain_step": drain_step}

@@ -51,7 +51,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.production.fastapi.plugins.filter.drained import drained, notes
+from ansible_collections.production.fastapi.plugins.filter.drained import PATCH, drained, notes
 from ansible_collections.production.fastapi.plugins.filter.sites import machine
 
 GROUPS = ("app_servers", "redis_servers", "load_balancers")
@@ -87,7 +87,7 @@ def interrupted(groups: Groups, hostvars: Variables) -> list[str]:
     return [
         server
         for server in drained(groups, hostvars)
-        if all(entries[server].get("by") == "patch" for entries in notes(groups, hostvars) if server in entries)
+        if all(entries[server].get("by") == PATCH for entries in notes(groups, hostvars) if server in entries)
     ]
 
 

@@ -18,6 +18,7 @@ REASON_LENGTH = 500
 
 LIVE = "live"
 FAILED = "failed"
+TRIED = "tried"
 RELOADED = "reloaded"
 RESTARTED = "restarted"
 
@@ -27,7 +28,9 @@ class Event:
     """One thing that happened to a release."""
 
     at: str  # UTC, as 2026-03-01T09:30:00+00:00
-    event: str  # LIVE, FAILED (a gate has refused it), RELOADED or RESTARTED
+    # LIVE, TRIED (it serves while its deploy goes on, whose end adds LIVE or FAILED), FAILED (a gate has refused it, or its
+    # deploy has withdrawn it), RELOADED or RESTARTED.
+    event: str
     release: str
     previous: str = ""  # the release that was live before, empty when none was
     by: str = ""  # who did it and from where, as anna@laptop
@@ -61,10 +64,10 @@ class History:
 
 
 def last_live(events: Sequence[Event]) -> dict[str, Event]:
-    """Each release that was ever live, with the event that made it so for the last time; the latest first."""
+    """Each release that has ever served, with the event that made it so for the last time; the latest first."""
     found: dict[str, Event] = {}
     for event in reversed(events):
-        if event.event == LIVE:
+        if event.event in {LIVE, TRIED}:
             found.setdefault(event.release, event)
     return found
 
@@ -74,14 +77,16 @@ def lived(events: Sequence[Event]) -> list[str]:
 
     The one that an event found is among them: a host may have served before it had a history.
     """
-    names = (name for event in reversed(events) if event.event == LIVE for name in (event.release, event.previous))
+    names = (name for event in reversed(events) if event.event in {LIVE, TRIED} for name in (event.release, event.previous))
     return list(dict.fromkeys(filter(None, names)))
 
 
-def failed(events: Sequence[Event]) -> set[str]:
-    """The releases that a gate has refused and that have not been live since."""
-    verdicts = {event.release: event.event for event in events if event.event in {LIVE, FAILED}}
-    return {release for release, verdict in verdicts.items() if verdict == FAILED}
+def verdicts(events: Sequence[Event]) -> dict[str, str]:
+    """What the history says of each release last: LIVE, TRIED or FAILED.
+
+    TRIED without a deploy that goes on is that of a deploy which was killed.
+    """
+    return {event.release: event.event for event in events if event.event in {LIVE, TRIED, FAILED}}
 
 
 def _parse(line: str) -> Event | None:

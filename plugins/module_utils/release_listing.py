@@ -11,16 +11,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import (
     COMPLETE,
     UNDER_WAY,
     build_lock,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
+    FAILED,
+    LIVE,
+    TRIED,
     History,
-    failed,
     last_live,
     lived,
+    verdicts,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold_if_free
 from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
@@ -46,7 +50,8 @@ class Known:
     live: bool = False
     since: str = ""  # when it was made live for the last time
     by: str = ""  # who did that, or who tried when it failed
-    failed: bool = False  # a gate has refused it, and it was not live since
+    failed: bool = False  # a gate has refused it or its deploy has withdrawn it, and it was not live since
+    interrupted: bool = False  # its deploy was killed, or still goes on
     runs: bool = False  # it does, or would with the host
     leftover: bool = False  # its build was killed, or is under way
 
@@ -73,8 +78,8 @@ class Releases:
         self.live = state.live
         was_live = last_live(events)
         self._lived = lived(events)
-        refused = failed(events)
-        by = {event.release: event.by for event in events if event.release in refused}
+        said = verdicts(events)
+        by = {event.release: event.by for event in events if said.get(event.release) == FAILED}
         found = self.folder.iterdir() if self.folder.is_dir() else ()
         self.all: list[Known] = []
         for path in found:
@@ -93,7 +98,8 @@ class Releases:
                     live=release == state.live,
                     since=made_live.at if made_live else "",
                     by=by.get(release) or (made_live.by if made_live else ""),
-                    failed=release in refused,
+                    failed=said.get(release) == FAILED,
+                    interrupted=said.get(release) == TRIED,
                     runs=release in state.present | state.enabled | {state.link},
                     leftover=not described and ((path / UNDER_WAY).exists() or not any(path.iterdir())),
                 )
@@ -102,8 +108,15 @@ class Releases:
 
     @property
     def previous(self) -> str:
-        """The release before: the last one that was live, is not live now, is complete and was not refused since."""
-        fit = {known.name for known in self.all if known.complete and not known.live and not known.failed}
+        """The release before: the last one that was live, is not live now, is complete, and that no deploy has withdrawn.
+
+        One whose deploy was killed does not count either, because nothing says that it works.
+        """
+        fit = {
+            known.name
+            for known in self.all
+            if known.complete and not known.live and not known.failed and not known.interrupted
+        }
         return next((release for release in self._lived if release in fit), "")
 
     def result(self) -> dict[str, object]:
@@ -131,6 +144,11 @@ class Releases:
 
     def _find(self, wanted: str, *, insist: bool) -> str:
         if not wanted:
+            # After a deploy that was killed, some servers have switched and some have not; all go back to what it found.
+            lock = DeployLock(self.name, self.host.root).read()
+            found_live = lock.before if lock else ""
+            if any(known.name == found_live and known.complete and not known.failed for known in self.all):
+                return found_live
             if not self.previous:
                 raise ReleasesError(f"There is no release of {self.name} to go back to: {self._there()}.")
             return self.previous
@@ -147,12 +165,32 @@ class Releases:
                 f"Release {found[0].name} of {self.name} failed when it was to become live; look at why in the history"
                 " and its log, and add -e insist=true to try it again."
             )
+        if found[0].interrupted and not found[0].live and not insist:
+            raise ReleasesError(
+                f"The deploy of release {found[0].name} of {self.name} was interrupted, so nothing says that it works;"
+                " deploy it again, or add -e insist=true to make it live all the same."
+            )
         return found[0].name
 
     def _there(self) -> str:
         complete = [known for known in self.all if known.complete]
         listed = ", ".join(f"{known.name}{' (live)' if known.live else ''}" for known in complete)
         return f"the host has {listed}" if listed else "the host has none"
+
+    def end(self, release: str, outcome: str, *, before: str = "", by: str = "", reason: str = "") -> bool:
+        """Record how the deploy of a release ended, LIVE or FAILED; returns whether that is news.
+
+        `before` is the release that was live when it began, empty for none. A release that went live without a deploy has
+        its line already, and the release that a deploy went back to has not failed. Raises OSError when the history
+        cannot be written.
+        """
+        with alone(self.host, self.name):
+            history = History(self.host.root, self.name)
+            said = verdicts(history.read()).get(release)
+            news = said == TRIED if outcome == LIVE else said != FAILED and release != before
+            if news:
+                history.add(outcome, release, previous=before, by=by, reason=reason)
+        return news
 
     def surplus(self, keep: int, *, building: bool) -> list[str]:
         """The releases that may go, the oldest first.
@@ -208,6 +246,8 @@ class Releases:
             return "incomplete"
         if known.failed:
             return "failed"
+        if known.interrupted:
+            return "interrupted"
         return "before" if known.name == self.previous else ""
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons import reboot_reasons
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, last_live
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases
+from ansible_collections.production.fastapi.plugins.module_utils.switching import outdated
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app import over_tls
 
@@ -113,6 +114,8 @@ def app_state(host: Host, name: str) -> dict[str, Any]:
         "state": unit.get("ActiveState", "absent"),
         "workers": len(children(host.root, main)) if main else 0,
         "restarts": int(unit.get("NRestarts", 0)),
+        "outdated": outdated(host, name, releases.live) if releases.live else [],
+        "interrupted": any(known.live and known.interrupted for known in releases.all),
     }
 
 

@@ -25,6 +25,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     LIVE,
     RELOADED,
     RESTARTED,
+    TRIED,
     History,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
@@ -95,6 +96,12 @@ def read_state(host: Host, name: str, current: str = "") -> State:
     )
 
 
+def outdated(host: Host, name: str, release: str) -> list[str]:
+    """The files on disk that are not those that the processes of a release were started from, or have read since."""
+    records = [host.recorded(f"/run/{name}/{release}.{kind}") for kind in ("started", "reloaded")]
+    return sorted({file for record in records for file, digest in record.items() if digest != host.digest(file)})
+
+
 @contextlib.contextmanager
 def alone(host: Host, name: str) -> Iterator[None]:
     """Wait until nobody else switches the app or removes releases of it; the lock of a killed process goes with it.
@@ -127,6 +134,7 @@ class Switch:
     deploy: str = ""
     lock_timeout: float = 900
     check_memory: bool = False
+    trial: bool = False
 
     def look(self) -> dict[str, Any]:
         """What `run` would do now; changes nothing. Raises SwitchError when there is no memory to do it."""
@@ -160,7 +168,7 @@ class Switch:
             if problem := self._sick(successes=self.health_successes if reasons else 1):
                 self._withdraw(problem, previous, changed=bool(reasons))
             if reasons and previous != self.release:
-                self._remember(LIVE, previous, self.reason)
+                self._remember(TRIED if self.trial else LIVE, previous, self.reason)
             elif done:
                 self._remember(done, previous, self.reason or "; ".join(reasons))
         result = {"changed": bool(reasons), "reasons": reasons, "live": self.release, "previous": previous}
@@ -328,7 +336,7 @@ class Switch:
         problem = f"was not ready after {self.start_timeout} s" if waited else "could not start"
         message = f"Release {self.release} {problem}."
         if verb == "start":
-            self._remember(FAILED, previous, message)
+            raise self._refusal(message, previous, log)
         raise self._failure(message, live, log)
 
     def _observe(self, previous: str) -> None:
@@ -354,8 +362,7 @@ class Switch:
         message = f"Release {self.release} was withdrawn: it {problem}; it was observed for {self.observe:g} s."
         log = self.host.log(unit, began - self.start_timeout)
         self._discard(self.release)
-        self._remember(FAILED, previous, message)
-        raise self._failure(message, previous, log)
+        raise self._refusal(message, previous, log)
 
     def _life(self, unit: str) -> str:
         """What changes when the unit's processes end or are started anew."""
@@ -394,8 +401,7 @@ class Switch:
         message = f"Release {self.release} was withdrawn: {self._ended(ended)}"
         self._hand_back(previous)
         self._discard(self.release)
-        self._remember(FAILED, previous, message)
-        raise self._failure(message, previous, log)
+        raise self._refusal(message, previous, log)
 
     def _watch(self, processes: list[Process]) -> Process | None:
         """The first process that ends while it is watched; where nothing is observed, none is."""
@@ -471,8 +477,14 @@ class Switch:
             self._point("")
         self._hand_back(previous)
         self._discard(self.release)
+        raise self._refusal(message, previous, log)
+
+    def _refusal(self, message: str, previous: str, log: list[str]) -> SwitchError:
+        """Record that the release has failed, and return the failure; the one before serves."""
         self._remember(FAILED, previous, message)
-        raise self._failure(message, previous, log)
+        failure = self._failure(message, previous, log)
+        failure.result["refused"] = self.release
+        return failure
 
     def _failure(self, message: str, live: str, log: list[str]) -> SwitchError:
         serving = f"Release {live} serves." if live else "No release serves."

@@ -28,22 +28,43 @@ options:
       - V(pruned) removes releases. The O(keep) that were built or made live last stay, and so do in any case the live
         one, the one before, and what runs or would start with the host. What killed builds have left goes, too, unless
         a build is under way.
+      - V(ended) records that the deploy of O(release) has ended as O(outcome) says.
     type: str
-    choices: [listed, chosen, pruned]
+    choices: [listed, chosen, pruned, ended]
     default: listed
   release:
     description:
-      - With O(state=chosen), the release to go back to; the beginning of its name is enough. Empty is the one before.
+      - With O(state=chosen), the release to go back to; the beginning of its name is enough. Empty is the one before, or
+        after a deploy that was killed the one that it had found live.
+      - With O(state=ended), the release that was deployed.
     type: str
     default: ''
   insist:
-    description: With O(state=chosen), whether a release is chosen although it failed when it was to become live.
+    description: With O(state=chosen), whether a release is chosen although it failed when it was to become live, or its
+      deploy was interrupted.
     type: bool
     default: false
   keep:
     description: With O(state=pruned), how many complete releases stay, with the live one and the one before, from 1.
     type: int
     default: 5
+  outcome:
+    description: With O(state=ended), whether the release is V(live), or was withdrawn and so has V(failed).
+    type: str
+    choices: [live, failed]
+    default: live
+  before:
+    description: With O(state=ended), the release that was live when the deploy began; empty for none.
+    type: str
+    default: ''
+  by:
+    description: With O(state=ended), who has deployed, as V(anna@laptop).
+    type: str
+    default: ''
+  reason:
+    description: With O(state=ended), what went wrong.
+    type: str
+    default: ''
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -86,8 +107,8 @@ live:
   type: str
   sample: 4f2a9c01d3e5-8b1c2d3e
 previous:
-  description: The release before, that is the last one that was live, is not live now, is complete and has not failed
-    since. Empty when there is none.
+  description: The release before, that is the last one that was live, is not live now, is complete, has not failed
+    since, and whose deploy was not interrupted. Empty when there is none.
   returned: success
   type: str
   sample: 17ab3c9d0e1f-8b1c2d3e
@@ -133,7 +154,10 @@ releases:
       description: Who made it live, or tried to when it failed.
       type: str
     failed:
-      description: Whether a gate has refused it, and it was not live since.
+      description: Whether a gate has refused it or its deploy has withdrawn it, and it was not live since.
+      type: bool
+    interrupted:
+      description: Whether its deploy was killed, or still goes on.
       type: bool
 table:
   description: The same for people, as lines of text.
@@ -142,6 +166,7 @@ table:
   elements: str
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -155,11 +180,16 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "directory": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["listed", "chosen", "pruned"], "default": "listed"},
+            "state": {"type": "str", "choices": ["listed", "chosen", "pruned", "ended"], "default": "listed"},
             "release": {"type": "str", "default": ""},
             "insist": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},
+            "outcome": {"type": "str", "choices": ["live", "failed"], "default": "live"},
+            "before": {"type": "str", "default": ""},
+            "by": {"type": "str", "default": ""},
+            "reason": {"type": "str", "default": ""},
         },
+        required_if=[("state", "ended", ["release"])],
         supports_check_mode=True,
     )
     name, state, keep = (module.params[option] for option in ("name", "state", "keep"))
@@ -170,6 +200,11 @@ def main() -> None:
     if state == "pruned":
         removed = releases.prune(keep, check=module.check_mode)
         result |= {"changed": bool(removed), "removed": removed}
+    elif state == "ended" and not module.check_mode:
+        told = {option: module.params[option] for option in ("before", "by", "reason")}
+        # A history that cannot be written, on a full disk say, must not fail a deploy that is over.
+        with contextlib.suppress(OSError):
+            result["changed"] = releases.end(module.params["release"], module.params["outcome"], **told)
     elif state == "chosen":
         try:
             result["chosen"] = releases.choose(module.params["release"], insist=module.params["insist"])

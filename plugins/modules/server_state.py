@@ -117,7 +117,9 @@ touched:
 apps:
   description:
     - For each of O(apps) its C(release), the C(previous) one, C(since) and C(by), the C(state) of its unit as systemd
-      names it, the number of its C(workers), and how often systemd had to start it again (C(restarts)).
+      names it, the number of its C(workers), how often systemd had to start it again (C(restarts)),
+      the files that are newer than its processes (C(outdated)), and whether the deploy of its release has not ended
+      (C(interrupted)).
   returned: success
   type: dict
 services:

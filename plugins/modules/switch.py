@@ -112,6 +112,12 @@ options:
         the new one needs about as much beside it. Measured is what the processes use together (Pss).
     type: bool
     default: false
+  trial:
+    description:
+      - Whether O(release) is on trial, because the deploy that this is part of has more to do. The history then says
+        C(tried), and M(production.fastapi.releases) with C(state=ended) adds C(live) or C(failed).
+    type: bool
+    default: false
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -159,6 +165,11 @@ drain:
   returned: when there was one
   type: dict
   sample: {"at": 1795411421.64, "until": 1795411424.7}
+refused:
+  description: The release that a gate has refused.
+  returned: when one has
+  type: str
+  sample: 4f2a9c01d3e5-8b1c2d3e
 reasons:
   description: Why something had to be done, one phrase each; empty when nothing had to.
   returned: always
@@ -193,6 +204,7 @@ def main() -> None:
             "deploy": {"type": "str", "default": ""},
             "lock_timeout": {"type": "float", "default": 900},
             "check_memory": {"type": "bool", "default": False},
+            "trial": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

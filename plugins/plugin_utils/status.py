@@ -110,6 +110,16 @@ def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
     for app, found in state["apps"].items():
         if found["restarts"]:
             yield f"{name}: systemd has started {app} again {found['restarts']} times since its release is live."
+        if found.get("outdated"):
+            yield (
+                f"{name}: {' and '.join(found['outdated'])} changed after {app} was started, as a deploy that fails leaves"
+                " it; the next start takes what is on disk."
+            )
+        if found.get("interrupted"):
+            yield (
+                f"{name}: the deploy of {found['release']} of {app} has not ended; when nobody deploys now, it was"
+                " interrupted: run it again, or roll back."
+            )
     for site, certificate in state["certificates"].items():
         if certificate["self_signed"]:
             yield f"{name}: the certificate of {site} is self-signed, so browsers warn of it."

@@ -1,6 +1,10 @@
 """Who is drained, and who may not be."""
 
-from ansible_collections.production.fastapi.plugins.filter.drained import drain_problems, drained
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.production.fastapi.plugins.filter.drained import drain_problems, drain_step, drained
 from ansible_collections.production.fastapi.plugins.filter.sites import sites
 
 GROUPS = {"load_balancers": ["lb1", "lb2"], "app_servers": ["app1", "app2"]}
@@ -47,3 +51,34 @@ def test_a_server_of_another_app_does_not_help():
 def test_a_name_that_the_inventory_has_not_is_refused():
     (problem,) = drain_problems(GROUPS, inventory(), "")
     assert problem == "server is ''; write -e server=NAME with one of app1, app2."
+
+
+@pytest.mark.parametrize(
+    ("found", "by", "drain", "step"),
+    [
+        ("", "drain", True, "write"),
+        ("drain", "drain", True, "keep"),
+        # An operator drains what a killed upgrade has left drained: the next upgrade must not bring it back.
+        ("patch", "drain", True, "write"),
+        ("", "patch", True, "write"),
+        ("patch", "patch", True, "keep"),
+        ("drain", "patch", True, "keep"),
+        ("drain", "drain", False, "remove"),
+        ("patch", "drain", False, "remove"),
+        ("", "drain", False, "keep"),
+        ("patch", "patch", False, "remove"),
+        # Drained by an operator while the upgrade went on.
+        ("drain", "patch", False, "keep"),
+    ],
+)
+def test_an_operator_goes_before_an_upgrade(found, by, drain, step):
+    assert drain_step({"by": found} if found else {}, by, drain=drain) == step
+
+
+def test_the_tasks_do_what_was_decided():
+    """What an operator has asked for outlives the upgrade that had drained the server first."""
+    tasks = yaml.safe_load((Path(__file__).parents[3] / "roles/nginx/tasks/drain.yml").read_text())
+    conditions = {next(iter(task.values())): task.get("when", "") for task in tasks}
+    assert conditions["Note that the server is drained"] == "__nginx_drain_step == 'write'"
+    assert conditions["Forget that the server was drained"] == "__nginx_drain_step == 'remove'"
+    assert "force" not in str(tasks)

@@ -80,7 +80,7 @@ def test_what_is_said_of_a_release(server: Server) -> None:
     server.killed_build("c3-3")
     told = {known["name"]: known for known in server.releases.result()["releases"]}  # type: ignore[attr-defined]
     assert set(told["a1-1"]) == {
-        *("name", "source", "dependencies", "built_at", "complete", "live", "since", "by", "failed"),
+        *("name", "source", "dependencies", "built_at", "complete", "live", "since", "by", "failed", "interrupted"),
     }
     assert told["a1-1"]["built_at"] == "2023-11-14T22:14:20+00:00"
     assert told["a1-1"]["since"].endswith("+00:00")

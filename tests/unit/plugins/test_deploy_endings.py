@@ -1,0 +1,289 @@
+"""Every way in which a deploy can end: what is live then, what the history says, what rollback takes, what is said.
+
+Two servers, each with the real switch, history and lock in a folder of its own; `deploy` does what the steps of
+`playbooks/steps` do with them, in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.production.fastapi.plugins.filter.deploy_end import deploy_end
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, verdicts
+from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
+from test_switch import TIMERS, WANTS, FakeHost
+
+STEPS = Path(__file__).parents[3] / "playbooks/steps/tasks"
+CONTROLLER = {"host": "laptop", "pid": "7"}
+
+
+@dataclass
+class Killed(Exception):  # noqa: N818
+    """The playbook was killed; nothing after this happens."""
+
+
+@dataclass
+class Server:
+    """A server with the releases zero, one and two built, of which zero and then one were deployed."""
+
+    name: str
+    host: FakeHost
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def releases(self) -> Releases:
+        return Releases(self.host, "shop", "/srv/shop")
+
+    @property
+    def lock(self) -> DeployLock:
+        return DeployLock("shop", self.host.root)
+
+    def switch(self, release: str, *, trial: bool) -> None:
+        """The role's task; what it returns is registered, as what it refuses is."""
+        lock = self.lock.read()
+        options = {"current": "/srv/shop/current", "deploy": lock.deploy if lock else "", "trial": trial}
+        try:
+            self.facts["gunicorn_switch"] = Switch(self.host, "shop", release, **options).run()  # type: ignore[arg-type]
+        except SwitchError as error:
+            self.facts["gunicorn_switch"] = error.result | {"failed": True}
+            raise
+
+    def rollback(self) -> str:
+        """What the playbook rollback would choose, or the words in which it refuses."""
+        try:
+            return self.releases.choose()
+        except ReleasesError as error:
+            return str(error)
+
+    def state(self) -> tuple[str, str, str]:
+        """What is live, what the history says of release two, and what rollback takes."""
+        said = verdicts(History(self.host.root, "shop").read()).get("two", "")
+        return self.releases.live, said, self.rollback()
+
+
+class App:
+    """The servers of an app and a deploy of it."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self.servers = servers
+        self.message = ""
+
+    def deploy(self, release: str, goes_wrong: str = "") -> None:
+        """Deploy, until `goes_wrong` at a step; `killed ...` is where the playbook is killed."""
+        troubles: list[str] = []
+        for server in self.servers:
+            live = server.releases.live
+            server.lock.take("anna@laptop", release, CONTROLLER, 900, before=live)
+            server.facts = {"__deploy": {"app": "shop", "release": release, "live": live, "changes": True}}
+        try:
+            if goes_wrong == "killed before the switch":
+                raise Killed
+            if goes_wrong == "migration":
+                troubles.append("app1, Run the migration: it ended with exit code 7.")
+            else:
+                self._switch(release, goes_wrong, troubles)
+            if not troubles and goes_wrong in {"verify", "budget", "after_switch"}:
+                troubles.append(f"app1, {goes_wrong}: something went wrong.")
+            if troubles:
+                self._back(release)
+            if goes_wrong == "killed before the end is recorded":
+                raise Killed
+        except Killed:
+            return
+        self._end(release, troubles)
+
+    def _switch(self, release: str, goes_wrong: str, troubles: list[str]) -> None:
+        for number, server in enumerate(self.servers):
+            if (goes_wrong, number) in {("start", 0), ("a later batch", 1)}:
+                server.host.broken.add(f"shop@{release}.service")
+            try:
+                server.switch(release, trial=trial_of_a_batch())
+            except SwitchError as error:
+                troubles.append(f"{server.name}, Make the release live: {error}")
+                return
+            if number == 0 and goes_wrong == "killed after the first batch":
+                raise Killed
+            if number == 0 and goes_wrong == "canary":
+                troubles.append("app1, Refuse a release with which the canary does worse: 9 of 100 failed.")
+                return
+
+    def _back(self, release: str) -> None:
+        for server in self.servers:
+            lock = server.lock.read()
+            if lock and lock.before and server.releases.live != lock.before:
+                server.switch(lock.before, trial=False)
+
+    def _end(self, release: str, troubles: list[str]) -> None:
+        names = [server.name for server in self.servers]
+        end = deploy_end(names, {server.name: server.facts for server in self.servers}, names, troubles)
+        self.message = end["message"]
+        for server in self.servers:
+            lock = server.lock.read()
+            if lock:
+                if end["outcome"]:
+                    server.releases.end(release, end["outcome"], before=lock.before)
+                server.lock.release(lock.deploy)
+
+
+def trial_of_a_batch() -> bool:
+    """What the playbook says of a release that it switches to while the deploy goes on."""
+    (task,) = [task for task in yaml.safe_load((STEPS / "batch.yml").read_text()) if "include_role" in str(task)]
+    return "__gunicorn_trial" in task.get("vars", {})
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    servers = []
+    for name in ("app1", "app2"):
+        root = tmp_path / name
+        for folder in (WANTS, TIMERS, "run/shop", "run/lock", "etc/shop"):
+            (root / folder).mkdir(parents=True)
+        for number, release in enumerate(("zero", "one", "two", "three")):
+            (root / "srv/shop/releases" / release).mkdir(parents=True)
+            file = root / "srv/shop/releases" / release / "release.json"
+            file.write_text(json.dumps({"source": release}))
+            os.utime(file, (time.time() - 1000 + number,) * 2)
+        servers.append(Server(name, FakeHost(root=root)))
+    return App(servers)
+
+
+@pytest.fixture
+def running(app: App) -> App:
+    """The app with release one live, and zero before that."""
+    for release in ("zero", "one"):
+        app.deploy(release)
+    return app
+
+
+GOOD = ("two", "live", "one")
+WITHDRAWN = ("one", "failed", "zero")
+UNTRIED = ("one", "", "zero")
+RECORDED = r"two is recorded as failed: rollback takes it only by name, with -e insist=true\."
+
+# How it ends; what app1 and app2 then have live, say of release two, and go back to; and what the last message has in it.
+ENDINGS: dict[str, tuple[tuple[str, str, str], tuple[str, str, str], str]] = {
+    "": (GOOD, GOOD, "^$"),
+    "migration": (UNTRIED, UNTRIED, r"^shop two was not deployed\.\napp1, Run the migration.*\napp1 has one live now\."),
+    "start": (WITHDRAWN, WITHDRAWN, r"Release two could not start\. Release one serves\.[\s\S]*" + RECORDED),
+    "a later batch": (WITHDRAWN, WITHDRAWN, r"app2, Make the release live: Release two could not start[\s\S]*" + RECORDED),
+    "canary": (WITHDRAWN, WITHDRAWN, r"the canary does worse[\s\S]*app1 has one live now\.\napp2 has one[\s\S]*" + RECORDED),
+    "verify": (WITHDRAWN, WITHDRAWN, r"app1 has one live now\.\napp2 has one live now\.\n" + RECORDED),
+    "budget": (WITHDRAWN, WITHDRAWN, RECORDED),
+    "after_switch": (WITHDRAWN, WITHDRAWN, RECORDED),
+    # A killed deploy says nothing; its rollback goes to what it found live, on all servers.
+    "killed before the switch": (("one", "", "one"), ("one", "", "one"), "^$"),
+    "killed after the first batch": (("two", "tried", "one"), ("one", "", "one"), "^$"),
+    "killed before the end is recorded": (("two", "tried", "one"), ("two", "tried", "one"), "^$"),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_how_a_deploy_ends(running: App, ending: str) -> None:
+    running.message = ""
+    running.deploy("two", ending)
+    first, second, said = ENDINGS[ending]
+    assert [server.state() for server in running.servers] == [first, second]
+    assert re.search(said, running.message), running.message
+
+
+@pytest.mark.parametrize("ending", [ending for ending, (first, *_rest) in ENDINGS.items() if first == WITHDRAWN])
+def test_what_was_withdrawn_is_taken_by_name_when_somebody_insists(running: App, ending: str) -> None:
+    running.deploy("two", ending)
+    for server in running.servers:
+        with pytest.raises(ReleasesError, match="Release two of shop failed when it was to become live"):
+            server.releases.choose("two")
+        assert server.releases.choose("two", insist=True) == "two"
+
+
+@pytest.mark.parametrize("ending", [ending for ending in ENDINGS if ending])
+def test_the_same_deploy_goes_on_without_insisting(running: App, ending: str) -> None:
+    running.deploy("two", ending)
+    for server in running.servers:
+        server.host.broken.clear()
+    running.deploy("two")
+    assert [server.state()[:2] for server in running.servers] == [("two", "live")] * 2
+    # What the killed deploy had found is still the release before.
+    assert [server.rollback() for server in running.servers] == ["one"] * 2
+
+
+@pytest.mark.parametrize("ending", ["killed after the first batch", "killed before the end is recorded"])
+def test_after_a_killed_deploy_rollback_ends_it_and_never_picks_it(running: App, ending: str) -> None:
+    running.deploy("two", ending)
+    for server in running.servers:
+        chosen = server.rollback()
+        lock = server.lock.read()
+        assert lock is not None
+        server.lock.release(lock.deploy)  # the playbook has taken it over, and gives it back
+        server.switch(chosen, trial=False)
+    assert [server.releases.live for server in running.servers] == ["one", "one"]
+    assert [server.rollback() for server in running.servers] == ["zero", "zero"]
+    with pytest.raises(ReleasesError, match="The deploy of release two of shop was interrupted"):
+        running.servers[0].releases.choose("two")
+    assert running.servers[0].releases.choose("two", insist=True) == "two"
+    assert "interrupted" in "\n".join(running.servers[0].releases.table())
+
+
+def test_a_second_deploy_that_fails_takes_nothing_from_the_first(running: App) -> None:
+    running.deploy("two")
+    running.deploy("three", "verify")
+    assert [(server.releases.live, server.rollback()) for server in running.servers] == [("two", "one")] * 2
+
+
+def test_a_first_deploy_that_is_refused_leaves_nothing_live(app: App) -> None:
+    app.deploy("two", "start")
+    assert [server.state()[:2] for server in app.servers] == [("", "failed")] * 2
+    assert "app1 has no release live now." in app.message
+    assert app.servers[0].rollback().startswith("There is no release of shop to go back to")
+
+
+def test_a_first_deploy_that_fails_late_says_that_it_serves_all_the_same(app: App) -> None:
+    app.deploy("two", "after_switch")
+    assert [server.state()[:2] for server in app.servers] == [("two", "failed")] * 2
+    assert "app1 has two live now." in app.message
+    assert "There was no release before, so none could come back." in app.message
+    app.deploy("three")
+    assert app.servers[0].rollback().startswith("There is no release of shop to go back to")
+
+
+def test_a_host_of_before_this_record_goes_on(app: App) -> None:
+    """What an older version has deployed has the event `live` alone."""
+    for server in app.servers:
+        server.switch("zero", trial=False)
+        server.switch("one", trial=False)
+    assert [server.rollback() for server in app.servers] == ["zero"] * 2
+
+
+# What stays
+
+
+def test_the_configuration_that_a_failed_deploy_leaves_is_named(running: App) -> None:
+    names = ["app1", "app2"]
+    deploy = {"app": "shop", "release": "two", "live": "one", "changes": True}
+    facts = {name: {"__deploy": deploy, "gunicorn_configured": {"files": {}}} for name in names}
+    assert "stays on" not in deploy_end(names, facts, names, ["trouble"])["message"]
+    facts["app1"]["gunicorn_configured"] = {"files": {"/etc/shop/environment": "changed"}}
+    said = deploy_end(names, facts, names, ["trouble"])["message"]
+    assert "The configuration of this deploy stays on app1: /etc/shop/environment." in said
+
+
+def test_a_server_that_is_lost_is_said_to_be() -> None:
+    deploy = {"app": "shop", "release": "two", "live": "one", "changes": True}
+    said = deploy_end(["app1", "app2"], {name: {"__deploy": deploy} for name in ("app1", "app2")}, ["app1"], ["lost"])
+    assert "app2 is not reached, so what it has live is not known." in said["message"]
+    assert said["outcome"] == ""
+
+
+def test_a_run_without_a_new_release_records_nothing() -> None:
+    deploy = {"app": "shop", "release": "one", "live": "one", "changes": False}
+    facts = {"app1": {"__deploy": deploy, "gunicorn_switch": {"live": "one", "previous": "one", "failed": True}}}
+    assert deploy_end(["app1"], facts, ["app1"], ["app1, Make the release live: it failed."])["outcome"] == ""
