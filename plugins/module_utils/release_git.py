@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,11 +16,25 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_place i
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
     is_commit,
+    is_short_commit,
     last_line,
     mask_url,
+    names_ref,
     pick_commit,
+    pick_short_commit,
     plain_url,
 )
+
+REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+# Arguments: the mirror, or nothing where there is none yet; the URL; the beginning of a commit. Prints the objects that
+# begin so, a line each: its name, its type, its size.
+FIND_SHORT = f"""
+copy=${{1:-$HOME/copy}}
+test -f "$copy/HEAD" || git init --quiet --bare "$copy"
+git --git-dir="$copy" fetch --quiet --prune -- "$2" {" ".join(f"'{ref}'" for ref in REFS)}
+git --git-dir="$copy" rev-parse --disambiguate="$3" | git --git-dir="$copy" cat-file --batch-check
+"""
 
 
 class Git:
@@ -40,16 +56,38 @@ class Git:
         if is_commit(version):
             return version
         patterns = [f"refs/heads/{version}", f"refs/tags/{version}", f"refs/tags/{version}^{{}}", version]
-        return pick_commit(self._git("ls-remote", "--", self.plain, *patterns), version, mask_url(self.url))
+        listing = self._git("ls-remote", "--", self.plain, *patterns)
+        if is_short_commit(version) and not names_ref(listing, version):
+            return self._resolve_short(version)
+        return pick_commit(listing, version, mask_url(self.url))
+
+    def _resolve_short(self, version: str) -> str:
+        """The commit that begins with `version`.
+
+        Only a copy of the repository knows it: the mirror, or before there is one a copy that goes with the unit's
+        secrets, because this is asked before anything on the host changes.
+        """
+        mirror = str(self.mirror) if self._has_mirror() else ""
+        code, output = self._run(["sh", "-ec", FIND_SHORT, "sh", mirror, self.plain, version])
+        if code != 0:
+            raise ReleaseError(f"app_source.git: {mask_url(self.url)} cannot be read: {_reason(output)}", output)
+        commits = re.findall(r"^([0-9a-f]{40,64}) commit [0-9]+$", output, re.MULTILINE)
+        return pick_short_commit("\n".join(commits), version, mask_url(self.url))
+
+    @property
+    def mirror(self) -> Path:
+        """The copy of the repository in the cache, as the units see it."""
+        return self.place.git / hashlib.sha256(self.plain.encode()).hexdigest()[:12]
+
+    def _has_mirror(self) -> bool:
+        return (self.place.outside(self.mirror) / "HEAD").is_file()
 
     def checkout(self, commit: str) -> None:
         """Write the tree of a commit into the place's source; raises `ReleaseError` when there is no such commit."""
-        mirror = self.place.git / hashlib.sha256(self.plain.encode()).hexdigest()[:12]
-        here = f"--git-dir={mirror}"
-        if not (self.place.outside(mirror) / "HEAD").is_file():
-            self._git("init", "--quiet", "--bare", str(mirror))
-        refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-        self._git(here, "fetch", "--quiet", "--prune", "--", self.plain, *refs)
+        here = f"--git-dir={self.mirror}"
+        if not self._has_mirror():
+            self._git("init", "--quiet", "--bare", str(self.mirror))
+        self._git(here, "fetch", "--quiet", "--prune", "--", self.plain, *REFS)
         # A commit that no branch or tag leads to any more has to be asked for by its name.
         target = f"--work-tree={self.place.source}"
         code, output = self._try(here, target, "checkout", "--quiet", "--force", commit, "--", ".", secret=False)
@@ -68,6 +106,9 @@ class Git:
         return output
 
     def _try(self, *words: str, secret: bool = True) -> tuple[int, str]:
+        return self._run(["git", *words], secret=secret)
+
+    def _run(self, command: Sequence[str], *, secret: bool = True) -> tuple[int, str]:
         # A folder of its own, so that neither the key nor the password outlives the command.
         with self.place.secrets() as (home, seen):
             (home / "config").write_text(self._configuration(secret=secret))
@@ -82,7 +123,7 @@ class Git:
             self.place.account.own(home)
             local = _local_path(self.plain)
             confinement = self.place.fetching(home, seen, [Path(local)] if local else [])
-            return run(["git", *words], confinement, environment, folder=Path("/"), timeout=600)
+            return run(command, confinement, environment, folder=Path("/"), timeout=600)
 
     def _ssh(self, home: Path, seen: Path, *, secret: bool) -> str:
         known_hosts = (self.place.git if self.place.has_cache else seen) / "known_hosts"

@@ -52,16 +52,34 @@ def is_commit(version: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", version) is not None
 
 
+def is_short_commit(version: str) -> bool:
+    """Whether the version may be the beginning of a commit, as git shows it: 4 to 39 hexadecimal digits."""
+    return re.fullmatch(r"[0-9a-f]{4,39}", version) is not None
+
+
+def names_ref(listing: str, version: str) -> bool:
+    """Whether the output of `git ls-remote` has a branch or tag of that name; it goes before a short commit."""
+    return any(line.endswith((f"\trefs/tags/{version}", f"\trefs/heads/{version}")) for line in listing.splitlines())
+
+
+def pick_short_commit(listing: str, version: str, url: str) -> str:
+    """The commit that begins with `version`, of those in the output of `git rev-parse --disambiguate`, one a line."""
+    found = sorted(set(listing.split()))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ReleaseError(
+            f"app_source.version: {len(found)} commits of {url} begin with {version}: {', '.join(found[:5])}; write more of it."
+        )
+    raise ReleaseError(f"app_source.version: {url} has no branch, tag or commit named {version}.")
+
+
 def pick_commit(listing: str, version: str, url: str) -> str:
     """The commit of a branch, tag or `HEAD` in the output of `git ls-remote`; a tag wins over a branch, as in git."""
     refs = {ref: commit for commit, _unused, ref in (line.partition("\t") for line in listing.splitlines())}
     for ref in (f"refs/tags/{version}^{{}}", f"refs/tags/{version}", f"refs/heads/{version}", version):
         if ref in refs:
             return refs[ref]
-    if re.fullmatch(r"[0-9a-f]{4,39}", version):
-        raise ReleaseError(
-            f"app_source.version: {version} is no branch or tag of {url}; write a commit with all its 40 characters."
-        )
     raise ReleaseError(f"app_source.version: {url} has no branch, tag or commit named {version}.")
 
 

@@ -11,7 +11,7 @@ short_description: Record which revision the database of an app has
 version_added: 0.1.0
 description:
   - Writes down which revisions of Alembic a release knows and which one the database has after its migration, in
-    C(/var/lib/production.fastapi/NAME/schema.json).
+    C(/var/lib/production.fastapi/NAME/schema.json). A command before the switch may have migrated it, too.
   - M(production.fastapi.releases) refuses to go back to a release that does not know what the database has.
 options:
   name:

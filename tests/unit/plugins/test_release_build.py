@@ -24,7 +24,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, pick_short_commit
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import pack, tree_hash
 
 MAIN = "import os\n\nasync def app(scope, receive, send):\n    pass\n"
@@ -364,6 +364,35 @@ def test_a_repository_is_resolved_and_checked_out(repository, tmp_path):
         assert (repository.place.source / "main.py").read_text() == MAIN
     with pytest.raises(ReleaseError, match=r"^app_source\.version: .* has no commit 0000"):
         repository.checkout("0" * 40)
+
+
+def test_a_short_commit_is_found_before_and_after_there_is_a_copy(repository, tmp_path):
+    commit = repository.resolve("main")
+    before = sorted(tmp_path.rglob("*"))
+    assert repository.resolve(commit[:7]) == commit
+    assert sorted(tmp_path.rglob("*")) == before, "nothing on the host has changed"
+    repository.place.prepare()
+    repository.checkout(commit)
+    assert repository.resolve(commit[:7]) == commit
+    unknown = "0000000" if not commit.startswith("0000000") else "1111111"
+    sentence = rf"^app_source\.version: file://.* has no branch, tag or commit named {unknown}\."
+    with pytest.raises(ReleaseError, match=sentence):
+        repository.resolve(unknown)
+
+
+def test_a_branch_goes_before_a_commit_that_begins_alike(repository, source):
+    commit = repository.resolve("main")
+    environment = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    subprocess.run(["git", *environment, "commit", "-qm", "y", "--allow-empty"], cwd=source, check=True)
+    subprocess.run(["git", "branch", commit[:7]], cwd=source, check=True)
+    assert repository.resolve(commit[:7]) == repository.resolve("main") != commit
+
+
+def test_a_short_commit_that_is_not_the_only_one_is_refused():
+    names = ["abcd" + 36 * "1", "abcd" + 36 * "2"]
+    with pytest.raises(ReleaseError, match=r"2 commits of URL begin with abcd: abcd1+, abcd2+; write more of it\."):
+        pick_short_commit("\n".join(names), "abcd", "URL")
+    assert pick_short_commit(names[0] + "\n", "abcd1", "URL") == names[0]
 
 
 def test_a_repository_that_cannot_be_read_is_named_without_its_password(tmp_path):
