@@ -113,7 +113,7 @@ class LocalState:
         self.state, self.generation, self.ends = state, generation, ends
 
     def _begin(self, state: State, now: int, seconds: float) -> None:
-        self.adopt(state, max(self.generation + 1, now), now + microseconds(seconds))
+        self.adopt(state, self.generation + 1, now + microseconds(seconds))
 
     def _too_many(self, now: int, outcome: Outcome) -> bool:
         current = now // self._slice
@@ -142,7 +142,7 @@ local state, generation, ends = stored[1] or 'closed', tonumber(stored[2]) or no
 
 local function begin(next_state, lasts)
   redis.call('DEL', key)
-  state, generation, ends = next_state, math.max(generation + 1, now), now + lasts
+  state, generation, ends = next_state, generation + 1, now + lasts
 end
 
 local function save()

@@ -70,8 +70,9 @@ def is_failure(error: Exception) -> bool:
     return not (isinstance(error, Refusal) and error.status < 500)
 
 
-# Innermost last. A breaker is one object for many tasks, so what belongs to one call is kept where the call is.
-_calls: ContextVar[tuple[Call, ...]] = ContextVar("calls", default=())
+# Latest last. A breaker is one object for many tasks, so what belongs to one call is kept where the call is. Calls of
+# different breakers may end in any order, as streams do that one task reads in turn.
+_calls: ContextVar[tuple[tuple["CircuitBreaker", Call], ...]] = ContextVar("calls", default=())
 
 
 class CircuitBreaker:
@@ -133,14 +134,16 @@ class CircuitBreaker:
             raise
         if call is None:
             raise self._rejected()
-        _calls.set((*_calls.get(), call))
+        _calls.set((*_calls.get(), (self, call)))
         return call
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        *others, call = _calls.get()
-        _calls.set(tuple(others))
+        calls = _calls.get()
+        place = max(index for index, (breaker, _call) in enumerate(calls) if breaker is self)
+        call = calls[place][1]
+        _calls.set(calls[:place] + calls[place + 1 :])
         outcome = self._judge(call, error)
         if outcome != "abandoned":
             self._tell(outcome)

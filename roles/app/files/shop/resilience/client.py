@@ -26,9 +26,12 @@ Outcome = Literal["answered", "bad_answer", "busy", "timeout", "broken", "open",
 # request that meets the close is lost: so less than Gunicorn's 2 seconds and Uvicorn's 5, which are httpx2's, too.
 KEEPALIVE_EXPIRY = 1.0
 
+# What describes the way of a body, and not the body.
+_OF_TRANSFER = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+
 _TIMEOUTS = (TimeoutError, httpx2.TimeoutException)
+_NOT_SENT = (httpx2.PoolTimeout, httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.LocalProtocolError)
 _BROKEN = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
-_UNREADABLE = (httpx2.DecodingError, httpx2.TooManyRedirects)
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,17 @@ class DependencyFailed(Refusal):
     """A dependency gave no answer that is of use, or was not called; the cause is chained.
 
     `status` is 504 when it took too long, 503 when it is busy or was not called (`retry_after` says when to come back),
-    502 when the connection broke or its answer was bad.
+    502 when the connection broke or its answer was bad. `may_have_arrived` is false when no try can have had an effect:
+    every one was refused on this side, found no connection, or was answered 429. (Proxies answer 503 as well for what
+    they had passed on.)
     """
 
-    def __init__(self, detail: str, *, status: int, retry_after: float | None = None) -> None:
+    def __init__(
+        self, detail: str, *, status: int, retry_after: float | None = None, may_have_arrived: bool = True
+    ) -> None:
         super().__init__(detail, retry_after=retry_after)
         self.status = status
+        self.may_have_arrived = may_have_arrived
 
 
 class BadAnswer(Refusal):
@@ -77,6 +85,16 @@ class BadAnswer(Refusal):
         super().__init__(f"It answered {response.status_code}.", retry_after=asked)
         self.status = response.status_code
         self.response = response
+
+
+class AnswerTooLarge(Exception):  # noqa: N818 - as Refusal
+    """The body of an answer is longer than what is taken."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes")
+
+
+_UNREADABLE = (httpx2.DecodingError, httpx2.TooManyRedirects, AnswerTooLarge)
 
 
 def http_client() -> httpx2.AsyncClient:
@@ -92,7 +110,8 @@ class ServiceClient:
     """One dependency, called through an httpx2 client that all dependencies may share.
 
     `breaker` and `bulkhead` belong to this dependency alone, and so does `budget`. The breaker's probe time-out must be
-    longer than a try, or ValueError. Listeners get a CallEvent for each try and must not block.
+    longer than a try, or ValueError. `max_answer` is the largest body that is taken, in bytes. Listeners get a
+    CallEvent for each try and must not block.
     """
 
     def __init__(
@@ -106,6 +125,7 @@ class ServiceClient:
         timeouts: Timeouts = Timeouts(),
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         budget: RetryBudget | None = None,
+        max_answer: int = 10 * 2**20,
         listeners: Iterable[Callable[[CallEvent], None]] = (),
     ) -> None:
         if breaker.policy.probe_timeout <= timeouts.attempt:
@@ -120,6 +140,7 @@ class ServiceClient:
         self.retry = retry
         self.budget = RetryBudget() if budget is None else budget
         self.listeners = list(listeners)
+        self.max_answer = max_answer
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._steps = httpx2.Timeout(
@@ -156,20 +177,25 @@ class ServiceClient:
         )
         attempts = retrying(self.retry, self.budget, retry_on=_is_transient if repeatable else _never)
         number = 0
+        arrived = False
 
         async def attempt() -> httpx2.Response:
-            nonlocal number
+            nonlocal number, arrived
             number += 1
-            return await self._observed(request, number)
+            try:
+                return await self._observed(request, number)
+            except Exception as error:
+                arrived = arrived or _may_have_arrived(error)
+                raise
 
         try:
             return await attempts(attempt)
         except BadAnswer as answer:
             if answer.status not in RETRIED_STATUSES:
                 return answer.response
-            raise self._failure(answer) from answer
+            raise self._failure(answer, arrived=arrived) from answer
         except (CircuitOpen, BulkheadFull, *_TIMEOUTS, *_BROKEN, *_UNREADABLE) as error:
-            raise self._failure(error) from error
+            raise self._failure(error, arrived=arrived) from error
 
     async def _observed(self, request: httpx2.Request, number: int) -> httpx2.Response:
         started = time.monotonic()
@@ -194,7 +220,7 @@ class ServiceClient:
                 async with deadline.timeout(self.timeouts.attempt):
                     left = deadline.remaining() or 0.0
                     request.headers[deadline.HEADER] = str(max(1, int(left * 1000)))
-                    response = await self._http.send(request)
+                    response = await self._whole(await self._http.send(request, stream=True))
             except Exception as error:
                 if not _tells_of_dependency(error):
                     call.ignore()
@@ -203,21 +229,49 @@ class ServiceClient:
                 raise BadAnswer(response)
             return response
 
-    def _failure(self, error: Exception) -> DependencyFailed:
+    async def _whole(self, response: httpx2.Response) -> httpx2.Response:
+        """Read a response with its body, as long as that is not too large once it is decompressed."""
+        body = bytearray()
+        try:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > self.max_answer:
+                    raise AnswerTooLarge(self.max_answer)
+        finally:
+            await response.aclose()
+        headers = [pair for pair in response.headers.raw if pair[0].lower() not in _OF_TRANSFER]
+        whole = httpx2.Response(
+            response.status_code,
+            headers=headers,
+            content=bytes(body),
+            request=response.request,
+            extensions=response.extensions,
+            history=response.history,
+        )
+        whole.elapsed = response.elapsed
+        return whole
+
+    def _failure(self, error: Exception, *, arrived: bool) -> DependencyFailed:
+        detail, status = self._judged(error)
         retry_after = getattr(error, "retry_after", None)
+        if isinstance(error, httpx2.PoolTimeout):
+            retry_after = self.bulkhead.retry_after
+        return DependencyFailed(detail, status=status, retry_after=retry_after, may_have_arrived=arrived)
+
+    def _judged(self, error: Exception) -> tuple[str, int]:
+        """The sentence and the status of a failure."""
         match _outcome(error):
             case "timeout":
-                return DependencyFailed(f"{self.name} did not answer in time.", status=504)
+                return f"{self.name} did not answer in time.", 504
             case "open" | "full":
-                return DependencyFailed(
-                    f"{self.name} cannot be called at the moment.", status=503, retry_after=retry_after
-                )
+                return f"{self.name} cannot be called at the moment.", 503
             case "busy":
-                return DependencyFailed(f"{self.name} is busy.", status=503, retry_after=retry_after)
+                return f"{self.name} is busy.", 503
         if isinstance(error, BadAnswer):
-            status = 504 if error.status == 504 else 502
-            return DependencyFailed(f"{self.name} answered {error.status}.", status=status, retry_after=retry_after)
-        return DependencyFailed(f"The connection to {self.name} broke.", status=502)
+            return f"{self.name} answered {error.status}.", 504 if error.status == 504 else 502
+        if isinstance(error, AnswerTooLarge):
+            return f"{self.name} answered {error}.", 502
+        return f"The connection to {self.name} broke.", 502
 
 
 def _outcome(error: BaseException) -> Outcome:
@@ -234,7 +288,7 @@ def _outcome(error: BaseException) -> Outcome:
             return "timeout"
         case asyncio.CancelledError():
             return "cancelled"
-        case httpx2.DecodingError() | httpx2.TooManyRedirects():
+        case httpx2.DecodingError() | httpx2.TooManyRedirects() | AnswerTooLarge():
             return "bad_answer"
     return "broken"
 
@@ -246,6 +300,13 @@ def _tells_of_dependency(error: Exception) -> bool:
     if isinstance(error, httpx2.PoolTimeout):
         return False  # the pool is shared: another dependency may have filled it
     return isinstance(error, (*_TIMEOUTS, *_BROKEN, *_UNREADABLE))
+
+
+def _may_have_arrived(error: Exception) -> bool:
+    """Whether the dependency may have done what it was asked for in a try that ended so."""
+    if isinstance(error, BadAnswer):
+        return error.status != 429
+    return not isinstance(error, (CircuitOpen, BulkheadFull, *_NOT_SENT))
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextvars import ContextVar
+from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,8 @@ _MILLISECONDS = re.compile(rb"[0-9]{1,9}")
 _TOO_LATE = "The answer took longer than this request may take."
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class DeadlineExceeded(Refusal, TimeoutError):  # noqa: N818 - as Refusal
@@ -67,6 +70,12 @@ def remaining() -> float | None:
     return max(0.0, deadline.at - time.monotonic())
 
 
+async def wait_for(awaitable: Awaitable[Result], seconds: float) -> Result:
+    """As `asyncio.wait_for`, for one call: DeadlineExceeded, which is answered 504, when it takes too long."""
+    async with timeout(seconds):
+        return await awaitable
+
+
 @contextlib.asynccontextmanager
 async def timeout(seconds: float) -> AsyncIterator[None]:
     """Cancel the block after `seconds`, or when the deadline around it passes if that is sooner.
@@ -100,9 +109,12 @@ class DeadlineMiddleware:
     request's path, or a folder above it, takes the place of the default. A caller that has less time says so in
     `X-Request-Timeout-Ms` (whole milliseconds); it can only shorten.
 
-    Before the first byte the client gets a 504. After it, an event stream ends as if it were complete, so that the
+    Before the first byte of the body the client gets a 504: the start of an answer waits for it. Only that of an event
+    stream, and of any other answer with `X-Accel-Buffering: no`, which tells Nginx the same, leaves at once. After that
+    byte, an event stream ends as if it were complete, so that the
     client connects again; any other answer is broken off, so that half of a body is never taken for the whole. What
-    runs after the answer (background tasks) has no deadline. A TimeoutError of the application's own passes.
+    runs after the answer (background tasks) has no deadline. A TimeoutError of the application's own passes. Within
+    another deadline that ends sooner this one does nothing.
     """
 
     def __init__(self, app: ASGIApp, *, default: float, routes: Mapping[str, float] | None = None) -> None:
@@ -116,20 +128,26 @@ class DeadlineMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = _Answer(self._alarms_of(scope), send)
+        alarms = self._alarms_of(scope)
+        if (left := remaining()) is not None and left <= alarms.seconds:
+            await self.app(scope, receive, send)
+            return
+        answer = _Answer(alarms, send)
         token = _deadline.set(answer)
         try:
             with answer:
                 await self.app(scope, receive, answer.send)
         finally:
             _deadline.reset(token)
-        if answer.rang and not answer.complete:
+        if not answer.rang:
+            await answer.flush()
+        elif not answer.complete:
             logger.warning(
                 "%s %r was ended by its deadline of %g s, %s the first byte of the answer",
                 scope["method"],
                 scope["path"],
                 answer.seconds,
-                "after" if answer.start else "before",
+                "after" if answer.begun else "before",
             )
             await answer.end()
 
@@ -153,24 +171,44 @@ class DeadlineMiddleware:
 class _Answer(Alarm):
     """The alarm of a request, and how far its answer has come."""
 
-    __slots__ = ("_send", "complete", "seconds", "start")
+    __slots__ = ("_events", "_send", "_start", "begun", "complete", "seconds")
 
     def __init__(self, alarms: Alarms, send: Send) -> None:
         super().__init__(alarms)
         self.seconds = alarms.seconds
-        self.start: Message | None = None
+        self.begun = False
         self.complete = False
+        self._events = False
+        self._start: Message | None = None  # held back
         self._send = send
 
     def send(self, message: Message) -> Awaitable[None]:
         """Hand a message on; the deadline is off when it was the last."""
-        if message["type"] == "http.response.start":
-            self.start = message
-        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._events, at_once = _looks(message)
+            if not at_once:
+                self._start = message
+                return _nothing()
+            self.begun = True
+        elif kind == "http.response.body" and not message.get("more_body", False):
             return self._send_last(message)
+        elif self._start is not None:
+            return self._send_first(message)
         return self._send(message)
 
+    async def flush(self) -> None:
+        """Let the start go that was held back."""
+        if self._start is not None:
+            start, self._start, self.begun = self._start, None, True
+            await self._send(start)
+
+    async def _send_first(self, message: Message) -> None:
+        await self.flush()
+        await self._send(message)
+
     async def _send_last(self, message: Message) -> None:
+        await self.flush()
         await self._send(message)
         self.complete = True
         self.stop()
@@ -179,15 +217,26 @@ class _Answer(Alarm):
         """Answer 504, end an event stream, or leave the rest of a body unsent, for which the server closes."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
-                if self.start is None:
+                if not self.begun:
                     await self._send(_START_OF_504)
                     await self._send({"type": "http.response.body", "body": _BODY_OF_504})
-                elif _is_event_stream(self.start):
+                elif self._events:
                     await self._send({"type": "http.response.body", "body": b""})
 
 
-def _is_event_stream(start: Message) -> bool:
-    return any(name == b"content-type" and b"text/event-stream" in value for name, value in start.get("headers", ()))
+def _looks(start: Message) -> tuple[bool, bool]:
+    """Whether it is an event stream, and whether its start leaves at once."""
+    events = at_once = False
+    for name, value in start.get("headers", ()):
+        if name == b"content-type":
+            events = b"text/event-stream" in value
+        elif name == b"x-accel-buffering":
+            at_once = value == b"no"
+    return events, at_once or events
+
+
+async def _nothing() -> None:
+    pass
 
 
 _BODY_OF_504 = json.dumps({"detail": _TOO_LATE}).encode()

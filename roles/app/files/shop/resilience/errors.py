@@ -1,9 +1,19 @@
 """What a pattern raises when it turns a call away, and the JSON answer that a client gets for it."""
 
+import logging
 import math
+from contextvars import ContextVar
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketState
+
+# RFC 6455: the message violates the policy of the server.
+POLICY_VIOLATION = 1008
+
+
+_denied: ContextVar[bool] = ContextVar("denied", default=False)
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of the program
@@ -28,7 +38,31 @@ def refusal_headers(refusal: Refusal) -> dict[str, str]:
     return headers
 
 
-async def answer_refusal(_request: Request, refusal: Exception) -> JSONResponse:
-    """Exception handler: `app.add_exception_handler(Refusal, answer_refusal)`."""
-    assert isinstance(refusal, Refusal)
+def refusal_response(refusal: Refusal) -> JSONResponse:
+    """The answer to a request that was turned away."""
     return JSONResponse({"detail": refusal.detail}, refusal.status, headers=refusal_headers(refusal))
+
+
+async def answer_refusal(connection: Request | WebSocket, refusal: Exception) -> Any:
+    """Exception handler: `app.add_exception_handler(Refusal, answer_refusal)`.
+
+    A WebSocket is refused by the same answer before it is accepted, and closed with 1008 after it, or where the server
+    cannot send an answer.
+    """
+    assert isinstance(refusal, Refusal)
+    response = refusal_response(refusal)
+    if not isinstance(connection, WebSocket):
+        return response
+    waiting = connection.application_state is WebSocketState.CONNECTING
+    if waiting and "websocket.http.response" in connection.scope.get("extensions", {}):
+        logging.getLogger("uvicorn.error").addFilter(_says_something)
+        _denied.set(True)
+        await connection.send_denial_response(response)
+    else:
+        await connection.close(POLICY_VIOLATION, refusal.detail)
+    return None
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """Filter: Uvicorn 0.54 logs an error after each refused handshake, as if nothing had answered it."""
+    return not (_denied.get() and record.getMessage().startswith("ASGI callable returned without"))

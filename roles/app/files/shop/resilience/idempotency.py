@@ -70,11 +70,11 @@ class IdempotencyMismatch(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a run came to; `replayed` when it was an earlier one."""
+    """What a run came to; `replayed` when it was an earlier one. `body` is None when it cannot be kept."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    body: bytes
+    body: bytes | None
     replayed: bool = False
 
 
@@ -113,8 +113,8 @@ class IdempotencyStore:
         """Answer a request that carries a key; `work` gets one to pass on, which is unique to caller and key.
 
         `caller` is the verified identity, or the client's address: nobody gets an answer that was another's. Raises
-        IdempotencyKeyInvalid and what `run` raises. The body must not have been read as a stream or form before, and
-        that of the response must be at hand (no StreamingResponse).
+        IdempotencyKeyInvalid and what `run` raises. The body must not have been read as a stream or form before. A
+        streaming response goes to its own client only: who asks again gets 409, and nothing is done again.
         """
         key = scoped_key(caller, parse_key(request.headers.getlist(HEADER)))
         target = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
@@ -123,13 +123,17 @@ class IdempotencyStore:
         async def run() -> Answer:
             response = await work(key)
             made.append(response)
-            headers = tuple((name, response.headers[name]) for name in self._headers if name in response.headers)
-            return Answer(response.status_code, headers, bytes(response.body))
+            headers = tuple((name, value) for name in self._headers for value in response.headers.getlist(name))
+            body = getattr(response, "body", None)  # which a response that streams has not
+            return Answer(response.status_code, headers, None if body is None else bytes(body))
 
         answer = await self.run(key, fingerprint(request.method, target, await request.body()), run)
         if not answer.replayed:
             return made[0]  # with its cookies and background tasks, which are not for a replay
-        return Response(answer.body, answer.status, {**dict(answer.headers), REPLAYED: "true"})
+        replay = Response(answer.body, answer.status, {REPLAYED: "true"})
+        for name, value in answer.headers:
+            replay.headers.append(name, value)
+        return replay
 
     async def run(self, key: str, fingerprint: str, work: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the kept answer of the key, or run `work` and keep its answer.
@@ -184,16 +188,20 @@ class IdempotencyStore:
         await asyncio.shield(task)
 
     def _encode(self, answer: Answer) -> str:
-        body = None if len(answer.body) > self._max_body else answer.body.decode("latin-1")
-        if body is None:
+        body = None
+        if answer.body is None:
+            logger.warning("A streaming answer cannot be kept for its %s", HEADER)
+        elif len(answer.body) > self._max_body:
             logger.warning("An answer of %d bytes is too long to be kept for its %s", len(answer.body), HEADER)
+        else:
+            body = answer.body.decode("latin-1")
         return json.dumps([answer.status, answer.headers, body], ensure_ascii=False)
 
 
 def _decode(kept: str) -> Answer:
     status, headers, body = json.loads(kept)
     if body is None:
-        raise IdempotencyConflict(f"The request with this {HEADER} is done; its answer was too long to be kept.")
+        raise IdempotencyConflict(f"The request with this {HEADER} is done; its answer could not be kept.")
     return Answer(status, tuple((name, value) for name, value in headers), body.encode("latin-1"), replayed=True)
 
 
@@ -216,7 +224,7 @@ def fingerprint(method: str, target: str, body: bytes) -> str:
 
 def scoped_key(caller: str, key: str) -> str:
     """Return a key that no other caller can have; 64 hexadecimal digits."""
-    return _digest(caller.encode(), key.encode())
+    return _digest(caller.encode("utf-8", "surrogatepass"), key.encode())
 
 
 def _digest(*parts: bytes) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from resilience.shared import RedisAway, Script, SharedRedis
+from resilience.shared import RedisAway, RedisState, Script, SharedRedis
 
 
 class Outcome(StrEnum):
@@ -41,9 +41,10 @@ return {'running'}
 
 _KEEP = Script("""
 local token = redis.call('HGET', KEYS[1], 'token')
-if token and token ~= ARGV[2] then return end
+if token and token ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'token', ARGV[2], 'answer', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
 """)
 
 _FREE = Script("if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.call('DEL', KEYS[1]) end")
@@ -52,14 +53,17 @@ _FREE = Script("if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then redis.ca
 class KeyRecords:
     """Claims and answers by key; they expire by themselves.
 
-    A key that this process came to know while Redis was away stays its own until it expires, so that it never gets a
-    second answer here. Up to `local_keys` are known so; the oldest answers make room.
+    This process remembers the keys that it claimed until Redis has their answers. So a key never gets a second answer
+    here, also when Redis goes away in the middle, and answers of that time are told to Redis as soon as it is back. Up
+    to `local_keys` are remembered; the oldest answers make room.
     """
 
     def __init__(self, redis: SharedRedis, *, prefix: str, local_keys: int) -> None:
         self._redis = redis
         self._prefix = prefix
         self._local = _LocalRecords(local_keys)
+        self._telling: set[asyncio.Task[None]] = set()
+        redis.on_change.append(self._on_change)
 
     async def claim(self, key: str, fingerprint: str, token: str, seconds: float) -> Claim:
         """Take the key for so many seconds, unless somebody has it."""
@@ -67,25 +71,41 @@ class KeyRecords:
             with contextlib.suppress(RedisAway):
                 arguments = (fingerprint, token, _milliseconds(seconds))
                 outcome, *answer = await self._redis.run(_CLAIM, [self._prefix + key], arguments)
-                return Claim(Outcome(outcome.decode()), answer[0].decode() if answer else "")
+                claim = Claim(Outcome(outcome.decode()), answer[0].decode() if answer else "")
+                if claim.outcome is Outcome.CLAIMED:
+                    self._local.claim(key, fingerprint, token, seconds)
+                return claim
         return self._local.claim(key, fingerprint, token, seconds)
 
     async def keep(self, key: str, fingerprint: str, token: str, answer: str, seconds: float) -> None:
         """Record the answer of the run that claimed with this token, unless another run has the key by now."""
-        try:
-            arguments = (fingerprint, token, answer, _milliseconds(seconds))
-            await self._redis.run(_KEEP, [self._prefix + key], arguments)
-            if not self._local.knows(key):
-                return
-        except RedisAway:
-            pass
         self._local.keep(key, fingerprint, token, answer, seconds)
+        await self._tell(key)
 
     async def free(self, key: str, token: str) -> None:
         """Give the key back, if it was claimed with this token."""
         self._local.free(key, token)
         with contextlib.suppress(RedisAway):  # the claim expires
             await self._redis.run(_FREE, [self._prefix + key], [token])
+
+    async def _tell(self, key: str) -> None:
+        """Let Redis have the answer of a key, which this process can then forget."""
+        record = self._local.answered(key)
+        if record is None:
+            return
+        with contextlib.suppress(RedisAway):
+            arguments = (record.fingerprint, record.token, record.answer or "", _milliseconds(record.ends - _now()))
+            if await self._redis.run(_KEEP, [self._prefix + key], arguments):
+                self._local.free(key, record.token)
+
+    def _on_change(self, state: RedisState) -> None:
+        if state is RedisState.UP and (keys := self._local.answered_keys()):
+            task = asyncio.get_running_loop().create_task(self._tell_all(keys))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def _tell_all(self, keys: list[str]) -> None:
+        await asyncio.gather(*(self._tell(key) for key in keys))
 
 
 @dataclass(slots=True)
@@ -122,6 +142,13 @@ class _LocalRecords:
     def keep(self, key: str, fingerprint: str, token: str, answer: str, seconds: float) -> None:
         if not self.knows(key) or self._records[key].token == token:
             self._add(key, _Record(fingerprint, token, _now() + seconds, answer))
+
+    def answered(self, key: str) -> _Record | None:
+        record = self._records.get(key) if self.knows(key) else None
+        return None if record is None or record.answer is None else record
+
+    def answered_keys(self) -> list[str]:
+        return [key for key, record in self._records.items() if record.answer is not None]
 
     def free(self, key: str, token: str) -> None:
         if self.knows(key) and self._records[key].token == token:

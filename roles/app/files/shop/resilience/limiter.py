@@ -132,6 +132,7 @@ class RateLimiter:
             self._free_at[bucket] = time.monotonic() + reset
 
     def _without_redis(self, policy: Policy, key: str) -> Decision:
+        self._redis.require_start()
         if self._on_outage == "closed":
             self._tell(policy, "unavailable")
             raise Refusal("Requests cannot be counted at the moment.", retry_after=1)

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, His
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.slots import Slots
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED = "unmatched"
+
+CLIENT_LEFT = 499  # as Nginx calls it
 
 _STATES = {"closed": 0, "half_opened": 1, "opened": 2}
 
@@ -73,7 +76,14 @@ class _Metrics:
     @functools.cached_property
     def redis_available(self) -> Gauge:
         """Made when it is first set: a service without Redis has no such gauge."""
-        return Gauge("redis_available", "1 when every worker reaches Redis, else 0.", multiprocess_mode="livemin")
+        return Gauge("redis_available", "1 when every worker can use Redis, else 0.", multiprocess_mode="livemin")
+
+    @functools.cached_property
+    def redis_refusing(self) -> Gauge:
+        """As `redis_available`."""
+        return Gauge(
+            "redis_refusing", "1 when Redis answers a worker and takes no writes, else 0.", multiprocess_mode="livemax"
+        )
 
 
 @functools.cache
@@ -162,7 +172,8 @@ class MetricsMiddleware:
     """Times each request up to the last byte of its answer, and counts WebSockets.
 
     The labels are bounded: known methods (else "other"), the path of the route as it is written in the application
-    (else "unmatched"), the status. A request that raised before it answered counts as 500.
+    (else "unmatched"), the status. A request that raised before it answered counts as 500, and one whose client left in
+    the middle of its body as 499: there is nobody to answer, so the exception ends here.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -194,6 +205,8 @@ class MetricsMiddleware:
 
         try:
             await self.app(scope, receive, send_and_watch)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
         finally:
             if not complete:
                 self._observe(scope, status, time.perf_counter() - began)
@@ -226,11 +239,23 @@ class MetricsMiddleware:
 
 
 def _route(scope: Scope) -> str:
-    """The route's path as it is written: `/api/orders/{id}`."""
+    """The route's path as it is written, with that of the application that it is mounted in: `/shop/orders/{id}`."""
     # FastAPI knows the path of a route from a router that was included, prefixes and all, only here.
     fastapi = scope.get("fastapi")
     route = (fastapi and fastapi.get("effective_route_context")) or scope.get("route")
-    return getattr(route, "path", None) or UNMATCHED
+    path = getattr(route, "path", None)
+    return _mount(scope, route) + (path or "") or UNMATCHED
+
+
+def _mount(scope: Scope, route: object) -> str:
+    """The path of all mounts that lead to a route, with names in place of values."""
+    outer = scope.get("app_root_path")  # only a mount sets it, to what the server calls the root
+    if outer is None:
+        return ""
+    mount: str = scope["root_path"][len(outer) :]
+    own = getattr(route, "param_convertors", ())
+    names = {str(value): name for name, value in scope.get("path_params", {}).items() if name not in own}
+    return "/".join(f"{{{names[part]}}}" if part in names else part for part in mount.split("/"))
 
 
 def breaker_event(event: "BreakerEvent") -> None:
@@ -254,6 +279,7 @@ def limit_decision(policy: "Policy", outcome: "Outcome") -> None:
     _metrics().rate_limit.labels(policy.name, outcome).inc()
 
 
-def redis_available(available: bool) -> None:
+def redis_state(state: str) -> None:
     """For `on_change` of a `SharedRedis`."""
-    _metrics().redis_available.set(available)
+    _metrics().redis_available.set(state == "up")
+    _metrics().redis_refusing.set(state == "refusing")

@@ -14,11 +14,11 @@ from ipaddress import AddressValueError, IPv6Address
 from math import ceil
 
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from resilience.answers import STARTS, with_headers
-from resilience.errors import Refusal, refusal_headers
+from resilience.errors import Refusal, answer_refusal, refusal_response
 from resilience.limiter import RateLimiter
 from resilience.sliding_window import Decision, MemoryLimiter, Policy
 
@@ -88,8 +88,9 @@ class RequestLimits:
 
 
 def _budget(decision: Decision) -> bytes:
-    """A decision as an item of `RateLimit`."""
-    return b"%b;r=%d;t=%d" % (decision.policy.quoted_name, decision.remaining, ceil(decision.reset))
+    """A decision as an item of `RateLimit`. A permit may come back a slot late, but no client has to know of slots."""
+    seconds = ceil(min(decision.reset, decision.policy.window))
+    return b"%b;r=%d;t=%d" % (decision.policy.quoted_name, decision.remaining, seconds)
 
 
 class RateLimitMiddleware:
@@ -137,11 +138,9 @@ class RateLimitMiddleware:
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await receive()
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal.detail})
-            return
-    response = JSONResponse({"detail": refusal.detail}, refusal.status, headers=refusal_headers(refusal))
-    await response(scope, receive, send)
+        await answer_refusal(WebSocket(scope, receive, send), refusal)
+        return
+    await refusal_response(refusal)(scope, receive, send)
 
 
 def limit(policy: Policy) -> Callable[[HTTPConnection], Awaitable[None]]:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
@@ -78,7 +79,8 @@ def retrying(
     """Tenacity's retrying for one call, `await retrying(...)(function)`; it raises what the last try raised.
 
     A try that raised what `retry_on` accepts is repeated, unless the attempts or the budget are used up or the pause
-    would not end before the deadline. An exception's `retry_after` (seconds) is the least pause. A dependency that asks
+    would not end before the deadline. An exception's `retry_after` (seconds) is the least pause, made longer by the
+    jitter of the policy, so that clients that were told the same do not come back together. A dependency that asks
     for more than `max_delay`, or for more than is left, is taken at its word at once: the exception is raised, and with
     it the time to come back.
     """
@@ -88,7 +90,8 @@ def retrying(
             budget.earn()
 
     def pause(call: RetryCallState) -> float:
-        return max(policy.pause(call.attempt_number), _asked_for(call))
+        asked = _asked_for(call) * random.uniform(1, 1 + policy.jitter)  # noqa: S311 - chance, no secret
+        return max(policy.pause(call.attempt_number), asked)
 
     def give_up(call: RetryCallState) -> bool:
         left = remaining()
@@ -126,6 +129,8 @@ def parse_retry_after(value: str | None, *, date: str | None = None) -> float | 
 
 def _timestamp(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        then = parsedate_to_datetime(date)
+        # The form of asctime names no zone and means GMT (RFC 9110, 5.6.7).
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -7,6 +7,7 @@ away: the first failure is noticed within `timeout`, every later call fails at o
 
 import asyncio
 import contextlib
+import enum
 import hashlib
 import logging
 import re
@@ -18,13 +19,39 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    BusyLoadingError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
 
 from resilience.alarms import Alarm, Alarms
 
 logger = logging.getLogger(__name__)
 
 Argument = str | int | float
+
+
+# Refusals that concern every write. A script with an error in it is refused, too, but harms nobody else.
+_REFUSALS = (BusyLoadingError, NoPermissionError, OutOfMemoryError, ReadOnlyError)
+_REFUSAL_TEXTS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "The user executing the script can't")  # the last in 7.0
+
+
+class RedisState(enum.StrEnum):
+    """What this process knows of its Redis.
+
+    `REFUSING` means that it answers and takes no writes: it is full (OOM), cannot save (MISCONF), is loading, or its
+    user has no permission. Each process then goes on alone, as it does while Redis is `AWAY`.
+    """
+
+    NOT_CONFIGURED = "not set up"
+    NOT_STARTED = "not started"
+    UP = "up"
+    REFUSING = "refusing"
+    AWAY = "down"
 
 
 class RedisAway(Exception):  # noqa: N818 - a state to be handled, not an error of the program
@@ -57,14 +84,19 @@ class SharedRedis:
     (`redis+sentinel://:password@10.0.0.5:26379,10.0.0.6:26379,10.0.0.7:26379/primary/0`; Redis and Sentinels have the
     same password). An empty one means that there is none, so every call raises RedisAway. `timeout` bounds one round
     trip (up to five times as long where this process itself was too busy to read the answer) and `check_every` is the
-    pause between two attempts to reach a Redis that is away; both in seconds. Use it between `start` and `close`, in
-    one event loop. ValueError for an URL that is none of these.
+    pause between two attempts to reach a Redis that is away or refuses writes; both in seconds. Use it between `start`
+    and `close`, in one event loop: a call before `start` raises RuntimeError. ValueError for an URL that is none of
+    these.
+
+    `state` and `reason` say how Redis is; each of `on_change` is called with the new state, and must not block.
     """
 
     def __init__(self, url: str, *, timeout: float = 0.25, check_every: float = 0.5) -> None:
-        self.available = False
+        self.state = RedisState.NOT_STARTED if url else RedisState.NOT_CONFIGURED
+        self.reason = ""
+        self.available = False  # whether the state is UP: what each request asks
         self.configured = bool(url)
-        self.on_change: list[Callable[[bool], None]] = []
+        self.on_change: list[Callable[[RedisState], None]] = []
         self._client: Redis | None = None
         self._sentinels: list[Redis] = []
         if url:
@@ -88,7 +120,7 @@ class SharedRedis:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        self._set_available(False)
+        self._set_state(RedisState.AWAY if self.configured else RedisState.NOT_CONFIGURED)
         for task in (self._watcher, self._sender):
             if task is not None:
                 task.cancel()
@@ -98,9 +130,20 @@ class SharedRedis:
             if client is not None:
                 await client.aclose()
 
+    async def check(self) -> None:
+        """Raise RedisAway with the reason unless Redis is there and takes writes: a check for `Readiness`."""
+        if not self.available:
+            raise RedisAway(self.reason or self.state.value)
+
+    def require_start(self) -> None:
+        """Raise RuntimeError when somebody forgot `start`: without it each process would silently stay alone."""
+        if self.state is RedisState.NOT_STARTED:
+            raise RuntimeError("Redis is set up but not started: await redis.start() in the application's lifespan.")
+
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run a script and return its answer; RedisAway when there is none within the time-out."""
         if not self.available:
+            self.require_start()
             raise RedisAway
         return await self.submit(script, keys, lambda: arguments)
 
@@ -110,6 +153,7 @@ class SharedRedis:
         """Like `run`, for arguments that grow while the call waits: they are asked for once, when it leaves."""
         call = _Call(script, keys, arguments)
         if not self.available:
+            self.require_start()
             call.answer.set_exception(RedisAway())
             return call.answer
         self._queue.append(call)
@@ -127,6 +171,10 @@ class SharedRedis:
                     answers = await self._round_trip(batch)
                 for call, answer in zip(batch, answers, strict=True):
                     self._settle(call, answer)
+                    if _is_refusal(answer) and self.available:
+                        self._lost(answer, call.keys[0])
+                if not self.available:
+                    break
         except (RedisError, OSError) as error:  # a time-out is an OSError
             self._lost(error)
         finally:
@@ -138,7 +186,7 @@ class SharedRedis:
 
     async def _round_trip(self, batch: list[_Call]) -> list[Any]:
         assert self._client is not None
-        parameters = [(*call.keys, *call.arguments()) for call in batch]
+        parameters = [[_encoded(each) for each in (*call.keys, *call.arguments())] for call in batch]
         pipeline = self._client.pipeline(transaction=False)
         for call, given in zip(batch, parameters, strict=True):
             pipeline.evalsha(call.script.digest, len(call.keys), *given)
@@ -154,8 +202,8 @@ class SharedRedis:
 
     def _settle(self, call: _Call, answer: Any) -> None:
         """Give a call its answer, unless whoever waited was cancelled."""
-        refused = isinstance(answer, RedisError)  # out of memory, read-only, an error in the script
-        if refused and call.script not in self._refused:
+        refused = isinstance(answer, RedisError)
+        if refused and not _is_refusal(answer) and call.script not in self._refused:
             logger.warning("Redis refuses a script: %s", answer)
             self._refused.add(call.script)
         elif not refused and call.script in self._refused:
@@ -168,36 +216,42 @@ class SharedRedis:
         else:
             call.answer.set_result(answer)
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception, key: str = "") -> None:
+        """Go on alone until Redis is back; `key` is one whose write was refused."""
         reason = str(error) or type(error).__name__
         if isinstance(error, MasterNotFoundError):  # which adds all that it knows of each Sentinel
             reason = reason.partition(" : ")[0]
-        logger.warning("Redis is away: %s", reason)
-        self._set_available(False)
-        self._watcher = asyncio.create_task(self._wait_until_back())
+        # A primary that became a replica is no longer the one that the address or the Sentinels name.
+        refuses = _is_refusal(error) and not isinstance(error, ReadOnlyError)
+        logger.warning("Redis %s: %s", "refuses writes" if refuses else "is away", reason)
+        self._set_state(RedisState.REFUSING if refuses else RedisState.AWAY, reason)
+        self._watcher = asyncio.create_task(self._wait_until_back(key))
 
-    async def _wait_until_back(self) -> None:
+    async def _wait_until_back(self, key: str) -> None:
         assert self._client is not None
-        for client in (self._client, *self._sentinels):
-            with contextlib.suppress(RedisError, OSError):
-                # A connection with half an answer in it must never be used again.
-                await client.connection_pool.disconnect()
         while True:
+            if self.state is RedisState.AWAY:
+                for client in (self._client, *self._sentinels):
+                    with contextlib.suppress(RedisError, OSError):
+                        # What is open may lead to a former primary, or have half an answer in it.
+                        await client.connection_pool.disconnect()
             with contextlib.suppress(RedisError, OSError):
-                await self._ping()
+                await self._ping(key)
                 break
             await asyncio.sleep(self._check_every)
         logger.warning("Redis is back")
 
-    async def _ping(self) -> None:
+    async def _ping(self, key: str = "") -> None:
         assert self._client is not None
         with self._in_time(self._search_alarms):
-            if not self._sentinels:
+            if key:
+                await self._client.eval(_WRITE, 1, _encoded(f"{key}:write"))
+            elif not self._sentinels:
                 await self._client.ping()
             # A Sentinel that was away names the primary of before until the others have told it.
             elif (await self._client.info("replication"))["role"] != "master":
                 raise ReadOnlyError("the Redis that a Sentinel names is a replica")
-        self._set_available(True)
+        self._set_state(RedisState.UP)
 
     @contextlib.contextmanager
     def _in_time(self, alarms: Alarms) -> Iterator[None]:
@@ -206,11 +260,32 @@ class SharedRedis:
         if alarm.rang:
             raise TimeoutError(f"no answer within {alarms.seconds:g} s")
 
-    def _set_available(self, available: bool) -> None:
-        if available != self.available:
-            self.available = available
+    def _set_state(self, state: RedisState, reason: str = "") -> None:
+        self.reason = reason
+        if state is not self.state:
+            self.state = state
+            self.available = state is RedisState.UP
             for listener in self.on_change:
-                listener(available)
+                listener(state)
+
+
+# What the scripts of this package write with: it is refused where one of them would be.
+_WRITE = """
+redis.call('HSET', KEYS[1], 'field', 1)
+redis.call('PEXPIRE', KEYS[1], 1000)
+redis.call('DEL', KEYS[1])
+redis.call('RPUSH', KEYS[1], 1)
+return redis.call('DEL', KEYS[1])
+"""
+
+
+def _is_refusal(answer: object) -> bool:
+    return isinstance(answer, _REFUSALS) or (isinstance(answer, RedisError) and str(answer).startswith(_REFUSAL_TEXTS))
+
+
+def _encoded(value: Argument) -> Argument | bytes:
+    """Text as bytes. A lone surrogate, as a JSON string may hold one, must not fail the calls that leave with it."""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
 _SENTINEL_SCHEME = "redis+sentinel://"

@@ -36,7 +36,7 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.redis = SharedRedis(settings.redis_url, timeout=settings.redis_timeout)
-        self.redis.on_change.append(metrics.redis_available)
+        self.redis.on_change.append(metrics.redis_state)
         self.limiter = RateLimiter(
             self.redis,
             on_outage=settings.rate_limit_on_outage,
@@ -132,13 +132,10 @@ class Services:
         """What is asked now and then. None of it is required: without any of it there is something that still works."""
         checks: dict[str, Check] = {}
         if self.settings.redis_url:
-            checks["redis"] = self._check_redis
+            checks["redis"] = self.redis.check
         if self.settings.dependencies_url:
             checks["simulator"] = self._check_simulator
         return checks
-
-    async def _check_redis(self) -> bool:
-        return self.redis.available
 
     async def _check_simulator(self) -> None:
         answer = await self.http.get(self.settings.dependencies_url.rstrip("/") + "/healthz")

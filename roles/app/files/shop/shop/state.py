@@ -19,7 +19,7 @@ class Dependency(BaseModel):
     """Something that the shop asks or shares, as this worker sees it."""
 
     name: str
-    state: Literal["up", "down", "starting", "not set up"]
+    state: Literal["up", "down", "refusing", "starting", "not set up"]
     note: str
 
 

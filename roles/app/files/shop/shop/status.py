@@ -71,7 +71,7 @@ class StatusReader:
         shared = known.get("redis")
         if shared is not None:
             # Every call tells whether it answers, which is newer than the last check.
-            shared = {**shared, "state": "up" if self._services.redis.available else "down", "latency_ms": None}
+            shared = {**shared, "state": self._services.redis.state.value, "latency_ms": None}
         return [
             _dependency("redis", shared, up="Limits and breakers are shared.", down="Each worker is alone for now."),
             _dependency("simulator", known.get("simulator"), up="It answers.", down="It does not answer."),
@@ -89,6 +89,8 @@ def _dependency(name: str, known: dict[str, object] | None, *, up: str, down: st
         return Dependency(name=name, state="not set up", note="")
     if known["state"] == "unknown":
         return Dependency(name=name, state="starting", note="It is being asked.")
+    if known["state"] == "refusing":
+        return Dependency(name=name, state="refusing", note="It takes no writes, so each worker is alone for now.")
     if known["state"] == "down":
         return Dependency(name=name, state="down", note=down)
     latency = known["latency_ms"]

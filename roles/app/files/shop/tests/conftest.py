@@ -199,6 +199,16 @@ def redis_server(_redis_process):
 
 
 @pytest.fixture
+def other_redis():
+    """A second Redis."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
 async def shared(redis_server):
     """A connected SharedRedis."""
     redis = SharedRedis(redis_server.url, timeout=2)

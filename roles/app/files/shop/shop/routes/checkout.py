@@ -99,8 +99,11 @@ def router(
 
 def _fallback(refusal: Refusal) -> NotPaid:
     wait = COME_BACK if refusal.retry_after is None else refusal.retry_after
-    if isinstance(refusal, DependencyFailed) and refusal.status == 503:
-        sentence = "Payments take no calls at the moment, so nothing was charged; your order is kept."
+    if isinstance(refusal, DependencyFailed) and not refusal.may_have_arrived:
+        sentence = (
+            "Payments take no calls at the moment. This request charged nothing; "
+            "ask again with the same Idempotency-Key."
+        )
     else:
         sentence = "Payments did not confirm; ask again with the same Idempotency-Key, which never pays twice."
     return NotPaid(sentence, retry_after=wait)

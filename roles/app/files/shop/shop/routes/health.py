@@ -24,11 +24,13 @@ def router(services: Services) -> APIRouter:
     """The routes of this subject."""
     routes = APIRouter(tags=["health"])
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz")
     async def live() -> Health:
         """Liveness: the event loop answers. It touches no dependency, so that a slow one never restarts a worker."""
         return Health(status="alive")
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", responses=answers(503))
     async def ready() -> Health:
         """Readiness: this worker may take requests. What it depends on was asked before, so this costs nothing."""

@@ -17,6 +17,7 @@ def router(services: Services, reader: StatusReader, api: FastAPI) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
     pages = Pages()
 
+    @routes.head("/")
     @routes.get("/")
     async def page(request: Request) -> HTMLResponse:
         """Show the state as it is now; the page follows it by `/api/events`."""

@@ -111,3 +111,30 @@ async def test_cancellation_while_waiting_loses_no_place():
 def test_a_limit_below_one_is_refused():
     with pytest.raises(ValueError, match="limit is 0"):
         Bulkhead("bank", 0)
+
+
+async def test_a_place_that_was_handed_over_is_taken_before_its_caller_runs():
+    """In the turn in which a place falls free, one who came later must not get it."""
+    bulkhead, order, end = Bulkhead("bank", 1, wait=30), [], asyncio.Event()
+
+    async def first():
+        async with bulkhead:
+            await end.wait()
+
+    async def enter(name):
+        async with bulkhead:
+            order.append(name)
+
+    leaving = asyncio.create_task(first())
+    await settle()
+    waiting = asyncio.create_task(enter("waiting"))
+    await settle()
+    end.set()
+    while bulkhead.in_use:
+        await asyncio.sleep(0)
+    assert order == [], "the place is handed over and its caller has not run yet"
+    bulkhead.wait = 0  # whoever cannot wait is refused, because the place is taken
+    with pytest.raises(BulkheadFull):
+        await bulkhead.__aenter__()
+    await asyncio.gather(leaving, waiting)
+    assert order == ["waiting"]

@@ -331,3 +331,74 @@ async def test_a_probe_that_redis_granted_decides_without_it(redis_server, clock
         redis_server.kill()
     assert await breaker.state() is State.CLOSED
     await redis.close()
+
+
+async def test_breakers_whose_calls_end_out_of_order_keep_their_own_results(redis, clock):
+    first, second = (CircuitBreaker(name, POLICY, redis, clock=clock) for name in ("first", "second"))
+    await fail(first, POLICY.failures)
+    await fail(second, POLICY.failures)
+    clock.seconds += POLICY.recovery_time
+
+    async def stream(breaker):
+        async with breaker:
+            yield "a probe"
+
+    streams = [stream(first), stream(second)]
+    for each in streams:
+        await anext(each)
+        clock.seconds += 1
+    for each in streams:  # not the last one first
+        with contextlib.suppress(StopAsyncIteration):
+            await anext(each)
+    assert [await breaker.state() for breaker in (first, second)] == [State.CLOSED] * 2
+
+
+async def test_a_probe_that_is_cancelled_at_any_moment_makes_way(redis):
+    """The lease may be on its way from Redis then: a call that nobody makes must not hold it for a minute."""
+    policy = BreakerPolicy(failures=1, recovery_time=0.001, probe_timeout=60)
+
+    async def probe(breaker):
+        async with breaker:
+            await asyncio.sleep(0.002)
+
+    for turns in range(25):
+        breaker = CircuitBreaker(f"bank {turns}", policy, redis)
+        await fail(breaker)
+        await asyncio.sleep(0.005)
+        call = asyncio.create_task(probe(breaker))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait([call])
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(CircuitOpen):
+                    await succeed(breaker)
+                    break
+                await asyncio.sleep(0.005)
+
+
+async def test_a_cancelled_call_waits_for_no_answer_of_redis(redis_server):
+    redis = SharedRedis(redis_server.url, timeout=30)
+    await redis.start()
+    breaker = CircuitBreaker("bank", BreakerPolicy(failures=1, recovery_time=0.001, probe_timeout=60), redis)
+    await fail(breaker)
+    await asyncio.sleep(0.005)
+    begun = asyncio.Event()
+
+    async def probe():
+        async with breaker:
+            begun.set()
+            await asyncio.sleep(3600)
+
+    call = asyncio.create_task(probe())
+    await begun.wait()
+    redis_server.freeze()
+    call.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    ended = call.done()
+    redis_server.thaw()
+    await asyncio.wait([call])
+    await redis.close()
+    assert ended, "it waited until Redis had recorded the result"

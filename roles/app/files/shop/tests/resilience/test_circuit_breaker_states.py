@@ -1,5 +1,7 @@
 """The breaker's states: one set of rules that Python and Lua keep alike, whatever the history of calls."""
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -196,3 +198,30 @@ def test_what_is_older_than_the_window_is_not_kept(redis_server):
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         BreakerPolicy(**wrong)
+
+
+@pytest.mark.parametrize("kind", ["python", "redis"])
+def test_every_change_of_state_begins_a_new_generation_even_when_no_time_passes(kind, redis_server):
+    policy = BreakerPolicy(failures=1, recovery_time=1e-7, probe_timeout=1e-7)  # both round to nothing
+    state = LocalState(policy) if kind == "python" else RedisState(redis_server.client(), policy)
+    now, generations = NOVEMBER_2026, []
+    assert state.acquire(now)
+    generations.append(state.generation)
+    for _ in range(3):
+        assert state.record(now, state.generation, "failure") or state.state is State.HALF_OPEN
+        generations.append(state.generation)
+        assert state.acquire(now)
+        generations.append(state.generation)
+    assert all(after >= before for before, after in itertools.pairwise(generations))
+    assert len(set(generations)) >= 4, "a late result of an earlier state would count"
+
+
+def test_the_open_state_lasts_for_the_recovery_time_in_redis(redis_server):
+    policy = BreakerPolicy(failures=1, recovery_time=2, probe_timeout=1)
+    state = RedisState(redis_server.client(), policy)
+    state.acquire(NOVEMBER_2026)
+    assert state.record(NOVEMBER_2026, state.generation, "failure")
+    assert state.remaining == 2 * SECOND
+    assert not state.acquire(NOVEMBER_2026 + 2 * SECOND - 1)
+    assert state.acquire(NOVEMBER_2026 + 2 * SECOND)
+    assert state.remaining == SECOND

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import time
 
 import httpx2
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.anyio
 class Server:
     """HTTP/1.1 on loopback; each request is answered as the next entry of `script` says, or with 200.
 
-    An entry is a status, (status, headers), or one of "stall", "drop" (no answer), "half" (of a body), "drip" (a byte
-    now and then), "noise" (not HTTP) and "garbled" (a body that is not what it claims to be).
+    An entry is a status, (status, headers), (status, headers, body), or one of "stall", "drop" (no answer), "half" (of
+    a body), "drip" (a byte now and then), "noise" (not HTTP) and "garbled" (a body that is not what it claims to be).
     """
 
     def __init__(self):
@@ -71,9 +72,9 @@ class Server:
                     await writer.drain()
                     await asyncio.sleep(0.02)
             case _:
-                status, more = step if isinstance(step, tuple) else (step, {})
+                status, more, body = (*step, b"{}")[:3] if isinstance(step, tuple) else (step, {}, b"{}")
                 lines = "".join(f"{name}: {value}\r\n" for name, value in more.items())
-                writer.write(f"HTTP/1.1 {status} Any\r\n{lines}Content-Length: 2\r\n\r\n{{}}".encode())
+                writer.write(f"HTTP/1.1 {status} Any\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 await writer.drain()
                 return True
         await writer.drain()
@@ -295,7 +296,8 @@ async def test_a_pool_that_others_have_filled_is_no_failure_of_the_dependency(ma
         while not server.requests:
             await asyncio.sleep(0.01)
         failure = await refused(client.get("/orders/1"))
-        assert (failure.status, await client.breaker.state()) == (503, State.CLOSED)
+        assert (failure.status, failure.retry_after, failure.may_have_arrived) == (503, 1, False)
+        assert await client.breaker.state() is State.CLOSED
         other.cancel()
         await asyncio.wait([other])
 
@@ -347,6 +349,40 @@ async def test_the_place_in_the_bulkhead_is_free_during_a_pause(make, server):
         assert (await client.get("/orders/2")).status_code == 200
         assert not first.done()
         assert (await first).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("trouble", "arrived"), [("drop", True), ("stall", True), (503, True), (502, True), (429, False), ("nobody", False)]
+)
+async def test_a_failure_says_whether_any_try_may_have_arrived(make, server, trouble, arrived):
+    """The last try is refused by the breaker that the first one opened, and hides nothing of it."""
+    server.script = [trouble] * 5
+    client = make(BreakerPolicy(failures=1, recovery_time=60), Timeouts(attempt=0.3))
+    if trouble == "nobody":
+        await server.stop()
+    failure = await refused(client.post("/charges", json={}, idempotency_key="key"))
+    assert failure.may_have_arrived == arrived
+    if trouble != 429:
+        assert isinstance(failure.__cause__, CircuitOpen)
+        assert not (await refused(client.post("/charges", json={}, idempotency_key="other"))).may_have_arrived
+
+
+async def test_an_answer_that_is_too_large_is_not_read_to_its_end(make, server, events):
+    bomb = gzip.compress(b"0" * 2_000_000)
+    server.script = [(200, {}, b"1" * 1001), (200, {"Content-Encoding": "gzip"}, bomb), (200, {}, b"1" * 1000)]
+    client = make(BreakerPolicy(failures=2), max_answer=1000)
+    for _ in range(2):
+        failure = await refused(client.get("/orders"))
+        assert (failure.status, failure.detail) == (502, "bank answered more than 1000 bytes.")
+    assert events == [("bad_answer", 1)] * 2
+    assert await client.breaker.state() is State.OPEN
+
+
+async def test_a_compressed_answer_is_read(make, server):
+    server.script = [(200, {"Content-Encoding": "gzip", "X-Other": "kept"}, gzip.compress(b'{"a": 1}'))]
+    answer = await make().get("/orders")
+    assert (answer.json(), answer.headers["x-other"], answer.request.method) == ({"a": 1}, "kept", "GET")
+    assert answer.elapsed.total_seconds() > 0
 
 
 async def test_the_next_service_learns_what_time_is_left_and_the_request_id(make, server):

@@ -1,11 +1,13 @@
 """The request id: taken from the proxy, else made, and answered once."""
 
 import asyncio
+import os
 import re
 
 import httpx2
 import pytest
 from fastapi import FastAPI, Response, WebSocket
+from resilience import context
 from resilience.context import HEADER, RequestContextMiddleware, request_id
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
@@ -142,3 +144,17 @@ async def test_lifespan_has_none():
         assert request_id() == ""
 
     await RequestContextMiddleware(app)({"type": "lifespan"}, None, None)
+
+
+def test_a_forked_worker_gives_ids_of_its_own():
+    ours = context._ids.new()
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(writer, context._ids.new().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reader, 100).decode()
+    os.close(reader)
+    os.close(writer)
+    assert len(theirs) == len(ours)
+    assert theirs[:24] != ours[:24]

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
-from resilience.deadline import HEADER, DeadlineExceeded, DeadlineMiddleware, remaining, timeout
+from resilience.deadline import HEADER, DeadlineExceeded, DeadlineMiddleware, remaining, timeout, wait_for
 from resilience.errors import Refusal, answer_refusal
 from serving import serve
 
@@ -38,6 +38,9 @@ class Service:
         api.get("/background")(self.background)
         api.get("/events")(lambda: StreamingResponse(self.ticks(), media_type="text/event-stream"))
         api.get("/report")(lambda: StreamingResponse(self.ticks(), media_type="text/csv"))
+        api.get("/export")(lambda: StreamingResponse(self.rows(), media_type="text/csv"))
+        api.get("/progress")(lambda: StreamingResponse(self.rows(), headers={"X-Accel-Buffering": "no"}))
+        api.get("/query")(self.query)
         api.get("/sized")(lambda: StreamingResponse(self.ticks(), headers={"Content-Length": "100000"}))
         self.app = DeadlineMiddleware(api, default=0.3, routes={"/left": 10})
 
@@ -64,6 +67,13 @@ class Service:
     async def step(self):
         async with timeout(0.05):
             await asyncio.sleep(30)
+
+    async def rows(self):
+        await asyncio.sleep(30)
+        yield "id,total\n"
+
+    async def query(self):
+        return await wait_for(asyncio.sleep(30, "rows"), 0.05)
 
     async def background(self, tasks: BackgroundTasks):
         async def go_on():
@@ -363,3 +373,45 @@ async def test_any_coroutine_can_be_bounded_by_decoration():
 async def test_what_is_left_is_known_in_a_thread():
     async with timeout(60):
         assert 50 < await asyncio.to_thread(remaining) <= 60
+
+
+def test_a_stream_that_has_sent_nothing_yet_gets_a_504(service):
+    response = service.client.get("/export")
+    assert (response.status_code, response.json()) == (504, TOO_LATE)
+
+
+def test_a_route_can_have_its_start_sent_at_once(service):
+    with service.client.stream("GET", "/progress") as response:
+        assert response.status_code == 200
+        with pytest.raises(httpx2.RemoteProtocolError):
+            response.read()
+
+
+def test_one_call_can_be_bounded_as_with_asyncio(service):
+    response = service.client.get("/query")
+    assert (response.status_code, response.json()) == (504, {"detail": "A step took longer than its 0.05 s."})
+
+
+async def test_a_start_without_a_body_is_sent_when_the_application_returns():
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def send(message):
+        sent.append(message["type"])
+
+    await DeadlineMiddleware(app, default=10)({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
+    assert sent == ["http.response.start"]
+
+
+@pytest.mark.parametrize(("outer", "inner", "least", "most"), [(5, 50, 0, 5), (50, 5, 0, 5)])
+async def test_of_nested_deadlines_the_smaller_one_counts(outer, inner, least, most):
+    left = []
+
+    async def app(scope, receive, send):
+        left.append(remaining())
+
+    nested = DeadlineMiddleware(DeadlineMiddleware(app, default=inner), default=outer)
+    await nested({"type": "http", "method": "GET", "path": "/", "headers": []}, None, None)
+    assert least < left[0] <= most

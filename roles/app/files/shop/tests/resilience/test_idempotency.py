@@ -29,7 +29,8 @@ from resilience.idempotency import (
 from resilience.key_records import KeyRecords, Outcome
 from resilience.shared import SharedRedis
 from starlette.background import BackgroundTask
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
+from starlette.testclient import TestClient
 
 pytestmark = pytest.mark.anyio
 
@@ -538,3 +539,96 @@ async def test_a_body_that_is_no_order_takes_no_key(client):
     headers = {"Idempotency-Key": "one"}
     assert (await client.post("/checkout", json={"id": "x"}, headers=headers)).status_code == 422
     assert (await client.post("/checkout", json={"id": 1}, headers=headers)).status_code == 201
+
+
+def repeated(response, *, times=3):
+    """Ask for the same so many times; the statuses, the last answer, and how often it was done."""
+    store, done = IdempotencyStore(SharedRedis("")), []
+    app = FastAPI(exception_handlers={Refusal: answer_refusal})
+
+    @app.post("/pay")
+    async def pay(request: Request):
+        async def work(key):
+            done.append(key)
+            return response()
+
+        return await store.respond(request, work)
+
+    client = TestClient(app)
+    answers = [client.post("/pay", headers={"Idempotency-Key": "key"}) for _ in range(times)]
+    return [answer.status_code for answer in answers], answers, len(done)
+
+
+def test_a_streaming_answer_goes_to_its_client_and_nothing_is_done_again():
+    statuses, answers, done = repeated(lambda: StreamingResponse(iter([b"o", b"k"])))
+    assert (statuses, answers[0].content, done) == ([200, 409, 409], b"ok", 1)
+
+
+def test_a_replay_has_all_fields_of_a_repeated_header():
+    def response():
+        answer = Response(b"1", 201, media_type="text/plain")
+        answer.headers.append("Link", "</a>; rel=next")
+        answer.headers.append("Link", "</b>; rel=self")
+        return answer
+
+    statuses, answers, done = repeated(response, times=2)
+    assert (statuses, done) == ([201, 201], 1)
+    assert answers[1].headers.get_list("link") == ["</a>; rel=next", "</b>; rel=self"]
+    assert answers[1].headers.get_list("content-type") == answers[0].headers.get_list("content-type")
+
+
+def test_a_caller_whose_name_is_no_unicode_has_keys_of_its_own():
+    assert len({scoped_key("\ud800", "key"), scoped_key("\ud801", "key"), scoped_key("?", "key")}) == 3
+
+
+async def test_an_answer_of_a_time_without_redis_is_told_to_it_when_it_is_back(redis_server):
+    ours, theirs = [SharedRedis(redis_server.url, timeout=0.2, check_every=0.02) for _ in range(2)]
+    for redis in (ours, theirs):
+        await redis.start()
+    store, other = (IdempotencyStore(redis, wait=0.01) for redis in (ours, theirs))
+    runs = []
+
+    async def work():
+        runs.append("run")
+        redis_server.freeze()
+        return Answer(200, (), b"receipt")
+
+    try:
+        assert not (await store.run("key", "same", work)).replayed
+        assert not ours.available
+        assert (await store.run("key", "same", work)).replayed, "known here all the same"
+    finally:
+        redis_server.thaw()
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(IdempotencyConflict):
+                answer = await other.run("key", "same", work)
+                break
+            await asyncio.sleep(0.01)
+    assert (answer.body, answer.replayed, runs) == (b"receipt", True, ["run"])
+    for redis in (ours, theirs):
+        await redis.close()
+
+
+async def test_a_key_whose_run_outlives_redis_is_not_run_again_here(redis_server):
+    redis = SharedRedis(redis_server.url, timeout=0.2)
+    await redis.start()
+    store, runs, go_on = IdempotencyStore(redis, wait=0.01), [], asyncio.Event()
+
+    async def work():
+        runs.append("run")
+        await go_on.wait()
+        return Answer(200, (), b"receipt")
+
+    first = asyncio.create_task(store.run("key", "same", work))
+    while not runs:
+        await asyncio.sleep(0.01)
+    redis_server.kill()
+    for _ in range(2):
+        with pytest.raises(IdempotencyConflict):
+            await store.run("key", "same", work)
+    go_on.set()
+    assert (await first).body == b"receipt"
+    assert (await store.run("key", "same", work)).replayed
+    assert runs == ["run"]
+    await redis.close()

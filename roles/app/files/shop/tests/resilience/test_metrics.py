@@ -13,6 +13,7 @@ from resilience.circuit_breaker import BreakerEvent
 from resilience.client import CallEvent
 from resilience.rate_limit import Policy
 from resilience.shared import SharedRedis
+from starlette.requests import Request
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -110,7 +111,7 @@ def client():
         ("GET", "/api/v1/orders/7", {"method": "GET", "route": "/api/v1/orders/{order_id}", "status": "200"}),
         ("GET", "/api/v1/orders/x", {"method": "GET", "route": "/api/v1/orders/{order_id}", "status": "422"}),
         ("POST", "/direct/7", {"method": "POST", "route": "/direct/{key}", "status": "405"}),
-        ("GET", "/mounted/deep/7", {"method": "GET", "route": "/deep/{key}", "status": "200"}),
+        ("GET", "/mounted/deep/7", {"method": "GET", "route": "/mounted/deep/{key}", "status": "200"}),
         ("GET", "/nowhere/7", {"method": "GET", "route": "unmatched", "status": "404"}),
         ("BREW", "/direct/7", {"method": "other", "route": "/direct/{key}", "status": "405"}),
         ("GET", "/bug", {"method": "GET", "route": "/bug", "status": "500"}),
@@ -195,7 +196,7 @@ def test_what_a_rate_limit_decided_is_counted():
 
 async def test_redis_is_available_or_not(redis_server):
     shared = SharedRedis(redis_server.url)
-    shared.on_change.append(metrics.redis_available)
+    shared.on_change.append(metrics.redis_state)
     await shared.start()
     assert value("redis_available") == 1
     await shared.close()
@@ -211,3 +212,32 @@ def test_to_prepare_too_late_is_an_error(tmp_path):
     metrics.MetricsMiddleware(api)
     with pytest.raises(RuntimeError, match="before any"):
         metrics.prepare(str(tmp_path))
+
+
+def test_a_route_of_a_mounted_application_keeps_the_path_of_the_mount():
+    inner, app = FastAPI(), FastAPI()
+
+    @inner.get("/items/{item}")
+    async def item(item: int):
+        return item
+
+    app.mount("/tenants/{tenant}/shop", inner)
+    client = TestClient(metrics.MetricsMiddleware(app), root_path="/public")
+    route = "/tenants/{tenant}/shop/items/{item}"
+    with Change(REQUESTS, method="GET", route=route, status="200") as change:
+        for tenant in ("ann", "bob", "7"):
+            assert client.get(f"/public/tenants/{tenant}/shop/items/7").status_code == 200
+    assert change.by == 3
+
+
+async def test_a_client_that_leaves_is_a_499_and_no_error():
+    async def app(scope, receive, send):
+        await Request(scope, receive).body()
+
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with Change(REQUESTS, method="POST", route="unmatched", status="499") as change:
+        await metrics.MetricsMiddleware(app)(scope, gone, None)
+    assert change.by == 1

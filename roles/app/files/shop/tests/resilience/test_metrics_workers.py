@@ -211,8 +211,8 @@ REDIS = """
 
 def test_a_process_that_is_gone_says_nothing_of_now(tmp_path):
     with (
-        python(REDIS.format(then="metrics.redis_available(True)"), tmp_path) as first,
-        python(REDIS.format(then="input(); metrics.redis_available(False)"), tmp_path) as second,
+        python(REDIS.format(then="metrics.redis_state('up')"), tmp_path) as first,
+        python(REDIS.format(then="input(); metrics.redis_state('down')"), tmp_path) as second,
     ):
         assert first.stdout.readline() == "redis_available 1.0\n"
         tell(second)
@@ -225,7 +225,7 @@ def test_a_process_that_is_gone_says_nothing_of_now(tmp_path):
 
 
 def test_who_takes_over_the_files_of_another_does_not_speak_for_it(tmp_path):
-    with python(REDIS.format(then="metrics.redis_available(False)"), tmp_path) as first:
+    with python(REDIS.format(then="metrics.redis_state('down')"), tmp_path) as first:
         assert first.stdout.readline() == "redis_available 0.0\n"
         first.kill()
     with python(REDIS.format(then=""), tmp_path) as second:
@@ -234,7 +234,7 @@ def test_who_takes_over_the_files_of_another_does_not_speak_for_it(tmp_path):
 
 
 def test_a_worker_that_has_just_begun_a_file_does_not_spoil_the_sum(tmp_path):
-    touch = "metrics.redis_available(True); open('metrics/counter_7.db', 'w').close()"
+    touch = "metrics.redis_state('up'); open('metrics/counter_7.db', 'w').close()"
     with python(REDIS.format(then=touch), tmp_path) as process:
         assert process.stdout.readline() == "redis_available 1.0\n"
         process.kill()

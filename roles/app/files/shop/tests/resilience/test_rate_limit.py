@@ -1,6 +1,7 @@
 """The limit as clients see it: middleware, per-route dependency, headers, WebSockets, and whose request it is."""
 
 import asyncio
+import logging
 import re
 import socket
 
@@ -9,10 +10,20 @@ import pytest
 import uvicorn
 import websockets
 from fastapi import Depends, FastAPI, WebSocket
-from resilience.errors import Refusal, answer_refusal
-from resilience.rate_limit import Policy, RateLimiter, RateLimitMiddleware, client_key, limit
+from resilience.errors import Refusal, answer_refusal, refusal_headers
+from resilience.rate_limit import (
+    Decision,
+    Policy,
+    RateLimiter,
+    RateLimitMiddleware,
+    RequestLimits,
+    client_key,
+    limit,
+)
 from resilience.shared import SharedRedis
 from starlette.responses import StreamingResponse
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 pytestmark = pytest.mark.anyio
 
@@ -88,10 +99,10 @@ async def test_every_counted_answer_tells_the_limit():
         assert answer.headers["ratelimit-policy"] == '"default";q=3;w=60'
         budget, _, reset = answer.headers["ratelimit"].rpartition(";t=")
         assert budget == f'"default";r={remaining}'
-        assert 0 < int(reset) <= 61
+        assert 0 < int(reset) <= 60
         assert answer.headers["x-ratelimit-limit"] == "3"
         assert answer.headers["x-ratelimit-remaining"] == str(remaining)
-    assert answers[3].headers["ratelimit"].endswith(f";t={answers[3].headers['retry-after']}")
+    assert answers[3].headers["ratelimit"].endswith(f";t={min(60, int(answers[3].headers['retry-after']))}")
 
 
 async def test_a_client_that_waits_as_told_is_admitted():
@@ -264,7 +275,7 @@ async def server():
         await task
 
 
-async def test_websocket_handshakes_are_counted_and_refused_with_429(server):
+async def test_websocket_handshakes_are_counted_and_refused_with_429_and_no_error(server, caplog):
     for remaining in (1, 0):
         async with websockets.connect(f"{server}/echo") as websocket:
             await websocket.send("hello")
@@ -278,6 +289,8 @@ async def test_websocket_handshakes_are_counted_and_refused_with_429(server):
         assert f'"{policy}";r=0' in answer.headers["ratelimit"]
         assert int(answer.headers["retry-after"]) > 0
         assert b"Too many requests" in answer.body
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(
@@ -286,6 +299,7 @@ async def test_websocket_handshakes_are_counted_and_refused_with_429(server):
         (("203.0.113.7", 50000), "203.0.113.7"),
         (("2001:db8:1:2:3:4:5:6", 50000), "2001:db8:1:2::/64"),
         (("2001:db8:1:2::1", 50000), "2001:db8:1:2::/64"),
+        (("2001:db8:1:3:ffff::1", 50000), "2001:db8:1:3::/64"),
         (("fe80::1%eth0", 50000), "fe80::/64"),
         (("::ffff:203.0.113.7", 50000), "203.0.113.7"),
         (("no:address", 50000), "no:address"),
@@ -295,3 +309,27 @@ async def test_websocket_handshakes_are_counted_and_refused_with_429(server):
 )
 def test_a_client_is_its_address_or_its_network(client, key):
     assert client_key({"type": "http", "client": client}) == key
+
+
+def test_the_seconds_of_a_limit_never_exceed_its_window():
+    limits = RequestLimits(RateLimiter(SharedRedis("")), "key")
+    limits.decisions = (Decision(Policy("default", 3, 60), False, 0, 60.06),)
+    assert dict(limits.headers())[b"ratelimit"] == b'"default";r=0;t=60'
+
+
+async def test_a_websocket_that_is_refused_after_it_was_accepted_is_closed():
+    app = FastAPI(exception_handlers={Refusal: answer_refusal})
+
+    @app.websocket("/late")
+    async def late(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise Refusal("not now")
+
+    with TestClient(app).websocket_connect("/late") as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_text()
+    assert (closed.value.code, closed.value.reason) == (1008, "not now")
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, "1"), (0.2, "1"), (1.2, "2"), (3, "3")])
+def test_retry_after_is_never_early_and_at_least_a_second(seconds, told):
+    assert refusal_headers(Refusal("no", retry_after=seconds))["Retry-After"] == told

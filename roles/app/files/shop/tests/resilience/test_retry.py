@@ -147,6 +147,7 @@ def test_what_was_earned_in_good_times_is_no_more_than_the_reserve():
         ("9" * 400, None, 86400),
         ("Sun, 22 Nov 2026 10:00:30 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 30),
         ("Sunday, 22-Nov-26 10:00:30 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 30),
+        ("Sun Nov 22 10:00:30 2026", "Sun, 22 Nov 2026 10:00:00 GMT", 30),
         ("Sun, 22 Nov 2026 10:00:00 GMT", "Sun, 22 Nov 2026 10:00:30 GMT", 0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", None, 86400),
         (None, None, None),
@@ -158,7 +159,9 @@ def test_what_was_earned_in_good_times_is_no_more_than_the_reserve():
         ("Sun, 99 Nov 2026 10:00:30 GMT", None, None),
     ],
 )
-def test_retry_after_is_read_in_both_forms(value, date, seconds):
+def test_retry_after_is_read_in_all_forms_wherever_it_runs(value, date, seconds, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
     assert parse_retry_after(value, date=date) == seconds
 
 
@@ -185,3 +188,17 @@ def test_a_policy_that_makes_no_sense_is_refused(wrong):
 def test_a_budget_below_nothing_is_refused():
     with pytest.raises(ValueError, match="share is -1"):
         RetryBudget(-1)
+
+
+async def test_clients_that_were_told_the_same_do_not_come_back_together():
+    policy, pauses = RetryPolicy(attempts=2, base_delay=0.001, jitter=0.5), []
+
+    async def note(seconds):
+        pauses.append(seconds)
+
+    for _ in range(50):
+        attempts = retrying(policy, retry_on=always)
+        attempts.sleep = note
+        await attempts(Failing(1, BusyError(2)))
+    assert len(set(pauses)) > 40
+    assert all(2 <= pause <= 3 for pause in pauses)

@@ -5,7 +5,8 @@ import logging
 import time
 
 import pytest
-from resilience.shared import RedisAway, Script, SharedRedis
+from resilience.rate_limit import Policy, RateLimiter
+from resilience.shared import RedisAway, RedisState, Script, SharedRedis
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +98,7 @@ async def test_a_dead_redis_is_noticed_and_found_again(shared, redis_server):
         while not shared.available:
             await asyncio.sleep(0.01)
     assert await shared.run(COUNT, ["n"], [1]) == 1
-    assert changes == [False, True]
+    assert changes == [RedisState.AWAY, RedisState.UP]
 
 
 async def test_a_frozen_redis_holds_a_call_for_the_time_out_and_no_other(redis_server):
@@ -134,3 +135,87 @@ async def test_a_redis_that_starts_later_is_found(redis_server):
         while not redis.available:
             await asyncio.sleep(0.01)
     await redis.close()
+
+
+@pytest.mark.parametrize("refusal", ["full", "read-only", "not allowed"])
+async def test_a_redis_that_refuses_writes_is_a_state_of_its_own(redis_server, refusal, caplog):
+    redis = SharedRedis(redis_server.url, timeout=2, check_every=0.02)
+    changes = []
+    await redis.start()
+    redis.on_change.append(changes.append)
+    limiter, policy = RateLimiter(redis), Policy("all", 100, 60)
+    allowed = {
+        "full": (["CONFIG", "SET", "maxmemory", "100kb"], ["CONFIG", "SET", "maxmemory", "0"]),
+        "read-only": (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+        "not allowed": (["ACL", "SETUSER", "default", "-@list"], ["ACL", "SETUSER", "default", "+@all"]),
+    }
+    with redis_server.client() as admin, caplog.at_level(logging.WARNING):
+        assert (await limiter.hit(policy, "key")).limit == 100
+        admin.execute_command(*allowed[refusal][0])
+        try:
+            assert (await limiter.hit(policy, "key")).limit == 25, "it goes on alone"
+            expected = RedisState.AWAY if refusal == "read-only" else RedisState.REFUSING
+            await asyncio.sleep(0.1)  # several checks, which do not take a PING for a sign
+            assert (redis.state, redis.available, changes) == (expected, False, [expected])
+            with pytest.raises(RedisAway, match=r"memory|read only|can't run"):
+                await redis.check()
+        finally:
+            admin.execute_command(*allowed[refusal][1])
+    async with asyncio.timeout(20):
+        while not redis.available:
+            await asyncio.sleep(0.01)
+    await redis.check()
+    assert (await limiter.hit(policy, "key")).limit == 100
+    assert changes == [expected, RedisState.UP]
+    assert len(caplog.records) == 2, "one line when it begins and one when it ends"
+    await redis.close()
+
+
+async def test_a_former_primary_behind_the_same_address_is_left(redis_server, other_redis, tmp_path):
+    """What a moved address does: connections that are open stay with a Redis that is a replica by now."""
+    primary = redis_server
+
+    async def pump(reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def address(reader, writer):
+        redis_reader, redis_writer = await asyncio.open_unix_connection(primary.socket)
+        await asyncio.gather(pump(reader, redis_writer), pump(redis_reader, writer), return_exceptions=True)
+
+    path = tmp_path / "address.sock"
+    async with await asyncio.start_unix_server(address, path), asyncio.timeout(30):
+        redis = SharedRedis(f"unix://{path}", timeout=2, check_every=0.02)
+        await redis.start()
+        assert await redis.run(COUNT, ["n"], [1]) == 1
+        primary = other_redis
+        with redis_server.client() as admin:
+            admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+            try:
+                with pytest.raises(RedisAway):
+                    await redis.run(COUNT, ["n"], [1])
+                while not redis.available:
+                    await asyncio.sleep(0.01)
+                assert await redis.run(COUNT, ["n"], [10]) == 10, "asked of the new primary"
+            finally:
+                admin.execute_command("REPLICAOF", "NO", "ONE")
+        await redis.close()
+
+
+async def test_a_key_that_is_no_unicode_harms_nobody_and_works(shared):
+    keys = ["key", "member:\ud800", "member:\ud801"]
+    answers = await asyncio.gather(*(shared.run(COUNT, [key], ["1"]) for key in keys * 2))
+    assert answers == [1, 1, 1, 2, 2, 2]
+    assert shared.available
+
+
+async def test_a_redis_that_nobody_started_is_loud():
+    redis = SharedRedis("unix:///nowhere.sock")
+    for ask in (
+        lambda: redis.run(COUNT, ["n"], [1]),
+        lambda: redis.submit(COUNT, ["n"], lambda: [1]),
+        lambda: RateLimiter(redis).hit(Policy("all", 1, 60), "key"),
+    ):
+        with pytest.raises(RuntimeError, match=r"await redis\.start\(\)"):
+            await ask()

@@ -111,6 +111,40 @@ def test_payments_that_fail_open_the_breaker_and_one_call_closes_it(shop, behave
     until(lambda: state(shop, "payments") == "closed")
 
 
+def test_a_client_that_may_have_been_charged_is_never_told_that_it_was_not(shop, behave, charges):
+    """The first try charges and hangs up, and the breaker that it opens refuses the retry."""
+    behave("payments", mode="drop")
+    said = set()
+    for _ in range(8):
+        before = charges()
+        detail = check_out(shop).json()["detail"]
+        said.add(("charged nothing" in detail, charges() > before))
+    assert said == {(False, True), (True, False)}
+
+
+def test_a_redis_that_refuses_writes_is_seen_everywhere(shop, redis_server):
+    def redis_state():
+        return next(each["state"] for each in shop.get("/api/status").json()["dependencies"] if each["name"] == "redis")
+
+    with redis_server.client() as admin:
+        admin.config_set("maxmemory", "100kb")
+        try:
+            for _ in range(20):  # both workers
+                assert shop.get("/api/orders/1", headers={"Connection": "close"}).status_code in (200, 429)
+            until(lambda: redis_state() == "refusing")
+            assert "redis_refusing 1.0" in shop.get("/metrics").text
+            assert shop.get("/readyz").status_code == 200, "it works on alone"
+        finally:
+            admin.config_set("maxmemory", "0")
+    until(lambda: redis_state() == "up" and "redis_refusing 0.0" in shop.get("/metrics").text)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+def test_probes_and_the_page_answer_to_head(shop, path):
+    answer = shop.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_events_hold_the_state_and_go_on_from_the_last_one(shop):
     with shop.stream("GET", "/api/events", headers={"Last-Event-ID": "41"}) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
