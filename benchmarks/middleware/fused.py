@@ -16,8 +16,8 @@ from itertools import count
 from math import ceil
 
 from prometheus_client import Histogram
-from resilience.metrics import BUCKETS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from upkeeper.metrics import BUCKETS
 
 LIMIT, WINDOW, SLOT, SECONDS = 100_000_000, 60_000_000_000, 60_000_000, 10
 name: ContextVar[str] = ContextVar("name", default="")

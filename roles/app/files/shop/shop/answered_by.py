@@ -4,8 +4,8 @@ import os
 import platform
 from collections.abc import Awaitable
 
-from resilience.answers import with_headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from upkeeper.answers import with_headers
 
 
 class AnsweredByMiddleware:

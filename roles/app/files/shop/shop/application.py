@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from resilience.context import RequestContextMiddleware
-from resilience.deadline import DeadlineMiddleware
-from resilience.errors import Refusal, answer_refusal
-from resilience.metrics import MetricsMiddleware
-from resilience.rate_limit import RateLimitMiddleware
 from starlette.middleware import Middleware
+from upkeeper.context import RequestContextMiddleware
+from upkeeper.deadline import DeadlineMiddleware
+from upkeeper.errors import Refusal, answer_refusal, use_problem_details
+from upkeeper.metrics import MetricsMiddleware
+from upkeeper.rate_limit import RateLimitMiddleware
 
 from shop.answered_by import AnsweredByMiddleware
 from shop.errors import answer_invalid, answer_unexpected
@@ -24,6 +24,7 @@ from shop.status import StatusReader
 
 def create_app(settings: Settings) -> FastAPI:
     """Make the application, which can be started and stopped once."""
+    use_problem_details(False)  # one form for all errors: FastAPI's own, and what Nginx answers in our place
     services = Services(settings)
     reader = StatusReader(services)
 

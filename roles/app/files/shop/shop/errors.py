@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from resilience.context import HEADER, request_id
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from upkeeper.context import HEADER, request_id
 
 
 class Error(BaseModel):

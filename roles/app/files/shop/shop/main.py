@@ -4,9 +4,9 @@ import os
 import sys
 import tempfile
 
-from resilience import metrics
-from resilience.logs import configure_logs
-from resilience.settings import load
+from upkeeper import metrics
+from upkeeper.logs import configure_logs
+from upkeeper.settings import load
 
 from shop.application import create_app
 from shop.settings import Settings

@@ -1,7 +1,7 @@
 """Who may ask how often: by a verified identity, else by the client's address; and what is never counted."""
 
-from resilience.rate_limit import Policy, client_key
 from starlette.types import Scope
+from upkeeper.rate_limit import Policy, client_key
 
 from shop.identity import Identities
 from shop.settings import Settings

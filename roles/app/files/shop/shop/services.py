@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from resilience import metrics
-from resilience.bulkhead import Bulkhead
-from resilience.circuit_breaker import BreakerPolicy, CircuitBreaker
-from resilience.client import ServiceClient, Timeouts, http_client
-from resilience.health import Check, Readiness
-from resilience.idempotency import IdempotencyStore
-from resilience.rate_limit import RateLimiter
-from resilience.retry import RetryBudget, RetryPolicy
-from resilience.shared import SharedRedis
+from upkeeper import metrics
+from upkeeper.bulkhead import Bulkhead
+from upkeeper.circuit_breaker import BreakerPolicy, CircuitBreaker
+from upkeeper.client import ServiceClient, Timeouts, http_client
+from upkeeper.health import Check, Readiness
+from upkeeper.idempotency import IdempotencyStore
+from upkeeper.rate_limit import RateLimiter
+from upkeeper.retry import RetryBudget, RetryPolicy
+from upkeeper.shared import SharedRedis
 
 from shop.identity import Identities
 from shop.policies import Policies

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from resilience.settings import BreakerSettings, RateSettings, RetrySettings, TimeSettings
+from upkeeper.settings import BreakerSettings, RateSettings, RetrySettings, TimeSettings
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -13,7 +13,7 @@ KEY_LENGTH = 32
 
 
 class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
-    """The variables of the shop, besides those of resilience.settings."""
+    """The variables of the shop, besides those of upkeeper.settings."""
 
     model_config = SettingsConfigDict(env_prefix="APP_", frozen=True)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import httpx2
-from resilience.errors import Refusal
+from upkeeper.errors import Refusal
 
 from shop.state import Simulator
 

@@ -4,9 +4,9 @@ import asyncio
 import time
 from contextlib import suppress
 
-from resilience.circuit_breaker import State as BreakerState
-from resilience.errors import Refusal
 from starlette.types import Scope
+from upkeeper.circuit_breaker import State as BreakerState
+from upkeeper.errors import Refusal
 
 from shop.build import this_process
 from shop.services import Services

@@ -4,9 +4,9 @@ from typing import Any, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
-from resilience.client import ServiceClient
-from resilience.deadline import timeout
-from resilience.errors import Refusal
+from upkeeper.client import ServiceClient
+from upkeeper.deadline import timeout
+from upkeeper.errors import Refusal
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import redis
-from resilience.shared import SharedRedis
+from upkeeper.shared import SharedRedis
 
 
 class RedisServer:
@@ -32,12 +32,12 @@ class RedisServer:
         options = {"port": "0", "unixsocket": str(self.socket), "save": "", "dir": str(self.folder)}
         command = [program, *(word for key, value in options.items() for word in (f"--{key}", value))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        for _ in range(200):
+        for _ in range(3000):
             with contextlib.suppress(redis.ConnectionError), self.client() as client:
                 if client.ping():
                     return
             time.sleep(0.02)
-        raise RuntimeError("redis-server did not start within 4 seconds")
+        raise RuntimeError("redis-server did not start within a minute")
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from resilience.client import DependencyFailed
-from resilience.errors import Refusal
-from resilience.idempotency import HEADER, IdempotencyStore
-from resilience.rate_limit import Policy, limit
 from starlette.types import Scope
+from upkeeper.client import DependencyFailed
+from upkeeper.errors import Refusal
+from upkeeper.idempotency import HEADER, IdempotencyStore
+from upkeeper.rate_limit import Policy, limit
 
 from shop.errors import LIMITED, answers
 from shop.orders import TABLE, amount

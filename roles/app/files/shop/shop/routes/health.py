@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from resilience import metrics
-from resilience.errors import Refusal
+from upkeeper import metrics
+from upkeeper.errors import Refusal
 
 from shop.build import Build, this_process
 from shop.errors import answers

@@ -26,11 +26,11 @@ class Server:
             self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
     def client(self):
-        return httpx2.Client(base_url=self.url, timeout=20, trust_env=False)
+        return httpx2.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def wait(self, path):
         with self.client() as client:
-            give_up = time.monotonic() + 60
+            give_up = time.monotonic() + 180
             while time.monotonic() < give_up:
                 assert self.process.poll() is None, self.log.read_text()
                 try:
@@ -39,7 +39,7 @@ class Server:
                 except httpx2.TransportError:
                     pass
                 time.sleep(0.05)
-        pytest.fail(f"not ready within a minute: {self.log.read_text()}")
+        pytest.fail(f"not ready within three minutes: {self.log.read_text()}")
 
     def stop(self):
         """Tell it to end and return how many seconds that took."""

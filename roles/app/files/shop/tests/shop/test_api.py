@@ -3,7 +3,6 @@
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from resilience.deadline import HEADER
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -13,6 +12,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from shop.application import create_app
 from shop.settings import Settings
+from upkeeper.deadline import HEADER
 
 few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
