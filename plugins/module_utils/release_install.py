@@ -342,7 +342,9 @@ class Bytecode:
                 file.writelines(f"{digest} {path}\n" for digest, path in named if "\n" not in path)
             self.place.outside(script).write_text(COMPILE)
             words: list[str | Path] = [self.interpreter, "-I", "-S", script, self.place.bytecode, listed]
-            run(words, self.place.compiling(), {}, folder=Path("/"))
+            code, output = run(words, self.place.compiling(), {}, folder=Path("/"))
+            if code != 0:
+                raise ReleaseError(f"The release cannot be compiled: {last_line(output)}", output)
             self._add(missing)
         _forget_bytecode(self.place.bytecode, {f"{digest}.{self.tag}" for digest in self.sources})
 

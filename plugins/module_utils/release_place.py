@@ -166,7 +166,8 @@ class Place:
 
     def compiling(self) -> Confinement:
         """The unit that compiles what is finished."""
-        readable = [(self.path, self.path), *self._told]
+        # Its parts, because the folder itself is closed to the build account by now.
+        readable = [(part, part) for part in (self.path / "src", self.path / "venv")] + self._told
         return self._unit("build-compile", build_sandbox([(self.bytecode, self.bytecode)], readable))
 
     def units(self) -> str:

@@ -45,4 +45,6 @@ def test_no_unit_of_a_build_sees_more_than_it_needs(phase: str, tmp_path: Path) 
     assert (f"{SHOP}/build/work/cache" in shown or f"{SHOP}/build/work:" in shown) is (phase == "unpacking")
     assert ("/run/fetch" in shown) is (phase == "fetching")
     assert ("bytecode" in shown) is (phase == "compiling")
-    assert (f"BindReadOnlyPaths={SHOP}/releases/one" in shown) is (phase == "compiling")
+    assert (f"BindReadOnlyPaths={SHOP}/releases/one/src" in shown) is (phase == "compiling")
+    # The folder of a finished release is closed to who builds, so a unit is shown what is in it.
+    assert f"BindReadOnlyPaths={SHOP}/releases/one:" not in shown
