@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, pack, tree_hash
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.

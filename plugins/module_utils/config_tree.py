@@ -16,6 +16,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import shutil
 import tempfile
 import time
@@ -46,6 +47,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.config_tree_fil
     parents,
     with_generation,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of
 
 STATE = "/var/lib/production.fastapi"
 LOCK_TIMEOUT = 60
@@ -338,11 +340,10 @@ class ConfigTree:
         secrets: set[str] = set()
         for line in b"\n".join(contents).decode(errors="replace").splitlines():
             for part in (line, line.partition("=")[2], line.partition(":")[2]):
-                secrets.add(part.strip(" \t'\";,"))
-        for secret in sorted(secrets, key=len, reverse=True):
-            if len(secret) > 3:
-                text = text.replace(secret, "********")
-        return text
+                text_of_part = part.strip(" \t'\";,")
+                # As it is in the file, and as a program has read it.
+                secrets |= {text_of_part, re.sub(r"\\(.)", r"\1", text_of_part)}
+        return mask(text, secrets_of(secrets))
 
     # Writing
 

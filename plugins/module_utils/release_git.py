@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings, run
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
@@ -18,7 +19,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
     is_commit,
     is_short_commit,
     last_line,
-    mask_url,
     names_ref,
     pick_commit,
     pick_short_commit,

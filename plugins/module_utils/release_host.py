@@ -19,12 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    ReleaseError,
-    mask_url,
-    plain_url,
-    quote,
-)
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, plain_url, quote
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import private_folder
 
 PATH = "/usr/local/bin:/usr/bin:/bin"

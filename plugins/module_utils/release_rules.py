@@ -10,21 +10,16 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+
+from ansible_collections.production.fastapi.plugins.module_utils.masking import USERINFO, mask_url
 
 LOCKED_FORMS = ("uv.lock", "pylock.toml")
 FORMS = (*LOCKED_FORMS, "requirements.txt", "pyproject.toml")
-MASK = "********"
-
-# A value shorter than this is no secret, and masking it would make every message unreadable.
-SHORTEST_SECRET = 4
 
 # What uv draws beside its reasons.
 _DECORATION = " \t\N{BOX DRAWINGS LIGHT VERTICAL}\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 _DECORATION += "\N{BOX DRAWINGS LIGHT ARC UP AND RIGHT}\N{BLACK RIGHT-POINTING TRIANGLE}\N{MULTIPLICATION SIGN}"
-
-# User name and password of a URL; the name git of ssh://git@host is public.
-_USERINFO = r"(?<=://)(?!git@)[^/@\s]+@"
 
 
 class ReleaseError(Exception):
@@ -83,32 +78,9 @@ def pick_commit(listing: str, version: str, url: str) -> str:
     raise ReleaseError(f"app_source.version: {url} has no branch, tag or commit named {version}.")
 
 
-def mask_url(text: str) -> str:
-    """The text with the user name and password of every URL in it hidden."""
-    return re.sub(_USERINFO, f"{MASK}@", text)
-
-
 def plain_url(url: str) -> str:
     """The URL without user name and password."""
-    return re.sub(_USERINFO, "", url)
-
-
-def secrets_of(value: Any) -> set[str]:
-    """What must not be shown of a setting: user names and passwords in its URLs."""
-    if isinstance(value, Mapping):
-        return secrets_of(list(value.values()))
-    if isinstance(value, (list, tuple)):
-        return {secret for item in value for secret in secrets_of(item)}
-    userinfos = [found[:-1] for found in re.findall(_USERINFO, str(value))]
-    return {part for userinfo in userinfos for part in (userinfo, unquote(userinfo.partition(":")[2])) if part}
-
-
-def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets, the longest first so that no rest of one remains."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
-    return mask_url(text)
+    return re.sub(USERINFO, "", url)
 
 
 def project_folder(root: Path, subdirectory: str) -> Path:

@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_on_host
+
 UNIT_FOLDER = "/etc/systemd/system"
 LOG_LINES = 15
 LOG_LINE_LENGTH = 400
@@ -41,13 +43,14 @@ class Host:
         return done.returncode == 0, done.stdout
 
     def log(self, unit: str, since: float) -> list[str]:
-        """The last lines that the processes of a unit wrote since that time (seconds since 1970)."""
+        """The last lines that the processes of a unit wrote since that time (seconds since 1970), secrets masked."""
         # Not --lines: together with --since it counts from the beginning. Whole seconds, rounded down.
         wanted = [f"_SYSTEMD_UNIT={unit}", f"--since=@{int(since)}"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             self._run(["journalctl", "--sync"], 10)
             done = self._run(["journalctl", "--quiet", "--no-pager", "--output=cat", *wanted], 20)
-            lines = OF_GUNICORN_ITSELF.sub("", done.stdout).splitlines()
+            app = re.split("[.@]", unit)[0]
+            lines = mask(OF_GUNICORN_ITSELF.sub("", done.stdout), secrets_on_host(self.root, app)).splitlines()
             return [line[:LOG_LINE_LENGTH] for line in lines[-LOG_LINES:]]
         return []
 

@@ -224,13 +224,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of, secrets_of_urls
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     FORMS,
     ReleaseError,
-    mask,
-    secrets_of,
 )
 
 ARGUMENTS: dict[str, Any] = {
@@ -267,8 +266,8 @@ def main() -> None:
     options = dict(module.params)
     if options["sealed"]:
         options |= json.loads(base64.b64decode(options["sealed"]))
-    secrets = secrets_of([options[name] for name in ("source", "index_url", "install_options", "proxy")])
-    secrets |= set(options["environment"].values())
+    secrets = secrets_of_urls([options[name] for name in ("source", "index_url", "install_options", "proxy")])
+    secrets |= secrets_of(options["environment"].values())
     try:
         module.exit_json(**build(module, options, secrets))
     except ReleaseError as error:
