@@ -9,8 +9,8 @@ name: deploy_end
 short_description: Say how a deploy has ended
 description:
   - Whether the release is to be recorded as live or as failed, and the last message of the deploy.
-  - A release has failed when a server has made it live or tried to, and the deploy went wrong after that. What stopped the
-    deploy before that, as a migration that fails does, says nothing of the release.
+  - A release has failed when a server has made it live or tried to, and the deploy went wrong after that. What stopped
+    the deploy before that, as a migration that fails does, says nothing of the release.
 version_added: "0.1.0"
 author:
   - The production.fastapi maintainers (@production-fastapi)
@@ -46,8 +46,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(outcome), which is V(live), V(failed), or empty when the release was not tried, and C(message), the lines that say
-      what went wrong and what is live now.
+    - C(outcome), which is V(live), V(failed), or empty when the release was not tried, and C(message), the lines that
+      say what went wrong and what is live now.
   type: dict
   sample: {outcome: live, message: ""}
 """
@@ -116,8 +116,8 @@ def leftovers(servers: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
         if files and hostvars[server]["__deploy"]["live"]:
             changed.setdefault(tuple(sorted(files)), []).append(server)
     return [
-        f"The configuration of this deploy stays on {' and '.join(names)}: {', '.join(files)}. The next start of a process "
-        "takes it; to have the former one back, deploy with the former variables."
+        f"The configuration of this deploy stays on {' and '.join(names)}: {', '.join(files)}. The next start of a"
+        " process takes it; to have the former one back, deploy with the former variables."
         for files, names in changed.items()
     ]
 

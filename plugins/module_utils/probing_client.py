@@ -23,8 +23,8 @@ from dataclasses import dataclass
 # One request in so many has a connection of its own; the others share kept-alive ones, as browsers and clients do.
 NEW_CONNECTION_EVERY = 4
 MAX_HEAD = 64 * 1024
-# Nginx knows the probe by the address that it asks from, and never limits it. No client can have it: it is in 127.0.0.0/8,
-# which does not leave the host. The same address is `__nginx_probe_address` of the role nginx.
+# Nginx knows the probe by the address that it asks from, and never limits it. No client can have it: it is in
+# 127.0.0.0/8, which does not leave the host. The same address is `__nginx_probe_address` of the role nginx.
 PROBE_ADDRESS = "127.0.80.81"
 # `verify` asks from its own, so that an Nginx of an older version, which limits both, has a separate bucket for it.
 VERIFY_ADDRESS = "127.0.80.82"

@@ -28,8 +28,8 @@ class Event:
     """One thing that happened to a release."""
 
     at: str  # UTC, as 2026-03-01T09:30:00+00:00
-    # LIVE, TRIED (it serves while its deploy goes on, whose end adds LIVE or FAILED), FAILED (a gate has refused it, or its
-    # deploy has withdrawn it), RELOADED or RESTARTED.
+    # LIVE, TRIED (it serves while its deploy goes on, whose end adds LIVE or FAILED), FAILED (a gate has refused it, or
+    # its deploy has withdrawn it), RELOADED or RESTARTED.
     event: str
     release: str
     previous: str = ""  # the release that was live before, empty when none was
@@ -77,7 +77,9 @@ def lived(events: Sequence[Event]) -> list[str]:
 
     The one that an event found is among them: a host may have served before it had a history.
     """
-    names = (name for event in reversed(events) if event.event in {LIVE, TRIED} for name in (event.release, event.previous))
+    names = (
+        name for event in reversed(events) if event.event in {LIVE, TRIED} for name in (event.release, event.previous)
+    )
     return list(dict.fromkeys(filter(None, names)))
 
 

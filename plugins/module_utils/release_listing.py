@@ -108,7 +108,7 @@ class Releases:
 
     @property
     def previous(self) -> str:
-        """The release before: the last one that was live, is not live now, is complete, and that no deploy has withdrawn.
+        """The release before: the last one that was live, is not live now, is complete, and was not withdrawn since.
 
         One whose deploy was killed does not count either, because nothing says that it works.
         """
@@ -144,7 +144,7 @@ class Releases:
 
     def _find(self, wanted: str, *, insist: bool) -> str:
         if not wanted:
-            # After a deploy that was killed, some servers have switched and some have not; all go back to what it found.
+            # After a deploy that was killed, some servers have switched and some not; all go back to what it found.
             lock = DeployLock(self.name, self.host.root).read()
             found_live = lock.before if lock else ""
             if any(known.name == found_live and known.complete and not known.failed for known in self.all):
@@ -180,8 +180,8 @@ class Releases:
     def end(self, release: str, outcome: str, *, before: str = "", by: str = "", reason: str = "") -> bool:
         """Record how the deploy of a release ended, LIVE or FAILED; returns whether that is news.
 
-        `before` is the release that was live when it began, empty for none. A release that went live without a deploy has
-        its line already, and the release that a deploy went back to has not failed. Raises OSError when the history
+        `before` is the release that was live when it began, empty for none. A release that went live without a deploy
+        has its line already, and the release that a deploy went back to has not failed. Raises OSError when the history
         cannot be written.
         """
         with alone(self.host, self.name):

@@ -64,7 +64,8 @@ def pick_short_commit(listing: str, version: str, url: str) -> str:
         return found[0]
     if found:
         raise ReleaseError(
-            f"app_source.version: {len(found)} commits of {url} begin with {version}: {', '.join(found[:5])}; write more of it."
+            f"app_source.version: {len(found)} commits of {url} begin with {version}: {', '.join(found[:5])};"
+            " write more of it."
         )
     raise ReleaseError(f"app_source.version: {url} has no branch, tag or commit named {version}.")
 

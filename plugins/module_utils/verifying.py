@@ -49,8 +49,8 @@ def problem_of(kind: str, release: str, wanted: Collection[str]) -> str:
 def verify(target: Target, wanted: Collection[str], successes: int, within: float) -> str:
     """Ask until so many answers in a row are good; returns the last problem when they do not begin `within` seconds.
 
-    An answer of Nginx's rate limit says nothing of the app, so it is neither good nor bad: the question is asked again, a
-    second later.
+    An answer of Nginx's rate limit says nothing of the app, so it is neither good nor bad: the question is asked again,
+    a second later.
     """
     deadline = time.monotonic() + within
     good = 0

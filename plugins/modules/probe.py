@@ -174,7 +174,7 @@ probe:
       description: Those of them that failed.
       type: int
     limited:
-      description: Those that Nginx's rate limit has refused. They are not in RV(probe.requests), nor in any other figure.
+      description: Those that Nginx's rate limit has refused. They are in no other figure.
       type: int
     again:
       description: Those that took a second connection.

@@ -107,8 +107,8 @@ receipt:
       description: The receipt in a few sentences.
       type: str
       sample: >-
-        1,240 requests of the probe for /readyz through Nginx during the deploy: 0 failed; p99 12 ms before, 14 ms during;
-        longest 41 ms.
+        1,240 requests of the probe for /readyz through Nginx during the deploy: 0 failed; p99 12 ms before, 14 ms
+        during; longest 41 ms.
     line:
       description: The same for the last line of a deploy.
       type: str

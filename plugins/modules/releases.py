@@ -34,8 +34,8 @@ options:
     default: listed
   release:
     description:
-      - With O(state=chosen), the release to go back to; the beginning of its name is enough. Empty is the one before, or
-        after a deploy that was killed the one that it had found live.
+      - With O(state=chosen), the release to go back to; the beginning of its name is enough. Empty is the one before,
+        or after a deploy that was killed the one that it had found live.
       - With O(state=ended), the release that was deployed.
     type: str
     default: ''

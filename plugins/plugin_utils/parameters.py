@@ -73,7 +73,7 @@ def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
         if name in declared or name.startswith(OTHERS):
             continue
         if meant := next((parameter for parameter in declared if resembles(name, parameter)), ""):
-            problems.append(f'{name} is no parameter of this playbook; write -e {meant}=…, {declared[meant]}.')
+            problems.append(f"{name} is no parameter of this playbook; write -e {meant}=…, {declared[meant]}.")
     return problems
 
 

@@ -239,7 +239,8 @@ def remarks_of(receipt: Mapping[str, Any]) -> list[str]:
         if number > 0 and kind.isdigit() and int(kind) >= 400:
             how_many = "all" if number == receipt["requests"] else f"{number:,}"
             remarks.append(
-                f"The app answered {kind} to {how_many} of them; write a path that it answers with 200 in app_verify_path."
+                f"The app answered {kind} to {how_many} of them;"
+                " write a path that it answers with 200 in app_verify_path."
             )
     if receipt["limited"]:
         remarks.append(f"Nginx's rate limit refused {receipt['limited']:,} more, which are not counted.")

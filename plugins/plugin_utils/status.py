@@ -112,8 +112,8 @@ def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: systemd has started {app} again {found['restarts']} times since its release is live."
         if found.get("outdated"):
             yield (
-                f"{name}: {' and '.join(found['outdated'])} changed after {app} was started, as a deploy that fails leaves"
-                " it; the next start takes what is on disk."
+                f"{name}: {' and '.join(found['outdated'])} changed after {app} was started, as a deploy that fails"
+                " leaves it; the next start takes what is on disk."
             )
         if found.get("interrupted"):
             yield (

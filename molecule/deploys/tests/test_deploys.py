@@ -182,7 +182,10 @@ def test_a_deploy_does_each_step_once_in_order_and_in_the_new_environment(hosts,
     assert {step[1] for step in done} == {release_of(hosts[0])}
     assert {(step[2], step[3]) for step in done} == {("hunter2-and-more", "src")}
     assert "hunter2" not in result.output
-    said = re.search(r"hello: \w{8} → (\w{8}) on 2 hosts; ([0-9,]+) requests of the probe for /readyz through Nginx, 0 failed", result.text)
+    said = re.search(
+        r"hello: \w{8} → (\w{8}) on 2 hosts; ([0-9,]+) requests of the probe for /readyz through Nginx, 0 failed",
+        result.text,
+    )
     assert said, result.text
     assert release_of(hosts[0]).startswith(said[1])
     (receipt,) = receipts.glob("*.json")

@@ -51,9 +51,10 @@ class Server:
     def switch(self, release: str, *, trial: bool) -> None:
         """The role's task; what it returns is registered, as what it refuses is."""
         lock = self.lock.read()
-        options = {"current": "/srv/shop/current", "deploy": lock.deploy if lock else "", "trial": trial}
+        deploy, current = lock.deploy if lock else "", "/srv/shop/current"
         try:
-            self.facts["gunicorn_switch"] = Switch(self.host, "shop", release, **options).run()  # type: ignore[arg-type]
+            switch = Switch(self.host, "shop", release, current=current, deploy=deploy, trial=trial)
+            self.facts["gunicorn_switch"] = switch.run()
         except SwitchError as error:
             self.facts["gunicorn_switch"] = error.result | {"failed": True}
             raise
@@ -170,13 +171,25 @@ WITHDRAWN = ("one", "failed", "zero")
 UNTRIED = ("one", "", "zero")
 RECORDED = r"two is recorded as failed: rollback takes it only by name, with -e insist=true\."
 
-# How it ends; what app1 and app2 then have live, say of release two, and go back to; and what the last message has in it.
+# How it ends; what app1 and app2 then have live, say of release two, and go back to; and what the last message has.
 ENDINGS: dict[str, tuple[tuple[str, str, str], tuple[str, str, str], str]] = {
     "": (GOOD, GOOD, "^$"),
-    "migration": (UNTRIED, UNTRIED, r"^shop two was not deployed\.\napp1, Run the migration.*\napp1 has one live now\."),
+    "migration": (
+        UNTRIED,
+        UNTRIED,
+        r"^shop two was not deployed\.\napp1, Run the migration.*\napp1 has one live now\.",
+    ),
     "start": (WITHDRAWN, WITHDRAWN, r"Release two could not start\. Release one serves\.[\s\S]*" + RECORDED),
-    "a later batch": (WITHDRAWN, WITHDRAWN, r"app2, Make the release live: Release two could not start[\s\S]*" + RECORDED),
-    "canary": (WITHDRAWN, WITHDRAWN, r"the canary does worse[\s\S]*app1 has one live now\.\napp2 has one[\s\S]*" + RECORDED),
+    "a later batch": (
+        WITHDRAWN,
+        WITHDRAWN,
+        r"app2, Make the release live: Release two could not start[\s\S]*" + RECORDED,
+    ),
+    "canary": (
+        WITHDRAWN,
+        WITHDRAWN,
+        r"the canary does worse[\s\S]*app1 has one live now\.\napp2 has one[\s\S]*" + RECORDED,
+    ),
     "verify": (WITHDRAWN, WITHDRAWN, r"app1 has one live now\.\napp2 has one live now\.\n" + RECORDED),
     "budget": (WITHDRAWN, WITHDRAWN, RECORDED),
     "after_switch": (WITHDRAWN, WITHDRAWN, RECORDED),

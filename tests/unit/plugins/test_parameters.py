@@ -66,7 +66,9 @@ def test_the_distance_of_two_names(one: str, other: str, steps: int) -> None:
 def checked(file: Path) -> list[str]:
     """The playbooks that the first play of a file names in its check."""
     tasks = yaml.safe_load(file.read_text())[0].get("tasks", [])
-    return [task["production.fastapi.parameters"]["playbook"] for task in tasks if "production.fastapi.parameters" in task]
+    return [
+        task["production.fastapi.parameters"]["playbook"] for task in tasks if "production.fastapi.parameters" in task
+    ]
 
 
 def test_each_playbook_with_parameters_checks_them_first() -> None:

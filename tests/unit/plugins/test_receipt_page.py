@@ -114,7 +114,9 @@ def test_a_deploy_that_ended_before_the_switch_has_no_band() -> None:
 def test_few_requests_make_a_page_too(requests: int) -> None:
     small = probe(requests=requests, seconds=0.0, buckets=[[0, 0, [requests, 0], [0.0] * requests]], events=[])
     receipt = make_receipt("shop", "two", {"lb1": small})
-    assert f"{requests} request{'s' if requests > 1 else ''} of the probe for /readyz through Nginx" in page(receipt).text
+    assert (
+        f"{requests} request{'s' if requests > 1 else ''} of the probe for /readyz through Nginx" in page(receipt).text
+    )
 
 
 def test_numbers_in_the_plots_are_finite() -> None:

@@ -37,9 +37,7 @@ def server_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 
 @contextmanager
-def answering(
-    context: ssl.SSLContext, *answers: tuple[int, str], asked: list[str] | None = None
-) -> Iterator[Target]:
+def answering(context: ssl.SSLContext, *answers: tuple[int, str], asked: list[str] | None = None) -> Iterator[Target]:
     """A server that gives these answers in turn, a status and a release each, and the last one for ever."""
     rest = itertools.chain(answers, itertools.repeat(answers[-1]))
 

@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How long Nginx waits for the apps of an inventory."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: read_timeout
+short_description: Say how long Nginx waits for the apps of an inventory
+description:
+  - A second longer than the longest C(app_request_timeout), so that an app that ends a request itself comes first, and
+    no longer than the shortest C(gunicorn_timeout). Without app servers it is 120.
+version_added: "0.1.0"
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+positional: hostvars
+options:
+  _input:
+    description: The groups of the inventory, with their hosts.
+    type: dict
+    required: true
+  hostvars:
+    description: All variables of all hosts.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show how long Nginx waits
+  ansible.builtin.debug:
+    msg: "{{ groups | production.fastapi.read_timeout(hostvars) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Seconds.
+  type: int
+  sample: 31
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+# The defaults of the roles app and gunicorn.
+REQUEST_TIMEOUT, GUNICORN_TIMEOUT = 30, 120
+
+
+def read_timeout(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> int:
+    """Seconds that Nginx waits for an answer of an app."""
+    servers = [hostvars[host] for host in groups.get("app_servers", [])]
+    longest = max(
+        (number(server, "app_request_timeout", REQUEST_TIMEOUT) for server in servers), default=GUNICORN_TIMEOUT
+    )
+    shortest = min(
+        (number(server, "gunicorn_timeout", GUNICORN_TIMEOUT) for server in servers), default=GUNICORN_TIMEOUT
+    )
+    return min(longest + 1, shortest)
+
+
+def number(variables: Mapping[str, Any], name: str, default: int) -> int:
+    """A variable as a number; one that is none is refused by its role, so the default will do."""
+    text = str(variables.get(name, default))
+    return int(text) if text.isdecimal() else default
+
+
+class FilterModule:
+    """The filter that Ansible finds here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"read_timeout": read_timeout}

@@ -1,0 +1,148 @@
+"""Answer 503 with Retry-After on the socket of an app while none of its releases is ready: standby NAME
+
+Written by Ansible, role production.fastapi.gunicorn. systemd holds the listening socket, so it takes connections also
+while no process of the app would accept one: after a crash, in a crash loop, after a first deploy that was refused.
+Nginx connects at once then, and would wait for its whole read time-out.
+
+It has the same socket as the releases and accepts nothing while one of them is ready, or starts for the first time
+after it was told to, as in a restart: what waits then is served in a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+# The first descriptor that systemd passes (sd_listen_fds(3)).
+LISTEN_FD = 3
+# Seconds that a connection waits in the queue before somebody wonders why, and between two looks.
+UNANSWERED = 0.25
+# Seconds without a release that is ready until clients are told; an instance that crashed once is back by then.
+PATIENCE = 3.0
+# Without a look for so long, nobody knows since when no release is ready.
+FORGOTTEN = 2.0
+# Seconds for a client to send its request, and to read the answer.
+CLIENT = 2.0
+MOST_HEAD = 64 * 1024
+MOST_THREADS = 64
+RETRY_AFTER = 5
+
+BODY = b'{"detail":"Service unavailable"}'
+ANSWER = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: %d\r\n"
+    b"Cache-Control: no-store\r\nConnection: close\r\n\r\n%s"
+) % (len(BODY), RETRY_AFTER, BODY)
+# RFC 9110, section 9.2.2, as far as Nginx passes them on to another server.
+IDEMPOTENT = (b"GET ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"TRACE ")
+
+
+def units(name: str) -> list[dict[str, str]]:
+    """What systemd says of each instance of the app; none when it cannot be asked."""
+    command = ["systemctl", "show", "--property=ActiveState,NRestarts,Result", f"{name}@*.service"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+
+
+def will_serve(unit: dict[str, str]) -> bool:
+    """Whether an instance accepts connections, or is about to because somebody has started it."""
+    state = unit.get("ActiveState", "")
+    started = state == "activating" and unit.get("NRestarts") == "0" and unit.get("Result") == "success"
+    return state in {"active", "reloading"} or started
+
+
+@dataclass
+class Watch:
+    """Knows since when no release is ready; `now` is monotonic, in seconds."""
+
+    look: Callable[[], bool]  # whether a release is ready, or is about to be
+    now: Callable[[], float] = time.monotonic
+    since: float = 0.0
+    looked: float = field(default=float("-inf"))
+
+    def gone(self) -> bool:
+        """Whether no release has been ready for `PATIENCE` seconds, as far as was looked."""
+        now = self.now()
+        if now - self.looked > FORGOTTEN:
+            self.since = now
+        if self.look():
+            self.since = self.now()
+        self.looked = self.now()
+        return self.looked - self.since >= PATIENCE
+
+
+def answer(client: socket.socket, *, elsewhere: bool) -> None:
+    """Tell a client that nobody is there; a request that another server may have is ended without an answer.
+
+    Nginx then passes it on, and counts a failure of this server. It would do neither with a 503.
+    """
+    with contextlib.closing(client), contextlib.suppress(OSError):
+        client.settimeout(CLIENT)
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) < MOST_HEAD:
+            part = client.recv(MOST_HEAD)
+            if not part:
+                return
+            head += part
+        if elsewhere and head.startswith(IDEMPOTENT):
+            return
+        client.sendall(ANSWER)
+        client.shutdown(socket.SHUT_WR)
+        # What the client still sends would make the kernel reset the connection before it has read the answer.
+        deadline = time.monotonic() + CLIENT
+        while time.monotonic() < deadline and client.recv(MOST_HEAD):
+            pass
+
+
+def serve(listening: socket.socket, watch: Watch, *, elsewhere: bool) -> None:
+    """Watch the queue of the socket for ever, and answer what is in it while no release is ready."""
+    listening.setblocking(False)
+    queue = select.poll()
+    queue.register(listening, select.POLLIN)
+    threads = threading.BoundedSemaphore(MOST_THREADS)
+
+    def work(client: socket.socket) -> None:
+        try:
+            answer(client, elsewhere=elsewhere)
+        finally:
+            threads.release()
+
+    while True:
+        queue.poll()
+        time.sleep(UNANSWERED)
+        if not queue.poll(0) or not watch.gone():
+            continue
+        # A release may be ready again at any moment, so a look is worth few answers.
+        for _unused in range(MOST_THREADS):
+            try:
+                client, _address = listening.accept()
+            except OSError:
+                break
+            client.setblocking(True)
+            threads.acquire()
+            threading.Thread(target=work, args=(client,), daemon=True).start()
+
+
+def main() -> None:
+    """Run on the socket that systemd has passed."""
+    name = sys.argv[1]
+    listening = socket.socket(fileno=LISTEN_FD)
+    # Over a network there may be other servers of the app; on a path there is only Nginx of this host.
+    elsewhere = listening.family != socket.AF_UNIX
+    serve(listening, Watch(lambda: any(map(will_serve, units(name)))), elsewhere=elsewhere)
+
+
+if __name__ == "__main__":
+    if os.environ.get("LISTEN_FDS") != "1":
+        sys.exit("systemd starts this with the socket of an app.")
+    main()

@@ -1,0 +1,154 @@
+"""What answers on the socket of an app while none of its releases is ready, on real sockets."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FILE = Path(__file__).parents[3] / "roles/gunicorn/files/standby.py"
+
+
+@pytest.fixture(scope="module")
+def standby() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("standby", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["standby"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class App:
+    """The state of an app, and a socket of it on which the program stands by."""
+
+    def __init__(self, standby: ModuleType, listening: socket.socket, *, elsewhere: bool) -> None:
+        self.ready = False
+        self.looks = 0
+        self.listening = listening
+        watch = standby.Watch(self.look)
+        threading.Thread(
+            target=standby.serve, args=(listening.dup(), watch), kwargs={"elsewhere": elsewhere}, daemon=True
+        ).start()
+
+    def look(self) -> bool:
+        self.looks += 1
+        return self.ready
+
+    def ask(self, method: str = "GET", body: bytes = b"", timeout: float = 20) -> bytes:
+        """The whole answer; empty when the connection was closed without one."""
+        with socket.socket(self.listening.family) as client:
+            client.settimeout(timeout)
+            client.connect(self.listening.getsockname())
+            client.sendall(f"{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            answer = b""
+            while part := client.recv(65536):
+                answer += part
+            return answer
+
+
+@pytest.fixture
+def app(standby: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    monkeypatch.setattr(standby, "PATIENCE", 0.5)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "http.sock"))
+        listening.listen(100)
+        yield App(standby, listening, elsewhere=False)
+
+
+def test_while_no_release_is_ready_clients_are_told_when_to_come_back(app: App) -> None:
+    head, _, body = app.ask().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nRetry-After: 5\r\n" in head
+    assert json.loads(body) == {"detail": "Service unavailable"}
+
+
+def test_a_large_body_does_not_cost_the_answer(app: App) -> None:
+    """The kernel resets a connection that is closed while something is unread, and the answer with it."""
+    assert app.ask("POST", b"x" * 5_000_000).startswith(b"HTTP/1.1 503 ")
+
+
+def test_nothing_is_taken_from_a_release_that_is_ready(app: App) -> None:
+    app.ready = True
+    with pytest.raises(TimeoutError):
+        app.ask(timeout=2)
+    assert app.looks > 0, "it has wondered, and looked"
+    client, _ = app.listening.accept()
+    assert client.recv(100).startswith(b"GET / HTTP/1.1")
+    client.close()
+
+
+def test_over_a_network_another_server_gets_what_may_be_sent_again(
+    standby: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        app = App(standby, listening, elsewhere=True)
+        assert app.ask("GET") == b""
+        assert app.ask("POST").startswith(b"HTTP/1.1 503 ")
+
+
+# Since when nobody is ready
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_it_waits_for_a_release_that_comes_back(standby: ModuleType) -> None:
+    clock, ready = Clock(), [False]
+    watch = standby.Watch(lambda: ready[0], clock)
+    told = []
+    for _ in range(20):
+        told.append(watch.gone())
+        clock.now += 0.5
+    assert told.index(True) == standby.PATIENCE / 0.5
+    assert all(told[told.index(True) :])
+    ready[0] = True
+    assert not watch.gone()
+    ready[0] = False
+    clock.now += 0.5
+    assert not watch.gone(), "it was ready a moment ago"
+
+
+def test_what_was_seen_long_ago_counts_for_nothing(standby: ModuleType) -> None:
+    clock = Clock()
+    watch = standby.Watch(lambda: False, clock)
+    watch.gone()
+    clock.now += 3600
+    assert not watch.gone()
+
+
+@pytest.mark.parametrize(
+    ("unit", "serves"),
+    [
+        ({"ActiveState": "active", "NRestarts": "3", "Result": "success"}, True),
+        ({"ActiveState": "reloading", "NRestarts": "0", "Result": "success"}, True),
+        # Somebody has started it.
+        ({"ActiveState": "activating", "NRestarts": "0", "Result": "success"}, True),
+        # systemd tries again, and again.
+        ({"ActiveState": "activating", "NRestarts": "4", "Result": "success"}, False),
+        ({"ActiveState": "activating", "NRestarts": "0", "Result": "exit-code"}, False),
+        ({"ActiveState": "deactivating", "NRestarts": "0", "Result": "success"}, False),
+        ({"ActiveState": "failed", "NRestarts": "0", "Result": "timeout"}, False),
+        ({}, False),
+    ],
+)
+def test_which_instance_serves_or_is_about_to(standby: ModuleType, unit: dict[str, Any], serves: bool) -> None:
+    assert standby.will_serve(unit) is serves
+
+
+def test_with_the_times_of_users_the_answer_comes_within_six_seconds(standby: ModuleType) -> None:
+    assert standby.UNANSWERED + standby.PATIENCE + standby.FORGOTTEN < 6
