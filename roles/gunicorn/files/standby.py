@@ -4,8 +4,8 @@ Written by Ansible, role production.fastapi.gunicorn. systemd holds the listenin
 while no process of the app would accept one: after a crash, in a crash loop, after a first deploy that was refused.
 Nginx connects at once then, and would wait for its whole read time-out.
 
-It has the same socket as the releases and accepts nothing while one of them is ready, or starts for the first time
-after it was told to, as in a restart: what waits then is served in a moment.
+It has the same socket as the releases and accepts nothing while one of them is ready, or starts after it was told to or
+has crashed: what waits then is served in a moment. When such a start has failed, nobody is to wait any longer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 LISTEN_FD = 3
 # Seconds that a connection waits in the queue before somebody wonders why, and between two looks.
 UNANSWERED = 0.25
-# Seconds without a release that is ready until clients are told; an instance that crashed once is back by then.
+# Seconds without any instance that runs or starts until clients are told.
 PATIENCE = 3.0
 # Without a look for so long, nobody knows since when no release is ready.
 FORGOTTEN = 2.0
@@ -46,39 +46,57 @@ IDEMPOTENT = (b"GET ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"TRACE ")
 
 def units(name: str) -> list[dict[str, str]]:
     """What systemd says of each instance of the app; none when it cannot be asked."""
-    command = ["systemctl", "show", "--property=ActiveState,NRestarts,Result", f"{name}@*.service"]
+    wanted = "Id,ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic"
+    command = ["systemctl", "show", f"--property={wanted}", f"{name}@*.service"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    return [block for block in blocks if block]
 
 
 def will_serve(unit: dict[str, str]) -> bool:
-    """Whether an instance accepts connections, or is about to because somebody has started it."""
+    """Whether an instance accepts connections, or is about to because somebody has started or restarted it."""
     state = unit.get("ActiveState", "")
     started = state == "activating" and unit.get("NRestarts") == "0" and unit.get("Result") == "success"
-    return state in {"active", "reloading"} or started
+    return state in {"active", "reloading", "deactivating"} or started
 
 
 @dataclass
 class Watch:
-    """Knows since when no release is ready; `now` is monotonic, in seconds."""
+    """Knows whether a release is still to be waited for; `now` is monotonic, in seconds."""
 
-    look: Callable[[], bool]  # whether a release is ready, or is about to be
+    look: Callable[[], list[dict[str, str]]]
     now: Callable[[], float] = time.monotonic
     since: float = 0.0
     looked: float = field(default=float("-inf"))
+    # The restarts of each instance when it was first seen down, by its name and the time when it had come up last.
+    seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def gone(self) -> bool:
-        """Whether no release has been ready for `PATIENCE` seconds, as far as was looked."""
-        now = self.now()
+        """Whether nobody should wait: a restart of the release has failed, or none has been there for `PATIENCE`."""
+        now, found = self.now(), self.look()
         if now - self.looked > FORGOTTEN:
             self.since = now
-        if self.look():
-            self.since = self.now()
         self.looked = self.now()
+        if any(map(will_serve, found)):
+            self.since = self.looked
+            self.seen.clear()
+            return False
+        trying = [unit for unit in found if unit.get("ActiveState") == "activating"]
+        if trying:
+            failed = [self._failed(unit) for unit in trying]
+            return all(failed)
         return self.looked - self.since >= PATIENCE
+
+    def _failed(self, unit: dict[str, str]) -> bool:
+        """Whether a restart has failed since the instance was up; one that crashed once is waited for."""
+        restarts = int(unit.get("NRestarts") or 0)
+        key = (unit.get("Id", ""), unit.get("ActiveEnterTimestampMonotonic", ""))
+        more = restarts - self.seen.setdefault(key, restarts)
+        # systemd waits for the next restart, so the last one has failed.
+        return more >= (1 if unit.get("SubState", "").startswith("auto-restart") else 2)
 
 
 def answer(client: socket.socket, *, elsewhere: bool) -> None:
@@ -139,7 +157,7 @@ def main() -> None:
     listening = socket.socket(fileno=LISTEN_FD)
     # Over a network there may be other servers of the app; on a path there is only Nginx of this host.
     elsewhere = listening.family != socket.AF_UNIX
-    serve(listening, Watch(lambda: any(map(will_serve, units(name)))), elsewhere=elsewhere)
+    serve(listening, Watch(lambda: units(name)), elsewhere=elsewhere)
 
 
 if __name__ == "__main__":

@@ -39,9 +39,9 @@ class App:
             target=standby.serve, args=(listening.dup(), watch), kwargs={"elsewhere": elsewhere}, daemon=True
         ).start()
 
-    def look(self) -> bool:
+    def look(self) -> list[dict[str, str]]:
         self.looks += 1
-        return self.ready
+        return [{"ActiveState": "active"}] if self.ready else []
 
     def ask(self, method: str = "GET", body: bytes = b"", timeout: float = 20) -> bytes:
         """The whole answer; empty when the connection was closed without one."""
@@ -107,25 +107,61 @@ class Clock:
         return self.now
 
 
-def test_it_waits_for_a_release_that_comes_back(standby: ModuleType) -> None:
-    clock, ready = Clock(), [False]
-    watch = standby.Watch(lambda: ready[0], clock)
+def down(restarts: int, sub: str = "start", entered: str = "1") -> dict[str, str]:
+    """An instance that systemd starts again."""
+    return {
+        "Id": "shop@one.service",
+        "ActiveState": "activating",
+        "SubState": sub,
+        "NRestarts": str(restarts),
+        "Result": "success",
+        "ActiveEnterTimestampMonotonic": entered,
+    }
+
+
+def test_without_any_instance_clients_are_told_after_some_seconds(standby: ModuleType) -> None:
+    clock, found = Clock(), [[]]
+    watch = standby.Watch(lambda: found[0], clock)
     told = []
     for _ in range(20):
         told.append(watch.gone())
         clock.now += 0.5
     assert told.index(True) == standby.PATIENCE / 0.5
     assert all(told[told.index(True) :])
-    ready[0] = True
+    found[0] = [{"ActiveState": "active"}]
     assert not watch.gone()
-    ready[0] = False
+    found[0] = []
     clock.now += 0.5
     assert not watch.gone(), "it was ready a moment ago"
 
 
+def test_an_app_that_crashed_once_is_waited_for_however_long_it_takes_to_start(standby: ModuleType) -> None:
+    clock, found = Clock(), [[down(3, "auto-restart")]]
+    watch = standby.Watch(lambda: found[0], clock)
+    for unit in (down(3, "auto-restart"), *[down(4)] * 100):
+        found[0] = [unit]
+        assert not watch.gone()
+        clock.now += 0.5
+
+
+@pytest.mark.parametrize("last", [down(5), down(4, "auto-restart")], ids=["tries again", "will try again"])
+def test_when_a_restart_has_failed_nobody_waits_any_longer(standby: ModuleType, last: dict[str, str]) -> None:
+    clock, found = Clock(), [[down(3, "auto-restart")]]
+    watch = standby.Watch(lambda: found[0], clock)
+    assert not watch.gone()
+    found[0] = [down(4)]
+    assert not watch.gone()
+    found[0] = [last]
+    assert watch.gone()
+    clock.now += 3600
+    assert watch.gone(), "it has not been up since"
+    found[0] = [down(9, "auto-restart", entered="2")]
+    assert not watch.gone(), "it was up, and has crashed once"
+
+
 def test_what_was_seen_long_ago_counts_for_nothing(standby: ModuleType) -> None:
     clock = Clock()
-    watch = standby.Watch(lambda: False, clock)
+    watch = standby.Watch(list, clock)
     watch.gone()
     clock.now += 3600
     assert not watch.gone()
@@ -141,14 +177,11 @@ def test_what_was_seen_long_ago_counts_for_nothing(standby: ModuleType) -> None:
         # systemd tries again, and again.
         ({"ActiveState": "activating", "NRestarts": "4", "Result": "success"}, False),
         ({"ActiveState": "activating", "NRestarts": "0", "Result": "exit-code"}, False),
-        ({"ActiveState": "deactivating", "NRestarts": "0", "Result": "success"}, False),
+        # A restart stops it first.
+        ({"ActiveState": "deactivating", "NRestarts": "0", "Result": "success"}, True),
         ({"ActiveState": "failed", "NRestarts": "0", "Result": "timeout"}, False),
         ({}, False),
     ],
 )
 def test_which_instance_serves_or_is_about_to(standby: ModuleType, unit: dict[str, Any], serves: bool) -> None:
     assert standby.will_serve(unit) is serves
-
-
-def test_with_the_times_of_users_the_answer_comes_within_six_seconds(standby: ModuleType) -> None:
-    assert standby.UNANSWERED + standby.PATIENCE + standby.FORGOTTEN < 6
