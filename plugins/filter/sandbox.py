@@ -12,7 +12,6 @@ description:
 version_added: "0.1.0"
 author:
   - The production.fastapi maintainers (@production-fastapi)
-positional: _input
 options:
   _input:
     description: Folders in which the app may write.
