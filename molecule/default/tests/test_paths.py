@@ -13,7 +13,7 @@ from asking import name_of, on
 
 APP = Path(__file__).parents[1] / "app"
 # LONG=1 asks for more than 20,000.
-COUNT = 21_000 if os.environ.get("LONG") else 1_200
+COUNT = 21_000 if os.environ.get("LONG") else 900
 PATHS, SHOP = "paths.example.com", "shop.example.com"
 
 # The site of the sample, for another app. Nothing else of it is changed.
