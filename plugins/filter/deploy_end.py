@@ -112,7 +112,9 @@ def leftovers(servers: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
     """What stays changed on the disks, a sentence for the servers with the same files."""
     changed: dict[tuple[str, ...], list[str]] = {}
     for server in servers:
-        files = (hostvars[server].get("gunicorn_configured") or {}).get("files") or {}
+        written = (hostvars[server].get("gunicorn_configured") or {}).get("files") or {}
+        # The script that tries a configuration has the number of each in it, and no process reads it.
+        files = [file for file in written if not file.endswith("/try")]
         if files and hostvars[server]["__deploy"]["live"]:
             changed.setdefault(tuple(sorted(files)), []).append(server)
     return [

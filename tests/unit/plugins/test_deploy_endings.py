@@ -284,7 +284,7 @@ def test_the_configuration_that_a_failed_deploy_leaves_is_named(running: App) ->
     deploy = {"app": "shop", "release": "two", "live": "one", "changes": True}
     facts = {name: {"__deploy": deploy, "gunicorn_configured": {"files": {}}} for name in names}
     assert "stays on" not in deploy_end(names, facts, names, ["trouble"])["message"]
-    facts["app1"]["gunicorn_configured"] = {"files": {"/etc/shop/environment": "changed"}}
+    facts["app1"]["gunicorn_configured"] = {"files": {"/etc/shop/environment": "changed", "/etc/shop/try": "changed"}}
     said = deploy_end(names, facts, names, ["trouble"])["message"]
     assert "The configuration of this deploy stays on app1: /etc/shop/environment." in said
 
