@@ -82,10 +82,13 @@ class Watch:
         self.looked = self.now()
         if any(map(will_serve, found)):
             self.since = self.looked
-            self.seen.clear()
+            # One that ends has not been up; a crash loop comes through that state, too.
+            if any(unit.get("ActiveState") in {"active", "reloading"} for unit in found):
+                self.seen.clear()
             return False
         trying = [unit for unit in found if unit.get("ActiveState") == "activating"]
         if trying:
+            self.since = self.looked
             failed = [self._failed(unit) for unit in trying]
             return all(failed)
         return self.looked - self.since >= PATIENCE

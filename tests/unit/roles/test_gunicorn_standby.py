@@ -155,6 +155,10 @@ def test_when_a_restart_has_failed_nobody_waits_any_longer(standby: ModuleType, 
     assert watch.gone()
     clock.now += 3600
     assert watch.gone(), "it has not been up since"
+    found[0] = [down(5) | {"ActiveState": "deactivating"}]
+    watch.gone()
+    found[0] = [last]
+    assert watch.gone(), "that it ended does not mean that it was up"
     found[0] = [down(9, "auto-restart", entered="2")]
     assert not watch.gone(), "it was up, and has crashed once"
 
@@ -185,3 +189,13 @@ def test_what_was_seen_long_ago_counts_for_nothing(standby: ModuleType) -> None:
 )
 def test_which_instance_serves_or_is_about_to(standby: ModuleType, unit: dict[str, Any], serves: bool) -> None:
     assert standby.will_serve(unit) is serves
+
+
+def test_the_moment_between_two_restarts_is_no_absence(standby: ModuleType) -> None:
+    clock, found = Clock(), [[down(3)]]
+    watch = standby.Watch(lambda: found[0], clock)
+    for _ in range(20):
+        assert not watch.gone()
+        clock.now += 0.5
+    found[0] = [down(3) | {"ActiveState": "inactive"}]
+    assert not watch.gone()
