@@ -307,9 +307,16 @@ def test_a_static_location_cannot_be_left(host, name, static):
 
 
 def test_private_paths_are_not_found_however_they_are_written(host, app):
-    for path in ("/metrics", "/metrics/", "/metrics/x", "/%6detrics", "//metrics", "/x/../metrics"):
+    for path in ("/metrics", "/metrics/", "/metrics/x", "/%6detrics", "//metrics"):
         answer = ask(host, app, path)
         assert (answer.status, answer.json()) == (404, {"detail": "Not Found"}), path
+        assert_secured(answer)
+
+
+def test_a_path_that_an_app_could_read_in_another_way_is_refused_in_json(host, app):
+    for path in ("/x/../metrics", "/metrics%0a", "/x/%2e%2e/metrics"):
+        answer = ask(host, app, path)
+        assert (answer.status, answer.json()) == (400, {"detail": "Bad Request"}), path
         assert_secured(answer)
 
 
