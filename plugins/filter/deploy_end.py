@@ -55,7 +55,8 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-LIVE, FAILED = "live", "failed"
+LIVE = "live"
+FAILED = "failed"
 
 
 def deploy_end(

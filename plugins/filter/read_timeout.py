@@ -42,7 +42,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # The defaults of the roles app and gunicorn.
-REQUEST_TIMEOUT, GUNICORN_TIMEOUT = 30, 120
+REQUEST_TIMEOUT = 30
+GUNICORN_TIMEOUT = 120
 
 
 def read_timeout(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> int:

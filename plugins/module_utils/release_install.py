@@ -287,7 +287,8 @@ class Installer:
         return run(command, self.place.building(), self._environment(), folder=self._at(folder))
 
     def _uv(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
-        assert self.uv is not None
+        if self.uv is None:
+            raise ValueError("This installer has no uv.")
         confinement = self.place.unpacking([self.uv]) if self.unpacking else self.place.building()
         code, output = run([self.uv, *words], confinement, self._environment(), folder=self._at(folder))
         if code != 0 and self.unpacking and any(words in output for words in NOT_EXECUTED):

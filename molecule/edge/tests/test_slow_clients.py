@@ -30,7 +30,8 @@ def connections(host):
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_thousand_slow_connections_slow_nobody_else_down(host, attack):
-    command = f"slowhttptest -c 1000 -r 500 -l 12 -p 3 {ATTACKS[attack]} -u https://127.0.0.1/"
+    command = f"slowhttptest -c 1000 -r 500 -l 60 -p 3 {ATTACKS[attack]} -u https://127.0.0.1/"
+    alone = p99(asked(host, "/limited", source="127.2.0.2", seconds=3, pause=0.15))
     with ThreadPoolExecutor() as beside:
         attacked = beside.submit(host.run, command)
         while connections(host) < 950 and not attacked.done():
@@ -39,7 +40,8 @@ def test_a_thousand_slow_connections_slow_nobody_else_down(host, attack):
         assert connections(host) > 950, attacked.result().stdout
         on(host, "pkill -x slowhttptest")
     assert statuses(answers).keys() == {200}
-    assert p99(answers) < 0.2
+    # On a quiet machine an answer takes milliseconds; on a busy one it takes no longer than without the attack.
+    assert p99(answers) < max(0.2, 2 * alone)
 
 
 def test_an_upload_reaches_the_app_as_it_comes_only_where_the_route_says_so(host):
