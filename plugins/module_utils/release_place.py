@@ -52,7 +52,7 @@ class Place:
     @property
     def work(self) -> Path:
         """The release under way, as root sees it."""
-        return self.closed / "work"
+        return self.closed / "release"
 
     @property
     def seen(self) -> Path:

@@ -42,7 +42,7 @@ def test_no_unit_of_a_build_sees_more_than_it_needs(phase: str, tmp_path: Path) 
     assert "/etc" not in shown
     # Code of packages runs in one phase alone, and that has neither a cache that lasts nor a secret.
     assert ("NoExecPaths=/" in lines) is (phase == "unpacking")
-    assert (f"{SHOP}/build/work/cache" in shown or f"{SHOP}/build/work:" in shown) is (phase == "unpacking")
+    assert (f"{SHOP}/build/release/cache" in shown or f"{SHOP}/build/release:" in shown) is (phase == "unpacking")
     assert ("/run/fetch" in shown) is (phase == "fetching")
     assert ("bytecode" in shown) is (phase == "compiling")
     assert (f"BindReadOnlyPaths={SHOP}/releases/one/src" in shown) is (phase == "compiling")
