@@ -13,6 +13,8 @@ declare -A RELEASES=([debian12]=bookworm [debian13]=trixie)
 
 mkdir -p "$CACHE"
 cd "$ROOT"
+# A playbook starts a process for each task and host: none of them should compile anew what the one before had compiled.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 
@@ -51,15 +53,16 @@ tools() {
   local lock=$ROOT/script/requirements.txt python stamp
   stamp=$(sha256sum "$lock" | cut -c1-64)
   [[ $(cat .venv/stamp 2>/dev/null) == "$stamp" ]] && return
-  for python in python3 python3.14 python3.13 python3.12 python3.11 ''; do
+  # The distribution's own is built with optimisations that a version manager's often lacks: a fifth less time for all that follows.
+  for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11 ''; do
     [[ -n $python ]] || fail "Python 3.11 or newer is needed: install the packages python3 and python3-venv."
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
   done
-  "$python" -c 'import ensurepip' 2>/dev/null || needs "$python-ensurepip:python3-venv"
+  "$python" -c 'import ensurepip' 2>/dev/null || needs "ensurepip:python3-venv"
   say "Installing the tools into .venv with $("$python" --version)"
   "$python" -m venv --clear .venv
   quietly pip-uv .venv/bin/pip install --disable-pip-version-check "uv==$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$lock")"
-  quietly uv-tools .venv/bin/uv pip install --python .venv/bin/python --require-hashes --requirement "$lock"
+  quietly uv-tools .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python --require-hashes --requirement "$lock"
   echo "$stamp" >.venv/stamp
 }
 
@@ -68,7 +71,7 @@ app_environment() {
   local lock=roles/app/files/shop/requirements-test.txt
   cmp --silent "$lock" "$CACHE/app-venv/lock" && return
   .venv/bin/uv venv --quiet --clear "$CACHE/app-venv"
-  quietly uv-app .venv/bin/uv pip install --python "$CACHE/app-venv/bin/python" --require-hashes --requirement "$lock"
+  quietly uv-app .venv/bin/uv pip install --compile-bytecode --python "$CACHE/app-venv/bin/python" --require-hashes --requirement "$lock"
   cp "$lock" "$CACHE/app-venv/lock"
 }
 

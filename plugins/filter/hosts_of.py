@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: hosts_of
-short_description: Say which hosts a group of the inventory has
+short_description: Say which hosts groups of the inventory have
 description:
   - For C(hosts) of a play, where a group that the inventory has not would be a warning.
   - >-
@@ -22,7 +22,7 @@ options:
     type: dict
     required: true
   group:
-    description: The group.
+    description: The group; further groups follow it.
     type: str
     required: true
 """
@@ -35,7 +35,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: Its hosts, none when there is no such group.
+  description: Their hosts, each once. A group that the inventory does not have adds none.
   type: list
   elements: str
   sample: [redis1]
@@ -45,9 +45,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-def hosts_of(groups: Mapping[str, Sequence[str]], group: str) -> list[str]:
-    """The hosts of a group, none when there is no such group."""
-    return list(groups.get(group, ()))
+def hosts_of(groups: Mapping[str, Sequence[str]], *names: str) -> list[str]:
+    """The hosts of these groups, each once; none of a group that is not there."""
+    return list(dict.fromkeys(host for name in names for host in groups.get(name, ())))
 
 
 class FilterModule:

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils import page_assets, probing_client
+from ansible_collections.production.fastapi.plugins.module_utils.percentiles import BUCKET, percentile
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
-BUCKET = 0.1  # seconds
 MOST_FAILURES = 1000
 FIRST_ANSWER_WITHIN = 5.0
 
@@ -219,11 +219,6 @@ def requests_of(lines: Iterable[str]) -> list[Request]:
         except ValueError:
             continue
     return sorted(found, key=lambda request: request.began)
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile of ascending values: the smallest that `share` (0 to 1) of them do not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
 def summarise(lines: Iterable[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.probing import percentile
+from ansible_collections.production.fastapi.plugins.module_utils.percentiles import percentile
 
 # A p95 that is later by less is never too slow: a busy machine makes 6 ms of 2 ms.
 NOTICEABLE = 10  # ms

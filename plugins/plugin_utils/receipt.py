@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.page_assets import missing
-from ansible_collections.production.fastapi.plugins.module_utils.probing import BUCKET, percentile
+from ansible_collections.production.fastapi.plugins.module_utils.percentiles import BUCKET, percentile
 
 VERSION = 1
 # In these the instances change places; what lies before and after is what clients are used to.

@@ -10,7 +10,7 @@ from asking import ask, on
 from make_sources import make_sources
 from plays import play
 
-NAMES = ("pf-debian12", "pf-debian13")
+NAMES = ("pf-source12", "pf-source13")
 SERVE = "systemd-run --unit sources python3 -m http.server --directory /opt/sources --bind 127.0.0.1 8099"
 REPOSITORY = {"git": "file:///opt/sources/monorepo.git", "subdirectory": "services/api"}
 

@@ -13,7 +13,7 @@ import testinfra
 from asking import on
 from plays import ROOT, play
 
-NAMES = ("pf-debian12", "pf-debian13")
+NAMES = ("pf-source12", "pf-source13")
 ATTACKS = ROOT / "molecule" / "shared" / "attacks"
 LONG = bool(os.environ.get("LONG"))
 CASES = ["git", "folder", "archive", "archive-url", "pip"] if LONG else ["pip", "git"]
