@@ -13,9 +13,11 @@ def test_a_crowd_gets_what_the_rate_allows_and_another_address_all_it_asks_for(h
         other = both.submit(asked, host, "/limited", source="127.1.0.2", seconds=6, pause=0.25)
         answers, others = crowd.result(), other.result()
     admitted = [answer for answer in answers if answer.status == 200]
-    seconds = max(answer.ended for answer in answers) - min(answer.ended for answer in admitted)
-    theory = 1 + 20 + 10 * seconds
-    assert abs(len(admitted) - theory) <= 0.02 * theory, (len(admitted), theory)
+    # Nginx decides between the moments that a request begins and ends, which a busy machine keeps apart.
+    longest = max(answer.ended for answer in answers) - min(answer.began for answer in answers)
+    shortest = max(answer.began for answer in answers) - min(answer.ended for answer in admitted)
+    least, most = (1 + 20 + 10 * seconds for seconds in (shortest, longest))
+    assert 0.98 * least <= len(admitted) <= 1.02 * most, (least, len(admitted), most)
     assert statuses(answers).keys() == {200, 429}
     assert len(others) > 15
     assert statuses(others).keys() == {200}
