@@ -10,6 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "site.yml"
+DEPLOY = ROOT / "playbooks" / "deploy.yml"
 
 
 @dataclass(frozen=True)

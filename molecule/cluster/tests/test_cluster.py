@@ -468,6 +468,6 @@ def test_without_redis_the_cluster_serves_on():
 def test_without_any_server_clients_are_told_at_once():
     for name in SERVERS:
         on(host(name), "systemctl stop hello.socket 'hello@*'")
-    status, _, body = status_for_a_stranger("pf-lb1")
-    assert (status, json.loads(body)) == (502, {"detail": "The application did not answer"})
+    status, retry_after, body = status_for_a_stranger("pf-lb1")
+    assert (status, retry_after, json.loads(body)) == (502, "5", {"detail": "The application did not answer"})
     assert shares("hello", 20) == {"502": 20}
