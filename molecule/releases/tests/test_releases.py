@@ -78,7 +78,7 @@ def test_deploys_lose_no_request(hosts, deploy):
     assert live(hosts) == "three"
     for host, result in zip(hosts, loads, strict=True):
         assert len(result.seen) == 3
-        assert [event["event"] for event in history(host)] == ["live"] * 3
+        assert [event["event"] for event in history(host)] == ["tried", "live"] * 3
         assert all("@" in event["by"] for event in history(host))
 
 
