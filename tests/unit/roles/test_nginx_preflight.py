@@ -178,14 +178,6 @@ BALANCERS = [f"lb{number}" for number in range(1, 6)]
     [
         ({"nginx_acme_directory": "prod"}, "nginx_acme_directory is prod; write production, staging, or the https://"),
         ({"nginx_acme_directory": "http://ca.example/dir"}, "nginx_acme_directory is http://ca.example/dir; write"),
-        (
-            {"nginx_acme_staging_directory": "test"},
-            "nginx_acme_staging_directory is test; write staging, the https:// address of an ACME directory",
-        ),
-        (
-            {"nginx_acme_staging_directory": "staging", "nginx_acme_directory": "staging"},
-            "nginx_acme_staging_directory is that of nginx_acme_directory; write production there",
-        ),
         ({"nginx_acme_eab_kid": "kid"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both"),
         ({"nginx_acme_eab_hmac_key": "key"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together"),
         (
@@ -239,15 +231,15 @@ def test_an_exporter_may_listen_on_any_address_that_is_one(problems, listen):
     assert problems(nginx_exporter=True, nginx_exporter_listen=listen) == []
 
 
-def test_http3_needs_an_nginx_that_has_it_and_clients_that_come_by_themselves(problems):
-    assert problems(nginx_http3=True) == []
-    (old,) = problems(nginx_http3=True, __fastapi_host={**HOST, "packages": {"nginx": "1.22.1-9+deb12u3"}})
-    assert old == (
-        "nginx_http3 is true, but Nginx 1.22.1 of this host has no HTTP/3; "
-        "set it to false for this host, or use Debian 13."
-    )
-    proxied = {"nginx_trusted_proxies": ["10.0.0.1"], "nginx_trusted_proxies_header": "proxy_protocol"}
-    (problem,) = problems(nginx_http3=True, **proxied)
-    assert problem.startswith(
-        "nginx_http3 is true, but nginx_trusted_proxies_header is proxy_protocol, which UDP does not"
-    )
+@pytest.mark.parametrize(
+    ("variable", "value", "instead"),
+    [
+        ("nginx_http3", True, "remove the variable, because HTTP/3 lost requests at each reload of Nginx"),
+        ("nginx_brotli_static", True, 'remove the variable, and put "brotli_static on;" into extra_config of a site'),
+        ("nginx_acme_staging_directory", "staging", "set nginx_acme_directory to staging to try, and to production"),
+    ],
+)
+def test_what_earlier_versions_knew_is_refused_where_it_asked_for_something(problems, variable, value, instead):
+    (problem,) = problems(**{variable: value})
+    assert problem.startswith(f"{variable} was removed: {instead}")
+    assert problems(**{variable: type(value)()}) == []
