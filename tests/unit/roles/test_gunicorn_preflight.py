@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.production.fastapi.plugins.filter.python_assignments import python_assignments
 from conftest import role_variables
 
 
@@ -43,7 +42,6 @@ CLEANUP = {"name": "cleanup", "command": "python -m shop.cleanup", "schedule": "
         {"gunicorn_max_requests": 0},
         {"gunicorn_drain_timeout": 0},
         {"gunicorn_entrypoint": "shop.main:create.app"},
-        {"gunicorn_extra_config": "statsd_host = 'localhost:8125'\n\ndef on_exit(server):\n    reload = 1\n"},
         {"app_request_timeout": 30},
         {"app_environment": {"A_1": "x", "b": 1, "C": True, "D": "", "E": "tab\there"}},
         {"gunicorn_release": "4f2a9c01d3e5-8b1c.2"},
@@ -141,12 +139,6 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"app_jobs": [CLEANUP | {"timeout": "1h"}]}, 'timeout is "1h"; write a whole number from 1 to 86400.'),
         ({"app_jobs": [CLEANUP | {"jitter": -1}]}, 'jitter is "-1"; write a whole number from 0 to 86400.'),
         ({"app_jobs": [CLEANUP | {"servers": "some"}]}, 'servers is "some"; write first (one server of the app runs'),
-        ({"gunicorn_extra_config": "x = = 1"}, "gunicorn_extra_config is not Python, line 1:"),
-        ({"gunicorn_extra_config": "threads = 4"}, "may not set threads: an async worker has one."),
-        ({"gunicorn_extra_config": "if True:\n    reload = True"}, "may not set reload"),
-        ({"gunicorn_extra_config": "reload_engine, x = 'poll', 1"}, "may not set reload_engine"),
-        ({"gunicorn_extra_config": "workers: int = 9"}, "sets workers; set gunicorn_workers instead."),
-        ({"gunicorn_extra_config": "timeout = 5"}, "gunicorn_extra_config sets timeout; set gunicorn_timeout instead."),
     ],
 )
 def test_bad_values(variables: dict[str, Any], sentence: str) -> None:
@@ -185,24 +177,4 @@ def test_a_certificate_is_for_the_network_and_with_a_key_of_its_own(tmp_path: Pa
 
 
 def test_all_problems_are_told_at_once() -> None:
-    assert len(problems(gunicorn_workers=0, gunicorn_backlog=0, gunicorn_extra_config="reload = True")) == 3
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("a = b = 1", ["a", "b"]),
-        ("a += 1", ["a"]),
-        ("for a in b: pass", ["a"]),
-        ("with open('x') as a: b = 1", ["a", "b"]),
-        ("import threads", ["threads"]),
-        ("from x import y as reload", ["reload"]),
-        ("def timeout(): pass", ["timeout"]),
-        ("def f():\n    reload = 1", ["f"]),
-        ("(reload := True)", ["reload"]),
-        ("print(reload == 1)", []),
-        ("# reload = True", []),
-    ],
-)
-def test_assigned_names(source: str, names: list[str]) -> None:
-    assert python_assignments(source) == {"names": names, "error": ""}
+    assert len(problems(gunicorn_workers=0, gunicorn_backlog=0, gunicorn_entrypoint="main")) == 3
