@@ -22,7 +22,7 @@ TREE = (
 # What is wrong with several variables of a role is said at once.
 SEVERAL = {
     "gunicorn_workers": "lots",
-    "gunicorn_keepalive": 30,
+    "gunicorn_keepalive": 2,
     "app_request_timeout": 200,
 }
 
@@ -56,7 +56,7 @@ REFUSED = {
     ),
     "upstream connections that outlive the worker's": (
         SEVERAL,
-        "gunicorn_keepalive (30 s) must be above the 60 s for which Nginx keeps idle connections",
+        "gunicorn_keepalive (2 s) must be above the 2 s for which Nginx keeps idle connections",
     ),
     "no room on the disk": ({"app_minimum_free_disk_mb": 10**9}, "app_minimum_free_disk_mb"),
     "no free memory": ({"app_minimum_free_memory_mb": 10**9}, "app_minimum_free_memory_mb"),

@@ -11,9 +11,11 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from conftest import role_variables
 
+HOST = {"distribution": "debian", "distribution_version": "13", "users": ["root", "shop"]}
+
 
 def problems(**variables: Any) -> list[str]:
-    values = {**role_variables("gunicorn"), "gunicorn_name": "shop", **variables}
+    values = {**role_variables("gunicorn"), "gunicorn_name": "shop", "__fastapi_host": HOST, **variables}
     found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __gunicorn_problems }}"))
     assert isinstance(found, list)
     return found
@@ -23,8 +25,10 @@ ALONE = {
     "gunicorn_directory": "/opt/legacy",
     "gunicorn_virtualenv": "/opt/legacy/venv",
     "gunicorn_entrypoint": "main:app",
-    "__fastapi_host": {"users": ["root", "shop"]},
 }
+
+# Their Nginx keeps an idle connection for 2 s.
+BALANCERS = {"groups": {"load_balancers": ["lb1", "lb2"]}, "hostvars": {"lb1": {}, "lb2": {}}}
 
 MAILER = {"name": "mailer", "command": "python -m shop.mailer"}
 CLEANUP = {"name": "cleanup", "command": "python -m shop.cleanup", "schedule": "daily"}
@@ -41,6 +45,7 @@ CLEANUP = {"name": "cleanup", "command": "python -m shop.cleanup", "schedule": "
         {"gunicorn_bind": "unix:/run/other/x.sock"},
         {"gunicorn_max_requests": 0},
         {"gunicorn_drain_timeout": 0},
+        {"gunicorn_keepalive": 30, **BALANCERS},
         {"gunicorn_entrypoint": "shop.main:create.app"},
         {"app_request_timeout": 30},
         {"app_environment": {"A_1": "x", "b": 1, "C": True, "D": "", "E": "tab\there"}},
@@ -98,7 +103,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_entrypoint": "main"}, 'gunicorn_entrypoint is "main"; write MODULE:ATTRIBUTE'),
         ({"gunicorn_entrypoint": "main:app()"}, "write MODULE:ATTRIBUTE"),
         ({**ALONE, "gunicorn_entrypoint": ""}, "gunicorn_entrypoint is empty; write MODULE:ATTRIBUTE"),
-        ({**ALONE, "__fastapi_host": {"users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
+        ({**ALONE, "__fastapi_host": {**HOST, "users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
         (
             {**ALONE, "__gunicorn_program": {"stat": {"exists": False}}},
             "There is no /opt/legacy/venv/bin/gunicorn; set gunicorn_virtualenv",
@@ -113,6 +118,23 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ),
         ({"gunicorn_websocket_grace": 31}, "websocket_grace (31 s) must not be above gunicorn_graceful"),
         ({"gunicorn_keepalive": 60}, "gunicorn_keepalive (60 s) must be above the 60 s for which Nginx keeps idle"),
+        (
+            {"gunicorn_keepalive": 2, **BALANCERS},
+            "gunicorn_keepalive (2 s) must be above the 2 s for which Nginx keeps idle connections, or requests meet",
+        ),
+        (
+            {
+                "gunicorn_keepalive": 30,
+                **BALANCERS,
+                "hostvars": {"lb1": {}, "lb2": {"nginx_upstream_keepalive_timeout": "30"}},
+            },
+            "gunicorn_keepalive (30 s) must be above the 30 s for which Nginx keeps idle connections, or requests meet "
+            "closed ones; write 45 or more.",
+        ),
+        ({"__fastapi_host": {**HOST, "distribution_version": "14"}}, "The host runs debian 14; use Debian 12 or 13."),
+        ({"gunicorn_bind": "300.0.0.5:80"}, 'gunicorn_bind is "300.0.0.5:80"; write unix:/PATH or ADDRESS:PORT'),
+        ({"gunicorn_allowed_addresses": ["10.0.0.0/99"]}, "gunicorn_allowed_addresses has 10.0.0.0/99; write IP"),
+        ({"gunicorn_entrypoint": "a..b:c"}, 'gunicorn_entrypoint is "a..b:c"; write MODULE:ATTRIBUTE'),
         ({"app_processes": {"name": "mailer"}}, "app_processes is no list of dictionaries; write one, each with name"),
         (
             {"app_processes": [MAILER | {"name": "Mailer"}]},

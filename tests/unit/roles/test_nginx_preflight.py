@@ -33,14 +33,16 @@ def test_a_role_alone_does_not_ask_for_gunicorn(problems):
     assert problems(groups={}, nginx_proxy_read_timeout=600, nginx_upstream_keepalive_timeout=300) == []
 
 
-@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11")])
+@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11"), ("debian", "14")])
 def test_another_system_is_refused(problems, distribution, version):
     (problem,) = problems(__fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
-    assert problem == f"This host runs {distribution} {version}; the role nginx supports Debian 12 and 13."
+    assert problem == f"The host runs {distribution} {version}; use Debian 12 or 13."
 
 
-def test_debian_testing_has_no_version_and_is_let_through(problems):
-    assert problems(__fastapi_host={**HOST, "distribution_version": ""}) == []
+def test_debian_testing_has_no_version_and_is_refused_as_by_the_other_roles(problems):
+    assert problems(__fastapi_host={**HOST, "distribution_version": ""}) == [
+        "The host runs debian; use Debian 12 or 13."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,9 @@ def test_debian_testing_has_no_version_and_is_let_through(problems):
         ("nginx_rate_limit_per_second", 0, "nginx_rate_limit_per_second is 0; write 1 or more."),
         ("nginx_rate_limit_burst", -1, "nginx_rate_limit_burst is -1; write 0 or more."),
         ("nginx_connections_per_client", -1, "nginx_connections_per_client is -1; write 0 or more."),
+        ("nginx_trusted_proxies", ["300.0.0.1"], "nginx_trusted_proxies has 300.0.0.1; write an address or a network"),
+        ("nginx_rate_limit_allow", ["999.0.0.0/99"], "nginx_rate_limit_allow has 999.0.0.0/99; write an address or a"),
+        ("nginx_rate_limit_allow", ["::zz"], "nginx_rate_limit_allow has ::zz; write an address or a network"),
         ("nginx_rate_limit_allow", ["office"], "nginx_rate_limit_allow has office; write an address or a network"),
         (
             "nginx_trusted_proxies",
@@ -219,7 +224,9 @@ def test_a_profile_is_nothing_to_a_debian_12_that_asks_no_authority(problems):
     assert problems(nginx_certificate="self-signed", nginx_acme_profile="shortlived", __fastapi_host=host) == []
 
 
-@pytest.mark.parametrize("listen", ["9113", ":9113", "metrics:9113", "10.0.0.5", "10.0.0.5:0", "[::1]:70000"])
+@pytest.mark.parametrize(
+    "listen", ["9113", ":9113", "metrics:9113", "10.0.0.5", "10.0.0.5:0", "[::1]:70000", "300.0.0.5:9113"]
+)
 def test_an_exporter_listens_on_an_address_and_a_port(problems, listen):
     (problem,) = problems(nginx_exporter=True, nginx_exporter_listen=listen)
     assert problem.startswith(f"nginx_exporter_listen is {listen}; write an address of this host and a port, such as")

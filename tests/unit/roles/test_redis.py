@@ -50,6 +50,12 @@ def test_good_values(variables: dict[str, Any]) -> None:
             'redis_bind is "10.0.0.5"; write the private address of the host and a',
         ),
         ({**CLUSTER, "redis_bind": "redis1:6379"}, 'redis_bind is "redis1:6379"; write the private address'),
+        ({**CLUSTER, "redis_bind": "300.0.0.5:6379"}, 'redis_bind is "300.0.0.5:6379"; write the private address'),
+        ({"__fastapi_host": {**HOST, "distribution_version": "14"}}, "The host runs debian 14; use Debian 12 or 13."),
+        (
+            {**CLUSTER, "redis_allowed_addresses": ["300.0.0.1"]},
+            'redis_bind is "10.0.0.5:6379", where only the app servers get through, but 300.0.0.1 is no address; set',
+        ),
         ({**CLUSTER, "redis_bind": "10.0.0.5:70000"}, 'redis_bind is "10.0.0.5:70000"; write the private address'),
         ({**CLUSTER, "redis_bind": "0.0.0.0:6379"}, 'redis_bind is "0.0.0.0:6379", which is every address of the host'),
         ({**CLUSTER, "redis_bind": "[::]:6379"}, 'redis_bind is "[::]:6379", which is every address of the host'),
