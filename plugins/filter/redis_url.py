@@ -107,53 +107,6 @@ def redis_group(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]
     return list(members.values())
 
 
-def redis_group_problems(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], host: str) -> list[str]:
-    """What is wrong with the group that a host is a member of, one sentence each."""
-    members = redis_group(groups, hostvars)
-    if host not in members or len(members) == 1:
-        return []
-    if len(members) == 2:
-        return [
-            f"{' and '.join(members)} have a redis_bind, but of two hosts none can be sure that the other one is away; "
-            f"keep one of them in the group {GROUP}, or add a third."
-        ]
-    problems = []
-    password = str(hostvars[host].get("redis_sentinel_password") or "")
-    if len(password) < 16:
-        problems.append(
-            f"redis_sentinel_password is {'too short' if password else 'missing'}, by which the Redis of "
-            f"{', '.join(members)} know each other; write one of 16 characters or more in the variables of the group "
-            f"{GROUP}, such as `openssl rand -hex 24` makes, best in a vault."
-        )
-    if password and password == hostvars[host].get("redis_password"):
-        problems.append(
-            "redis_sentinel_password is the same as redis_password, which the apps know; write another one, as it may "
-            "stop and reconfigure Redis."
-        )
-    for name in ("redis_password", "redis_sentinel_password"):
-        others = [member for member in members if hostvars[member].get(name) != hostvars[host].get(name)]
-        if others:
-            problems.append(
-                f"{name} of {host} is not that of {', '.join(others)}; write it once, in the variables of the group "
-                f"{GROUP} or of all."
-            )
-    if bind_of(host, hostvars).endswith(f":{SENTINEL_PORT}"):
-        problems.append(f"redis_bind is {bind_of(host, hostvars)}, where Sentinel listens; write another port.")
-    # A Redis cannot read what a newer one sends, and Debian 13's is newer.
-    version = hostvars[host].get("__fastapi_host", {}).get("distribution_version")
-    newer = [
-        member
-        for member in members
-        if version and str(hostvars[member].get("__fastapi_host", {}).get("distribution_version") or "") > version
-    ]
-    if newer:
-        problems.append(
-            f"{host} runs Debian {version}, whose Redis cannot be a replica of the newer one of {', '.join(newer)}; "
-            f"use the same Debian for all hosts of the group {GROUP}."
-        )
-    return problems
-
-
 def bind_of(server: str, hostvars: Mapping[str, Any]) -> str:
     """Address and port of a Redis, empty where it has a Unix socket."""
     return str(hostvars[server].get("redis_bind") or "")
@@ -181,5 +134,4 @@ class FilterModule:
         return {
             "redis_url": redis_url,
             "redis_group": redis_group,
-            "redis_group_problems": redis_group_problems,
         }

@@ -69,6 +69,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.production.fastapi.plugins.filter.drained import drained
 from ansible_collections.production.fastapi.plugins.filter.upstream import address_of as server_address
 from ansible_collections.production.fastapi.plugins.filter.upstream import balance_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import duration
 
 GROUP = "app_servers"
 BALANCERS = "load_balancers"
@@ -79,7 +80,6 @@ DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)+(?=[a-z0-9-]*[a-z]){LABEL}", re.IGNORE
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 URL = re.compile(r"/([\w.~-]+/)+", re.ASCII)
 FOLDER = re.compile(r"/[^\s;{}\"'$\\]*")
-EXPIRES = re.compile(r"max|epoch|\d+[smhdwMy]?")
 
 
 def sites(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], load_balancer: str) -> list[dict[str, Any]]:
@@ -311,7 +311,7 @@ def static_problems(entry: dict[str, Any]) -> list[str]:
         problems.append(
             f"the folder {folder!r} of static files must be a plain absolute path, such as /srv/www/static."
         )
-    if not EXPIRES.fullmatch(expires):
+    if expires not in ("max", "epoch") and duration(expires) is None:
         problems.append(f"expires {expires!r} is no time that Nginx knows; write one such as 30d, 12h or max.")
     return problems
 

@@ -30,7 +30,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_install
     Bytecode,
     Installer,
     NeedsCodeError,
-    UvMissingError,
     Wanted,
     find_python,
     install_uv,
@@ -88,7 +87,6 @@ class Spec:
     user: str
     source: Mapping[str, Any]
     dependencies: str = "auto"
-    installer: str = "uv"
     python: str = ""
     entrypoint: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -235,7 +233,8 @@ class Release:
             "source": identity,
             "python": self.spec.python or find_python("", None, self.spec.settings).name,
             "dependencies": self.spec.dependencies,
-            "installer": self.spec.installer,
+            # The one there is: what was built by earlier versions keeps its name.
+            "installer": "uv",
             "entrypoint": self.spec.entrypoint,
             "subdirectory": source.get("subdirectory", ""),
             "requirements": list(self.spec.requirements),
@@ -288,7 +287,7 @@ class Release:
 
         uv = self._uv()
         interpreter = find_python(self.spec.python, uv, self.spec.settings)
-        wanted = Wanted.read(form, project, uv=uv is not None)
+        wanted = Wanted.read(form, project)
         installer = self._install(uv, interpreter, wanted)
         version = python_version(place.outside(place.venv))
         if wanted.local:
@@ -320,21 +319,19 @@ class Release:
             "directory": str(directory),
             "python": version,
             "dependencies": "package" if self._package() else form,
-            "installer": installer.name,
         }
 
-    def _install(self, uv: Path | None, interpreter: Path, wanted: Wanted) -> Installer:
+    def _install(self, uv: Path, interpreter: Path, wanted: Wanted) -> Installer:
         """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
         place, requirements = self.place, self.spec.requirements
         installer = Installer(uv, place, self.spec.settings, self.spec.install_options)
-        if uv is not None:
-            careful = replace(installer, unpacking=True, links=not wanted.local)
-            with contextlib.suppress(NeedsCodeError):
-                careful.create(interpreter)
-                careful.install(wanted)
-                careful.join(requirements, wanted)
-                return careful
-            place.prepare_venv()
+        careful = replace(installer, unpacking=True, links=not wanted.local)
+        with contextlib.suppress(NeedsCodeError):
+            careful.create(interpreter)
+            careful.install(wanted)
+            careful.join(requirements, wanted)
+            return careful
+        place.prepare_venv()
         installer.create(interpreter)
         installer.install(wanted)
         installer.join(requirements, wanted)
@@ -397,14 +394,8 @@ class Release:
         source = self.spec.source
         return Git(source["git"], source.get("key", ""), self.place, self.spec.settings)
 
-    def _uv(self) -> Path | None:
-        if self.spec.installer == "pip":
-            return None
-        try:
-            return install_uv(self.spec.uv_version, self.spec.uv_hashes, self.spec.settings)
-        except UvMissingError as error:
-            self.warn(f"{str(error).rstrip('.')}; pip is used instead, which is slower and knows no uv.lock.")
-            return None
+    def _uv(self) -> Path:
+        return install_uv(self.spec.uv_version, self.spec.uv_hashes, self.spec.settings)
 
     def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> None:
         """Import the app once as it will be imported when it is served, so that a broken one never gets that far."""

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filling a virtualenv: with uv, which is installed once for all apps, or with the pip of Debian."""
+"""Filling a virtualenv: with uv, which is installed once for all apps."""
 
 from __future__ import annotations
 
@@ -80,10 +80,6 @@ KEEP_BYTECODE = 30 * 86400
 NOT_EXECUTED = ("Permission denied", "os error 13")
 
 
-class UvMissingError(ReleaseError):
-    """uv cannot be had, and pip may do instead."""
-
-
 class NeedsCodeError(Exception):
     """A package has to be built, so its code has to run."""
 
@@ -125,7 +121,7 @@ def install_uv(version: str, hashes: Sequence[str], settings: Settings, tools: P
             if code != 0 and re.search("do not match the hashes|hash mismatch", output, re.IGNORECASE):
                 raise ReleaseError(f"app_uv_hashes: what the index has as uv {version} has another hash.", output)
             if code != 0:
-                raise UvMissingError(f"uv {version} cannot be installed: {last_line(output)}", output)
+                raise ReleaseError(f"uv {version} cannot be installed: {last_line(output)}", output)
             if not home.exists():
                 stage.rename(home)
     return home / "bin" / "uv"
@@ -166,17 +162,12 @@ class Installer:
     While nothing but uv can be executed (`unpacking`), what needs more raises `NeedsCodeError`.
     """
 
-    uv: Path | None
+    uv: Path
     place: Place
     settings: Settings
     options: Sequence[str] = ()
     unpacking: bool = False
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
-
-    @property
-    def name(self) -> str:
-        """`uv` or `pip`."""
-        return "uv" if self.uv else "pip"
 
     @property
     def python(self) -> Path:
@@ -187,7 +178,7 @@ class Installer:
         """Make the virtualenv, empty, and let uv look at it while there is nothing in it that could run."""
         script = 'python=$1 venv=$2 uv=$3; "$python" -I -m venv --without-pip "$venv" || exit 3; '
         script += 'test -z "$uv" || exec "$uv" pip list --quiet --python "$venv/bin/python"'
-        uv = str(self.uv) if self.uv and self.unpacking else ""
+        uv = str(self.uv) if self.unpacking else ""
         words: list[str | Path] = ["/bin/sh", "-c", script, "create", interpreter, self.place.venv, uv]
         confinement = self.place.unpacking(()) if self.unpacking else self.place.building()
         code, output = run(words, confinement, self._environment(), folder=Path("/"))
@@ -196,8 +187,6 @@ class Installer:
 
     def install(self, wanted: Wanted) -> None:
         """Install what the app depends on."""
-        if wanted.form in LOCKED_FORMS and self.uv is None:
-            raise ReleaseError(f"app_installer: {wanted.form} needs uv; use uv, or give the app a requirements.txt.")
         if wanted.form == "uv.lock":
             self._sync(wanted, local=False)
         else:
@@ -280,15 +269,9 @@ class Installer:
             raise ReleaseError(explain_install(output, label), output)
 
     def _pip(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
-        if self.uv:
-            return self._uv(["pip", "install", "--python", str(self.python), *self.options, *words], folder)
-        command = [*pip_command(), "--python", str(self.python), "install", "--no-compile"]
-        command += [*self.options, *words]
-        return run(command, self.place.building(), self._environment(), folder=self._at(folder))
+        return self._uv(["pip", "install", "--python", str(self.python), *self.options, *words], folder)
 
     def _uv(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
-        if self.uv is None:
-            raise ValueError("This installer has no uv.")
         confinement = self.place.unpacking([self.uv]) if self.unpacking else self.place.building()
         code, output = run([self.uv, *words], confinement, self._environment(), folder=self._at(folder))
         if code != 0 and self.unpacking and any(words in output for words in NOT_EXECUTED):
@@ -307,9 +290,6 @@ class Installer:
             "UV_NO_PROGRESS": "1",
             "UV_PROJECT_ENVIRONMENT": str(self.place.venv),
             "UV_PYTHON_DOWNLOADS": "never",
-            "PIP_NO_CACHE_DIR": "1",
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PIP_NO_INPUT": "1",
         }
 
 
@@ -379,8 +359,8 @@ class Wanted:
     local: bool = False  # whether the source itself is to be built after that
 
     @classmethod
-    def read(cls, form: str, project: Path, *, uv: bool) -> Wanted:
-        """What the project wants; `uv` says whether uv installs it, which knows more forms."""
+    def read(cls, form: str, project: Path) -> Wanted:
+        """What the project wants."""
         buildable = is_buildable(project)
         if form == "uv.lock":
             return cls(form, project, local=_has_local_packages(project))
@@ -392,7 +372,7 @@ class Wanted:
         if form != "pyproject.toml":
             return cls(form, project, [form])
         if buildable:
-            return cls(form, project, ["-r", form], local=True) if uv else cls(form, project, ["--editable", "."])
+            return cls(form, project, ["-r", form], local=True)
         return cls(form, project, list(read_pyproject(project).get("project", {}).get("dependencies", [])))
 
 

@@ -7,7 +7,7 @@ In those units it lies where the release will lie, because a virtualenv cannot b
 - *fetch* (git, ssh): the source, the git mirror, and the secrets of the repository. Nothing of the app runs.
 - *wheels* (uv): the release and uv's cache. No file of a package can be executed, so what stays in the cache is what
   the index has sent.
-- *build* (build backends, pip): the source and the virtualenv, with an empty cache. What they write ends with them.
+- *build* (build backends): the source and the virtualenv, with an empty cache. What they write ends with them.
 - *compile*: the finished release, read-only, and the cache of bytecode. Nothing of a package runs.
 """
 

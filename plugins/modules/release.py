@@ -50,11 +50,6 @@ options:
     type: str
     choices: [auto, uv.lock, pylock.toml, requirements.txt, pyproject.toml]
     default: auto
-  installer:
-    description: Program that fills the virtualenv. Where uv cannot be had, pip is used and a warning is given.
-    type: str
-    choices: [uv, pip]
-    default: uv
   python:
     description: Version of Python, as V(3.12), found on the host or installed by uv. Empty is the host's C(python3).
     type: str
@@ -79,7 +74,7 @@ options:
     type: str
     default: ""
   install_options:
-    description: Options added to each installation by uv or pip.
+    description: Options added to each installation by uv.
     type: list
     elements: str
     default: []
@@ -188,10 +183,6 @@ release:
       description: File that the dependencies were taken from, or C(package).
       type: str
       sample: uv.lock
-    installer:
-      description: Program that filled the virtualenv.
-      type: str
-      sample: uv
 complete:
   description: Whether nothing is left to do for the release and its folders.
   returned: success
@@ -238,7 +229,6 @@ ARGUMENTS: dict[str, Any] = {
     "user": {"type": "str", "required": True},
     "source": {"type": "dict", "required": True},
     "dependencies": {"type": "str", "choices": ["auto", *FORMS], "default": "auto"},
-    "installer": {"type": "str", "choices": ["uv", "pip"], "default": "uv"},
     "python": {"type": "str", "default": ""},
     "entrypoint": {"type": "str", "default": ""},
     # Its values come sealed: masked as no_log, a value such as "1" would be cut out of every release name.

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.filter.redis_url import SENTINEL_PORT, redis_group
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import address
 
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
 CLOCK = 5.0  # seconds; the time that asking takes is in it
@@ -113,13 +113,13 @@ def resolve(name: str) -> set[str]:
 def domain_notes(groups: Mapping[str, Sequence[str]], hostvars: Hosts, look_up: Resolve = resolve) -> Iterator[str]:
     """The domains that do not lead to a load balancer."""
     wanted = {str(hostvars[host].get("ansible_host", host)) for host in groups.get("load_balancers", ())}
-    addresses = {address for name in wanted for address in ({name} if is_address(name) else look_up(name))}
+    addresses = {each for name in wanted for each in ({name} if address(name) else look_up(name))}
     domains: dict[str, None] = {}
     for host in groups.get("app_servers", ()):
         given = hostvars[host].get("app_domains", [])
         domains |= dict.fromkeys([given] if isinstance(given, str) else given)
     for domain in domains:
-        if is_address(domain):
+        if address(domain):
             continue
         found = look_up(domain.replace("*.", "www.", 1))
         goal = " and ".join(sorted(addresses)) or "a load balancer"
@@ -130,15 +130,6 @@ def domain_notes(groups: Mapping[str, Sequence[str]], hostvars: Hosts, look_up: 
                 f"{domain} points to {' and '.join(sorted(found))}, and the load balancers are {goal}: right behind a "
                 "CDN or a translated address, else change its DNS record."
             )
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def examination(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: str) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ LONG = 8
 
 PARAMETERS: dict[str, dict[str, str]] = {
     "certs": {
-        "action": "show, renew, promote or dry-run",
+        "action": "show, renew or dry-run",
         "site": "the one site that is meant",
     },
     "deploy": {"version": "the branch, tag or commit of app_source to deploy; the beginning of a commit will do"},

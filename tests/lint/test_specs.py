@@ -44,3 +44,17 @@ def test_names_tell_whose_they_are(role):
 def test_every_option_says_what_it_is_for(role):
     options = entry_points(role)["main"]["options"]
     assert [name for name, option in options.items() if not option.get("description") or not option.get("type")] == []
+
+
+def test_all_roles_ask_for_the_ansible_that_the_collection_asks_for():
+    root = ROLES[0].parents[1]
+    wanted = load(root / "meta" / "runtime.yml")["requires_ansible"]
+    found = {load(role / "meta" / "main.yml")["galaxy_info"]["min_ansible_version"] for role in ROLES}
+    assert [f">={version}.0" for version in found] == [wanted]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_installation_waits_as_long_for_whoever_holds_the_lock_of_apt(role):
+    tasks = load(role / "tasks" / "install.yml") if (role / "tasks" / "install.yml").exists() else []
+    waits = [task["ansible.builtin.apt"].get("lock_timeout") for task in tasks if "ansible.builtin.apt" in task]
+    assert set(waits) <= {120}

@@ -32,14 +32,33 @@ def role_variables(role: str) -> dict[str, Any]:
     return variables
 
 
+def checked(role: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a role, and what is wrong with them, as the action `preflight` finds it for these variables."""
+    from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+    from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import examine
+
+    values = {**role_variables(role), **variables}
+    templar = Templar(loader=DataLoader(), variables=values)
+    view = View(
+        values.get("inventory_hostname", ""),
+        values.get("__fastapi_host", {"distribution": "debian", "distribution_version": "13"}),
+        values.get("groups", {}),
+        values.get("hostvars", {}),
+    )
+    return examine(role, templar.resolve_variable_expression, view)
+
+
 @pytest.fixture(scope="session")
 def render() -> Render:
     """`render("nginx", "nginx.conf.j2", {"nginx_sites": []})`: the text the role would write with these variables."""
+    from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS
     from ansible_collections.production.fastapi.plugins.plugin_utils.rendering import render_file
 
     def render_template(role: str, template: str, variables: Mapping[str, Any] | None = None) -> str:
         folder = REPOSITORY / "roles" / role
         values = {**role_variables(role), **(variables or {})}
+        if role in CHECKS:
+            values[f"__{role}_checked"] = {"settings": checked(role, values)[0]}
         templar = Templar(loader=DataLoader(), variables=values)
         return render_file(templar, folder / "templates" / template, values, [str(folder)])
 

@@ -137,7 +137,15 @@ def test_loop_and_parser(start: Start) -> None:
     assert "httptools/parser" in loaded
 
 
-def test_number_of_workers_and_of_threads(start: Start) -> None:
-    gunicorn = start(gunicorn_workers=3, gunicorn_extra_config="threads = 8\nreload = True\nworkers = 9")
+def test_number_of_workers(start: Start) -> None:
+    gunicorn = start(gunicorn_workers=3)
     wait_for(lambda: len(gunicorn.workers()) == 3)
-    assert "Reloader is on" not in gunicorn.log()
+
+
+def test_what_the_role_sets_is_refused_in_a_sentence(start: Start) -> None:
+    gunicorn = start(gunicorn_extra_config="threads = 8\nreload = True\nworkers = 9", wait=False)
+    assert gunicorn.process.wait(timeout=60) == 1
+    assert gunicorn.log() == (
+        "gunicorn_extra_config sets reload, threads, workers, which the role gunicorn sets itself; take these lines "
+        "out, and use the variables of the role where it has one.\n"
+    )

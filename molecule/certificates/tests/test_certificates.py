@@ -188,34 +188,6 @@ def test_whatever_its_life_is_renewed_when_two_thirds_are_over(authority, hosts,
     assert served(host, "blog.test") != before
 
 
-def test_what_is_of_the_staging_authority_is_promoted_when_asked_and_stays_so(authority, hosts):
-    host, first, then = hosts["pf-edge13"], "pebble-18000", "pebble-17000"
-    wishes = {
-        "nginx_acme_staging_directory": "https://acme.test:18000/dir",
-        "nginx_acme_directory": "https://acme.test:17000/dir",
-    }
-
-    def orders():
-        return ordered(authority, first), ordered(authority, then)
-
-    staged, promoted = orders()
-    converge("--limit", "pf-edge13", sites=(BLOG,), **wishes).succeeded()
-    on(host, "systemctl start site-certificates")
-    assert "to be promoted" in on(host, "/etc/ssl/sites/certificates show")
-    assert orders() == (staged + 1, promoted)
-    trial = served(host, "blog.test")
-    certs = CONVERGE.parents[2] / "playbooks/certs.yml"
-    play("--limit", "pf-edge13", playbook=certs, action="promote").succeeded()
-    real = served(host, "blog.test")
-    assert real != trial
-    assert "to be promoted" not in on(host, "/etc/ssl/sites/certificates show")
-    on(host, "/etc/ssl/sites/certificates promote")
-    again = converge("--limit", "pf-edge13", sites=(BLOG,), **wishes).succeeded()
-    assert set(again.stats("changed").values()) == {0}, again.output
-    assert served(host, "blog.test") == real
-    assert orders() == (staged + 1, promoted + 1)
-
-
 def test_a_restart_of_the_host_serves_what_it_served(authority, hosts):
     before = {domain: served(hosts["pf-edge12"], domain) for domain in ("shop.test", "blog.test")}
     subprocess.run(["docker", "restart", "pf-edge12"], check=True, capture_output=True)

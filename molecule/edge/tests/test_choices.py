@@ -1,7 +1,6 @@
-"""What is not the default: Mozilla's modern profile, brotli, and proxies that speak the PROXY protocol."""
+"""What is not the default: Mozilla's modern profile, and proxies that speak the PROXY protocol."""
 
 import pytest
-from asking import on
 from clients import ask
 from test_nothing_breaks_it import converge
 from test_scanners import compliance
@@ -12,31 +11,23 @@ FROM = "PROXY TCP4 198.51.100.7 127.0.0.1 50000 443\r\n"
 @pytest.fixture(scope="module", autouse=True)
 def _back_to_the_defaults(host):
     yield
-    on(host, "rm -f /srv/edge/one/static/site.css.br")
     converge(host).succeeded()
     assert ask(host, "/").status == 200
 
 
 @pytest.fixture(scope="module")
 def modern(host):
-    converge(host, nginx_tls_profile="modern", nginx_brotli_static=True).succeeded()
+    converge(host, nginx_tls_profile="modern").succeeded()
 
 
 @pytest.fixture(scope="module")
 def proxied(host):
-    converge(host, nginx_trusted_proxies_header="proxy_protocol", nginx_http3=False).succeeded()
+    converge(host, nginx_trusted_proxies_header="proxy_protocol").succeeded()
 
 
 def test_mozilla_would_change_nothing_of_the_modern_profile_either(host, modern):
     # That wants a life of 90 days at most, which one of an authority has.
     assert set(compliance(host, "modern")) == {"certificate_path_validation", "maximum_certificate_lifespan"}
-
-
-def test_a_file_compressed_with_brotli_is_served_to_who_takes_it(host, modern):
-    on(host, "echo compressed >/srv/edge/one/static/site.css.br")
-    answer = ask(host, "/static/site.css", headers={"Accept-Encoding": "br"})
-    assert (answer.headers["content-encoding"], answer.body) == ("br", "compressed\n")
-    assert "content-encoding" not in ask(host, "/static/site.css").headers
 
 
 def test_a_listed_proxy_says_by_the_proxy_protocol_who_the_client_is(host, proxied):

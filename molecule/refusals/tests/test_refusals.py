@@ -22,9 +22,8 @@ TREE = (
 # What is wrong with several variables of a role is said at once.
 SEVERAL = {
     "gunicorn_workers": "lots",
-    "gunicorn_keepalive": 30,
+    "gunicorn_keepalive": 2,
     "app_request_timeout": 200,
-    "gunicorn_extra_config": "reload = True\nthreads = 4",
 }
 
 # What the variables alone show: refused on a provisioned and on a bare host at once.
@@ -57,13 +56,8 @@ REFUSED = {
     ),
     "upstream connections that outlive the worker's": (
         SEVERAL,
-        "gunicorn_keepalive (30 s) must be above the 60 s for which Nginx keeps idle connections",
+        "gunicorn_keepalive (2 s) must be above the 2 s for which Nginx keeps idle connections",
     ),
-    "development reload": (
-        SEVERAL,
-        "gunicorn_extra_config may not set reload: reloading on change is for a developer's own machine.",
-    ),
-    "threads": (SEVERAL, "gunicorn_extra_config may not set threads"),
     "no room on the disk": ({"app_minimum_free_disk_mb": 10**9}, "app_minimum_free_disk_mb"),
     "no free memory": ({"app_minimum_free_memory_mb": 10**9}, "app_minimum_free_memory_mb"),
     "a type that is wrong": ({"nginx_worker_connections": "many"}, "nginx_worker_connections"),

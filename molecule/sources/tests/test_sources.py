@@ -1,4 +1,4 @@
-"""The five sources and the four forms of dependencies, and pip where there is no uv."""
+"""The five sources and the four forms of dependencies."""
 
 import hashlib
 import json
@@ -33,7 +33,6 @@ CASES = {
         "package",
     ),
     "overridden-form": ({"folder": "{sources}/uv-lock"}, {"app_dependencies": "pyproject.toml"}, "pyproject.toml"),
-    "pip": ({"folder": "{sources}/hashed"}, {"app_installer": "pip"}, "requirements.txt"),
 }
 
 

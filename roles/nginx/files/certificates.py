@@ -3,7 +3,6 @@
 
     certificates renew            what is due now; the timer and the play do this
     certificates renew SITE…      the same for these sites, due or not
-    certificates promote          replace what is of the staging authority; with SITE… only for these
     certificates dry-run          rehearse with the authority, and keep nothing
     certificates show             a line for each site
 
@@ -69,11 +68,10 @@ class Site:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the role has written into certificates.json; `authority` and `staging` are URLs of ACME directories."""
+    """What the role has written into certificates.json; `authority` is the URL of an ACME directory."""
 
     sites: list[Site]
     authority: str = ""
-    staging: str = ""
     ca_bundle: str = ""
     preflight: bool = True
     proxy_protocol: bool = False
@@ -164,16 +162,11 @@ def covers(names: frozenset[str], domain: str) -> bool:
     return wanted in names or f"*.{wanted.partition('.')[2]}" in names
 
 
-def authority_for(current: str, settings: Settings) -> str:
-    """Whom to ask for a site whose certificate is of `current`: what is promoted, or was never on trial, stays so."""
-    return settings.staging if settings.staging and current != settings.authority else settings.authority
-
-
 def reason_to_issue(certificate: Certificate | None, authority: str, site: Site, settings: Settings, now: float) -> str:
     """Why the authority is to be asked for a certificate; empty when what is there will do."""
     if certificate is None:
         return "it has none of the authority"
-    if authority != authority_for(authority, settings):
+    if authority != settings.authority:
         return "it is of another authority"
     if certificate.names != frozenset(map(canonical, site.domains)):
         return "the domains have changed"
@@ -219,10 +212,6 @@ class Store:
         if not self.live(site.name).startswith("letsencrypt-"):
             return None, ""
         return read_certificate(folder / "fullchain.pem"), (folder / "authority").read_text(encoding="utf-8").strip()
-
-    def on_trial(self, site: Site) -> bool:
-        """Whether the site serves a certificate of the staging authority."""
-        return self.settings.staging != "" and self.current(site)[1] == self.settings.staging
 
     def install(self, site: Site, chain: Path, key: Path, authority: str = "") -> bool:
         """Serve this pair, and say whether that is a change; raises CertificateError when Nginx does not take it."""
@@ -373,19 +362,19 @@ def unreachable(domains: list[str]) -> list[str]:
     return problems
 
 
-def issue(site: Site, settings: Settings, authority: str, *options: str) -> tuple[Path, Path]:
-    """Have an authority issue a certificate; chain and key. Raises CertificateError with what certbot said."""
+def issue(site: Site, settings: Settings, *options: str) -> tuple[Path, Path]:
+    """Have the authority issue a certificate; chain and key. Raises CertificateError with what certbot said."""
     forget_lineage(site.name)
     if settings.preflight and (problems := unreachable(site.domains)):
         raise CertificateError(" ".join(problems))
     domains = [part for domain in site.domains for part in ("--domain", domain)]
     command = ["certbot", "certonly", "--config", str(DIRECTORY / "certbot.ini"), "--cert-name", site.name]
-    command += ["--server", authority]
+    command += ["--server", settings.authority]
     environment = {"REQUESTS_CA_BUNDLE": settings.ca_bundle} if settings.ca_bundle else {}
     done = run(*command, *domains, *options, timeout=ISSUE_TIMEOUT, **environment)
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or " ".join(done.stdout.split())
-        raise CertificateError(f"certbot got no certificate from {authority}: {said}")
+        raise CertificateError(f"certbot got no certificate from {settings.authority}: {said}")
     folder = CERTBOT / "config" / "live" / site.name
     return folder / "fullchain.pem", folder / "privkey.pem"
 
@@ -413,16 +402,11 @@ def bring_up_to_date(site: Site, store: Store, now: float, always: bool) -> str:
     reason = reason_to_issue(certificate, current, site, store.settings, now)
     if not reason and not always:
         return ""
-    obtain(site, store, authority_for(current, store.settings))
-    return f"{site.name}: serves a new certificate, because {reason or 'it was asked for'}."
-
-
-def obtain(site: Site, store: Store, authority: str) -> None:
-    """Have an authority issue a certificate, and serve it; raises CertificateError."""
     try:
-        store.install(site, *issue(site, store.settings, authority), authority)
+        store.install(site, *issue(site, store.settings), store.settings.authority)
     finally:
         forget_lineage(site.name)
+    return f"{site.name}: serves a new certificate, because {reason or 'it was asked for'}."
 
 
 def alarm(site: Site, store: Store, now: float) -> str:
@@ -446,10 +430,7 @@ def show(site: Site, store: Store, now: float) -> str:
     days = (certificate.ends - now) / 86400
     renewal = f", renewal from {moment(certificate.at(RENEW_AFTER))}" if site.mode == "letsencrypt" else ""
     names = ", ".join(sorted(certificate.names))
-    trial = ", to be promoted" if store.on_trial(site) else ""
-    return (
-        f"{site.name}: {names}; {store.live(site.name)} of {certificate.issuer}; {days:.1f} days left{renewal}{trial}."
-    )
+    return f"{site.name}: {names}; {store.live(site.name)} of {certificate.issuer}; {days:.1f} days left{renewal}."
 
 
 def renew(store: Store, named: list[str]) -> int:
@@ -471,21 +452,6 @@ def renew(store: Store, named: list[str]) -> int:
     return failed
 
 
-def promote(store: Store, named: list[str]) -> int:
-    """Replace what is of the staging authority, of all sites or those named; gives the exit status."""
-    failed = 0
-    for site in store.settings.sites:
-        if not store.on_trial(site) or (named and site.name not in named):
-            continue
-        try:
-            obtain(site, store, store.settings.authority)
-            print(f"{site.name}: serves a new certificate, because it was promoted.", flush=True)
-        except (CertificateError, OSError) as error:
-            print(f"{site.name}: {error}", file=sys.stderr, flush=True)
-            failed = 1
-    return failed
-
-
 def rehearse(store: Store) -> int:
     """Let the authority check every site without issuing anything. Gives the exit status."""
     failed = 0
@@ -493,7 +459,7 @@ def rehearse(store: Store) -> int:
         if site.mode != "letsencrypt":
             continue
         try:
-            issue(site, store.settings, authority_for(store.current(site)[1], store.settings), "--dry-run")
+            issue(site, store.settings, "--dry-run")
             print(f"{site.name}: the authority would issue a certificate.")
         except (CertificateError, OSError) as error:
             print(f"{site.name}: {error}", file=sys.stderr)
@@ -504,8 +470,8 @@ def rehearse(store: Store) -> int:
 def main() -> int:
     """Do what the command line says, one at a time on this host."""
     parser = argparse.ArgumentParser(description="Keep the certificates of this host's sites.")
-    parser.add_argument("action", choices=["renew", "promote", "dry-run", "show"])
-    parser.add_argument("sites", nargs="*", help="sites to renew, due or not, or to promote")
+    parser.add_argument("action", choices=["renew", "dry-run", "show"])
+    parser.add_argument("sites", nargs="*", help="sites to renew, due or not")
     arguments = parser.parse_args()
     os.umask(0o022)
     store = Store(read_settings(DIRECTORY / "certificates.json"))
@@ -517,7 +483,7 @@ def main() -> int:
     with alone():
         if arguments.action == "dry-run":
             return rehearse(store)
-        return (promote if arguments.action == "promote" else renew)(store, arguments.sites)
+        return renew(store, arguments.sites)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.filter.redis_url import (
     SOCKET_URL,
     redis_group,
-    redis_group_problems,
     redis_url,
 )
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import redis
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 
 APP = {"ansible_host": "10.0.0.1"}
 REDIS = {"ansible_host": "10.0.0.5", "redis_bind": "10.0.0.5:6379", "redis_password": "a-long-password-of-theirs"}
@@ -94,7 +95,7 @@ SENTINELS = "redis+sentinel://:a-long-password-of-theirs@10.0.0.5:26379,10.0.0.6
 
 def group_problems(host="redis6", **changed):
     hostvars = {name: {**variables, **changed.get(name, {})} for name, variables in GROUP.items()}
-    return redis_group_problems({"redis_servers": list(GROUP)}, hostvars, host)
+    return redis.group_problems(View(host, {}, {"redis_servers": list(GROUP)}, hostvars))
 
 
 def test_three_with_an_address_are_found_by_their_sentinels():

@@ -33,9 +33,9 @@ PYPROJECT = '[project]\nname = "hello"\nversion = "1"\n[tool.fastapi]\nentrypoin
 
 @pytest.fixture(autouse=True)
 def this_python(monkeypatch):
-    """Build as whoever runs the tests and without an installer: nothing here has a dependency."""
+    """Build as whoever runs the tests and with a uv that does nothing: nothing here has a dependency."""
     monkeypatch.setattr(Account, "find", classmethod(lambda cls, _name: cls(None)))
-    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: None)
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: Path("/bin/true"))
     monkeypatch.setattr(release_install, "pip_command", lambda: ["false"])
 
 
@@ -211,18 +211,10 @@ def test_a_build_without_room_is_refused(source, option):
         release.check_room()
 
 
-def test_a_lock_of_uv_is_refused_without_uv(source):
-    (source / "uv.lock").touch()
-    release, upload = prepare(source)
-    with pytest.raises(ReleaseError, match=r"^app_installer: uv\.lock needs uv"):
-        release.build(upload)
-
-
 @pytest.mark.parametrize(
     "option",
     [
         {"python": "3.12"},
-        {"installer": "pip"},
         {"dependencies": "pyproject.toml"},
         {"entrypoint": "main:app"},
         {"requirements": ["gunicorn>=25"]},
@@ -280,7 +272,7 @@ def test_the_app_s_own_version_outside_the_range_is_named(source, monkeypatch):
 
 @pytest.mark.parametrize("form", ["uv.lock", "pylock.toml"])
 def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
-    installer = release_install.Installer(None, place_in(tmp_path), Settings())
+    installer = release_install.Installer(Path("/bin/false"), place_in(tmp_path), Settings())
     monkeypatch.setattr(release_install.Installer, "installed", lambda _self: {"gunicorn": "20.1.0"})
     monkeypatch.setattr(release_install.Installer, "_pip", lambda *_: pytest.fail("resolved again"))
     with pytest.raises(ReleaseError, match=rf"gunicorn 20\.1\.0 .* change them in {form}"):
@@ -299,12 +291,16 @@ def test_uv_is_installed_by_its_hashes_or_not_at_all(tmp_path, monkeypatch):
         release_install.install_uv("0.1.0", (), Settings(), tmp_path)
     assert told == []
     for version, hashes in (("0.1.0", ["sha256:" + "1" * 64]), (release_install.UV_VERSION, [])):
-        with pytest.raises(ReleaseError, match=r"^app_uv_hashes: what the index has") as error:
+        with pytest.raises(ReleaseError, match=r"^app_uv_hashes: what the index has"):
             release_install.install_uv(version, hashes, Settings(), tmp_path)
-        # pip does instead of uv only when there is no uv.
-        assert not isinstance(error.value, release_install.UvMissingError)
     assert told[0] == f"uv==0.1.0 --hash=sha256:{'1' * 64}\n"
     assert all(digest in told[1] for digest in release_install.UV_HASHES)
+
+
+def test_a_host_that_cannot_have_uv_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(release_install, "run", lambda *_words, **_options: (1, "ERROR: No matching distribution"))
+    with pytest.raises(ReleaseError, match=r"^uv 0\.1\.0 cannot be installed: No matching distribution"):
+        release_install.install_uv("0.1.0", ["sha256:" + "1" * 64], Settings(), tmp_path)
 
 
 def test_what_needs_code_of_a_package_is_done_anew_where_that_may_run(source, monkeypatch):
@@ -317,7 +313,6 @@ def test_what_needs_code_of_a_package_is_done_anew_where_that_may_run(source, mo
             (self.place.venv / "left.pth").touch()
             raise release_install.NeedsCodeError
 
-    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: Path("/bin/true"))
     monkeypatch.setattr(release_install.Installer, "install", install)
     monkeypatch.setattr(release_install.Installer, "join", lambda *_: None)
     release, upload = prepare(source)

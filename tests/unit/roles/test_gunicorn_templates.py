@@ -158,11 +158,46 @@ def test_systemd_is_hidden_from_gunicorn_and_stays_so_after_a_reload(
     assert environment["WORKER_NOTIFY_SOCKET"] == "/run/notify"
 
 
-def test_extra_config_is_heard_but_the_promises_are_the_last_word(config: Any) -> None:
-    made = config(gunicorn_extra_config="statsd_host = 'localhost:8125'\nthreads = 8\nreload = True\ntimeout = 7")
-    assert (made.statsd_host, made.timeout) == ("localhost:8125", 7)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "statsd_host = 'localhost:8125'",
+        "def on_exit(server):\n    reload = True",
+        "import os\nfrom pathlib import Path",
+        "Worker.readiness_patience = 1",
+        "reload = False",  # as the role has it
+        "print(timeout == 1)  # reload = True",
+    ],
+)
+def test_extra_config_is_heard(config: Any, lines: str) -> None:
+    made = config(gunicorn_extra_config=lines)
+    assert hasattr(made, "statsd_host") is lines.startswith("statsd_host")
     assert (made.threads, made.reload, made.preload_app, made.control_socket_disable) == (1, False, False, True)
     assert made.worker_tmp_dir == "/dev/shm"
+
+
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ("timeout = 7", "timeout"),
+        ("threads = 8\nreload = True", "reload, threads"),
+        ("if True:\n    preload_app = True", "preload_app"),
+        ("workers: int = 9", "workers"),
+        ("certfile = '/tls/shop.pem'", "certfile"),
+        ("errorlog = '/var/log/x'", "errorlog"),
+        ("from os import path as timeout", "timeout"),
+        ("def nworkers_changed(server, new, old): pass", "nworkers_changed"),
+        ("del timeout", "timeout"),
+        ("for keepalive in range(3): pass", "keepalive"),
+    ],
+)
+def test_extra_config_that_sets_what_the_role_sets_lets_nothing_start(config: Any, lines: str, names: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        config(gunicorn_extra_config=lines)
+    assert refused.value.code == (
+        f"gunicorn_extra_config sets {names}, which the role gunicorn sets itself; take these lines out, "
+        "and use the variables of the role where it has one."
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from conftest import role_variables
+from conftest import checked, role_variables
 
 Render = Callable[..., str]
 ADDRESS = "10.0.0.100"
@@ -41,11 +39,7 @@ def variables_of(*, address: Any = ADDRESS, **changes: Any) -> dict[str, Any]:
 
 
 def problems(**changes: Any) -> list[str]:
-    found = Templar(loader=DataLoader(), variables=variables_of(**changes)).template(
-        trust_as_template("{{ __keepalived_problems }}")
-    )
-    assert isinstance(found, list)
-    return found
+    return checked("keepalived", variables_of(**changes))[1]
 
 
 @pytest.mark.parametrize(

@@ -59,58 +59,6 @@ def test_changed_domains_and_another_authority_are_reasons_and_the_order_of_name
     assert reason(program, chain, authority="https://staging.example.com") == "it is of another authority"
 
 
-def test_staging_comes_first_and_what_is_promoted_stays(program, make, tmp_path, monkeypatch):
-    pairs, asked = [make(f"number{number}") for number in range(3)], []
-    site = program.Site("shop", ["shop.example.com"], "letsencrypt")
-    other = program.Site("blog", ["blog.example.com"], "self-signed")
-    settings = program.Settings([site, other], AUTHORITY, "https://staging.example.com")
-    store = program.Store(settings, tmp_path / "sites")
-    (store.directory / "shop").mkdir(parents=True)
-
-    def issue(_site, _settings, authority, *_options):
-        asked.append(authority)
-        return pairs[len(asked) - 1]
-
-    monkeypatch.setattr(program, "issue", issue)
-    monkeypatch.setattr(program, "forget_lineage", lambda _name: None)
-    monkeypatch.setattr(program.Store, "serve", lambda _store, _site: None)
-    steps = [
-        (lambda: program.promote(store, []), []),  # nothing is on trial yet
-        (lambda: program.renew(store, []), [settings.staging]),
-        (lambda: program.renew(store, []), []),
-        (lambda: program.promote(store, ["blog"]), []),
-        (lambda: program.promote(store, ["shop"]), [AUTHORITY]),
-        (lambda: program.promote(store, []), []),
-        (lambda: program.renew(store, []), []),
-        (lambda: program.renew(store, ["shop"]), [AUTHORITY]),
-    ]
-    for number, (step, wanted) in enumerate(steps):
-        before = len(asked)
-        assert step() == 0
-        assert asked[before:] == wanted, f"step {number}"
-        if number == 3:
-            assert "to be promoted" in program.show(site, store, time.time())
-    assert "to be promoted" not in program.show(site, store, time.time())
-
-
-def test_a_promotion_that_fails_leaves_what_is_served(program, make, tmp_path, monkeypatch, capsys):
-    site = program.Site("shop", ["shop.example.com"], "letsencrypt")
-    settings = program.Settings([site], AUTHORITY, "https://staging.example.com")
-    store = program.Store(settings, tmp_path / "sites")
-    monkeypatch.setattr(program, "forget_lineage", lambda _name: None)
-    monkeypatch.setattr(program.Store, "serve", lambda _store, _site: None)
-    store.install(site, *make("trial"), settings.staging)
-    live = store.live("shop")
-
-    def refuse(*_arguments):
-        raise program.CertificateError("certbot got no certificate.")
-
-    monkeypatch.setattr(program, "issue", refuse)
-    assert program.promote(store, []) == 1
-    assert capsys.readouterr().err == "shop: certbot got no certificate.\n"
-    assert store.live("shop") == live
-
-
 def test_the_host_refuses_a_pair_that_would_not_do(program, make):
     (chain, key), (_other, stranger) = make("shop"), make("stranger")
     now = time.time()

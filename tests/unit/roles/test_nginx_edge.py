@@ -163,8 +163,7 @@ def test_hashed_names_are_kept_for_good_and_compressed_files_are_served(snippet)
     assert directives(text, "add_header") == ['Cache-Control "public, max-age=31536000, immutable"']
     assert directives(text, "include") == ["snippets/headers.conf"]
     assert directives(text, "gzip_static") == ["on"]
-    assert directives(text, "expires") == directives(text, "brotli_static") == []
-    assert directives(snippet("site", nginx_brotli_static=True), "brotli_static") == ["on"]
+    assert directives(text, "expires") == []
 
 
 @pytest.mark.parametrize(

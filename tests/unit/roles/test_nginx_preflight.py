@@ -33,14 +33,16 @@ def test_a_role_alone_does_not_ask_for_gunicorn(problems):
     assert problems(groups={}, nginx_proxy_read_timeout=600, nginx_upstream_keepalive_timeout=300) == []
 
 
-@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11")])
+@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11"), ("debian", "14")])
 def test_another_system_is_refused(problems, distribution, version):
     (problem,) = problems(__fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
-    assert problem == f"This host runs {distribution} {version}; the role nginx supports Debian 12 and 13."
+    assert problem == f"The host runs {distribution} {version}; use Debian 12 or 13."
 
 
-def test_debian_testing_has_no_version_and_is_let_through(problems):
-    assert problems(__fastapi_host={**HOST, "distribution_version": ""}) == []
+def test_debian_testing_has_no_version_and_is_refused_as_by_the_other_roles(problems):
+    assert problems(__fastapi_host={**HOST, "distribution_version": ""}) == [
+        "The host runs debian; use Debian 12 or 13."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,9 @@ def test_debian_testing_has_no_version_and_is_let_through(problems):
         ("nginx_rate_limit_per_second", 0, "nginx_rate_limit_per_second is 0; write 1 or more."),
         ("nginx_rate_limit_burst", -1, "nginx_rate_limit_burst is -1; write 0 or more."),
         ("nginx_connections_per_client", -1, "nginx_connections_per_client is -1; write 0 or more."),
+        ("nginx_trusted_proxies", ["300.0.0.1"], "nginx_trusted_proxies has 300.0.0.1; write an address or a network"),
+        ("nginx_rate_limit_allow", ["999.0.0.0/99"], "nginx_rate_limit_allow has 999.0.0.0/99; write an address or a"),
+        ("nginx_rate_limit_allow", ["::zz"], "nginx_rate_limit_allow has ::zz; write an address or a network"),
         ("nginx_rate_limit_allow", ["office"], "nginx_rate_limit_allow has office; write an address or a network"),
         (
             "nginx_trusted_proxies",
@@ -178,14 +183,6 @@ BALANCERS = [f"lb{number}" for number in range(1, 6)]
     [
         ({"nginx_acme_directory": "prod"}, "nginx_acme_directory is prod; write production, staging, or the https://"),
         ({"nginx_acme_directory": "http://ca.example/dir"}, "nginx_acme_directory is http://ca.example/dir; write"),
-        (
-            {"nginx_acme_staging_directory": "test"},
-            "nginx_acme_staging_directory is test; write staging, the https:// address of an ACME directory",
-        ),
-        (
-            {"nginx_acme_staging_directory": "staging", "nginx_acme_directory": "staging"},
-            "nginx_acme_staging_directory is that of nginx_acme_directory; write production there",
-        ),
         ({"nginx_acme_eab_kid": "kid"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both"),
         ({"nginx_acme_eab_hmac_key": "key"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together"),
         (
@@ -227,7 +224,9 @@ def test_a_profile_is_nothing_to_a_debian_12_that_asks_no_authority(problems):
     assert problems(nginx_certificate="self-signed", nginx_acme_profile="shortlived", __fastapi_host=host) == []
 
 
-@pytest.mark.parametrize("listen", ["9113", ":9113", "metrics:9113", "10.0.0.5", "10.0.0.5:0", "[::1]:70000"])
+@pytest.mark.parametrize(
+    "listen", ["9113", ":9113", "metrics:9113", "10.0.0.5", "10.0.0.5:0", "[::1]:70000", "300.0.0.5:9113"]
+)
 def test_an_exporter_listens_on_an_address_and_a_port(problems, listen):
     (problem,) = problems(nginx_exporter=True, nginx_exporter_listen=listen)
     assert problem.startswith(f"nginx_exporter_listen is {listen}; write an address of this host and a port, such as")
@@ -239,15 +238,15 @@ def test_an_exporter_may_listen_on_any_address_that_is_one(problems, listen):
     assert problems(nginx_exporter=True, nginx_exporter_listen=listen) == []
 
 
-def test_http3_needs_an_nginx_that_has_it_and_clients_that_come_by_themselves(problems):
-    assert problems(nginx_http3=True) == []
-    (old,) = problems(nginx_http3=True, __fastapi_host={**HOST, "packages": {"nginx": "1.22.1-9+deb12u3"}})
-    assert old == (
-        "nginx_http3 is true, but Nginx 1.22.1 of this host has no HTTP/3; "
-        "set it to false for this host, or use Debian 13."
-    )
-    proxied = {"nginx_trusted_proxies": ["10.0.0.1"], "nginx_trusted_proxies_header": "proxy_protocol"}
-    (problem,) = problems(nginx_http3=True, **proxied)
-    assert problem.startswith(
-        "nginx_http3 is true, but nginx_trusted_proxies_header is proxy_protocol, which UDP does not"
-    )
+@pytest.mark.parametrize(
+    ("variable", "value", "instead"),
+    [
+        ("nginx_http3", True, "remove the variable, because HTTP/3 lost requests at each reload of Nginx"),
+        ("nginx_brotli_static", True, 'remove the variable, and put "brotli_static on;" into extra_config of a site'),
+        ("nginx_acme_staging_directory", "staging", "set nginx_acme_directory to staging to try, and to production"),
+    ],
+)
+def test_what_earlier_versions_knew_is_refused_where_it_asked_for_something(problems, variable, value, instead):
+    (problem,) = problems(**{variable: value})
+    assert problem.startswith(f"{variable} was removed: {instead}")
+    assert problems(**{variable: type(value)()}) == []

@@ -269,32 +269,3 @@ def test_braces_are_balanced_in_every_combination(main, site):
         assert text.count("{") == text.count("}")
         assert "{{" not in text
         assert "{%" not in text
-
-
-def test_http3_has_a_door_beside_that_of_tls_with_a_socket_for_each_worker(main, site):
-    values = {"nginx_http3": True, "nginx_ipv6": False}
-    doors = ["443 ssl default_server", "443 quic default_server reuseport"]
-    assert directives(main(**values), "listen")[1:3] == doors
-    assert directives(site(SHOP, **values), "listen") == ["80", "443 ssl", "443 quic"]
-    assert directives(site(SHOP, nginx_http3=True), "listen")[2:] == [
-        "443 ssl",
-        "443 quic",
-        "[::]:443 ssl",
-        "[::]:443 quic",
-    ]
-    first = {**SHOP, "domains": ["192.0.2.1"]}
-    assert directives(main(nginx_sites=[first], **values), "listen")[1:5] == [*doors, "443 ssl", "443 quic"]
-    for text in (main(), site(SHOP)):
-        assert "quic" not in text
-
-
-def test_clients_are_told_of_http3_over_tls_alone_and_only_where_there_is_it(main, render):
-    values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
-    offer = "Alt-Svc $alternative_service always"
-    assert offer in directives(
-        render("nginx", "snippets/headers.conf.j2", {**values, "nginx_http3": True}), "add_header"
-    )
-    told = block(main(nginx_http3=True), "map $scheme$upstream_http_alt_svc $alternative_service")
-    assert told.strip() == "https 'h3=\":443\"; ma=86400';"
-    assert "lt-Svc" not in render("nginx", "snippets/headers.conf.j2", values)
-    assert "alt_svc" not in main()

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from conftest import role_variables
+from conftest import checked
 
 Render = Callable[..., str]
 HOST = {"distribution": "debian", "distribution_version": "13", "packages": {}}
@@ -23,10 +21,7 @@ CLUSTER = {"redis_bind": "10.0.0.5:6379", "redis_password": PASSWORD}
 
 
 def problems(**variables: Any) -> list[str]:
-    values = {**role_variables("redis"), "__fastapi_host": HOST, **variables}
-    found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __redis_problems }}"))
-    assert isinstance(found, list)
-    return found
+    return checked("redis", {"__fastapi_host": HOST, **variables})[1]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +45,12 @@ def test_good_values(variables: dict[str, Any]) -> None:
             'redis_bind is "10.0.0.5"; write the private address of the host and a',
         ),
         ({**CLUSTER, "redis_bind": "redis1:6379"}, 'redis_bind is "redis1:6379"; write the private address'),
+        ({**CLUSTER, "redis_bind": "300.0.0.5:6379"}, 'redis_bind is "300.0.0.5:6379"; write the private address'),
+        ({"__fastapi_host": {**HOST, "distribution_version": "14"}}, "The host runs debian 14; use Debian 12 or 13."),
+        (
+            {**CLUSTER, "redis_allowed_addresses": ["300.0.0.1"]},
+            "redis_allowed_addresses has 300.0.0.1; write IP addresses or networks, such as 10.0.0.5 or 10.0.0.0/24.",
+        ),
         ({**CLUSTER, "redis_bind": "10.0.0.5:70000"}, 'redis_bind is "10.0.0.5:70000"; write the private address'),
         ({**CLUSTER, "redis_bind": "0.0.0.0:6379"}, 'redis_bind is "0.0.0.0:6379", which is every address of the host'),
         ({**CLUSTER, "redis_bind": "[::]:6379"}, 'redis_bind is "[::]:6379", which is every address of the host'),

@@ -1,0 +1,54 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documents `preflight`, which runs on the controller: plugins/action/preflight.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Check the settings of a role before anything changes
+version_added: 0.1.0
+description:
+  - Converts the settings of a role by its argument spec, so that V(false), V("no"), V(off) and V(0) mean the same,
+    whether they come from YAML, an INI inventory, a command line or a survey.
+  - Refuses those that cannot work, with all sentences in one message. Each names the variable and its value, and says
+    what to write.
+  - The rules are in C(plugins/plugin_utils/checks), a file for each role.
+options:
+  role:
+    description: The role whose settings are checked.
+    type: str
+    required: true
+    choices: [keepalived, redis]
+  host:
+    description: What M(production.fastapi.host_info) has returned.
+    type: dict
+    required: true
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+attributes:
+  check_mode:
+    description: Checks in check mode too.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Read the host
+  production.fastapi.host_info:
+  register: __fastapi_host
+
+- name: Check the settings
+  production.fastapi.preflight:
+    role: redis
+    host: "{{ __fastapi_host }}"
+  register: __redis_checked
+"""
+
+RETURN = r"""
+settings:
+  description: The settings of the role as it means them, without secrets.
+  returned: always
+  type: dict
+  sample: {redis_bind: "10.0.0.5:6379", redis_allowed_addresses: [], redis_memory: 64}
+"""

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a value of a setting may be: an address, a network, a path, a name, a number. Each rule stands here alone.
+
+Each function takes a value as it comes from an inventory, a text as well as a number or a boolean, and returns what it
+means, or None where it means nothing of the kind. None of them raises an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, NamedTuple
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+TRUE = frozenset({"true", "yes", "on", "y", "t", "1"})
+FALSE = frozenset({"false", "no", "off", "n", "f", "0"})
+# Seconds of a unit, as Nginx writes them; a month has 30 days and a year 365.
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400}
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+PATH = re.compile(r"/[^\s\"'\\\x00-\x1f\x7f]*")
+ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+class Endpoint(NamedTuple):
+    """Where something listens: an IP address of the host and a port from 1 to 65535."""
+
+    address: Address
+    port: int
+
+
+def address(value: Any) -> Address | None:
+    """An IP address, `10.0.0.5` or `2001:db8::5`: no name, no network, no zone, no brackets."""
+    if not isinstance(value, str) or "%" in value:
+        return None  # a number would be an address to ipaddress
+    try:
+        return ipaddress.ip_address(value)
+    except ValueError:
+        return None
+
+
+def network(value: Any) -> Network | None:
+    """An IP address, or a network with the length of its prefix, `10.0.0.0/8`; bits behind the prefix do not count."""
+    if not isinstance(value, str) or "%" in value:
+        return None
+    base, slash, length = value.partition("/")
+    if slash and number(length, 0, 128) is None:
+        return None  # a netmask, which neither Nginx nor systemd would take
+    try:
+        return ipaddress.ip_network(f"{base}{slash}{length}", strict=False)
+    except ValueError:
+        return None
+
+
+def endpoint(value: Any) -> Endpoint | None:
+    """An address and a port, `10.0.0.5:8000` or `[2001:db8::5]:8000`."""
+    host, colon, port = str(value).rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    where = address(host[1:-1] if bracketed else host)
+    which = number(port, 1, 65535)
+    if not colon or where is None or which is None or bracketed != (where.version == 6):
+        return None
+    return Endpoint(where, which)
+
+
+def path(value: Any) -> str | None:
+    """An absolute path without spaces, quotes, backslashes and control characters, and without `..`."""
+    if not isinstance(value, str) or not PATH.fullmatch(value) or ".." in value.split("/"):
+        return None
+    return value
+
+
+def name(value: Any) -> str | None:
+    """A name of an app, and so of its user and its units: up to 31 of a-z, 0-9 and hyphen, a letter first."""
+    return value if isinstance(value, str) and NAME.fullmatch(value) else None
+
+
+def entrypoint(value: Any) -> str | None:
+    """An app in a module, `shop.main:app`."""
+    return value if isinstance(value, str) and ENTRYPOINT.fullmatch(value) else None
+
+
+def number(value: Any, lowest: int, highest: int) -> int | None:
+    """A whole number within bounds, as a number or in digits; a boolean is none."""
+    if not re.fullmatch(r"-?[0-9]{1,18}", str(value), re.ASCII):
+        return None
+    return int(value) if lowest <= int(value) <= highest else None
+
+
+def boolean(value: Any) -> bool | None:
+    """Yes or no, as YAML, INI and command lines have them: false, "no", off, 0, in any case of letters."""
+    if isinstance(value, float) and not value.is_integer():
+        return None
+    text = str(int(value) if isinstance(value, float) else value).strip().lower()
+    return True if text in TRUE else False if text in FALSE else None
+
+
+def duration(value: Any) -> int | None:
+    """Whole seconds: a number, or one with a unit, such as 30s, 12h, 7d or 1y."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdwMy]?)", str(value), re.ASCII)
+    return int(found[1]) * UNITS[found[2]] if found else None
