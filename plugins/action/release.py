@@ -9,13 +9,20 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import (
+    file_hash,
+    list_files,
+    pack,
+    tree_hash,
+)
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
 SEALED = ("source", "index_url", "install_options", "proxy", "environment")
@@ -69,6 +76,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             folder = Path(self._loader.path_dwim(source["folder"]))
             if not folder.is_dir():
                 raise AnsibleActionFail(f"app_source.folder: the controller has no folder {folder}.")
+            self._check_form(folder, str(source.get("subdirectory", "")))
             return {**source, "tree": tree_hash(folder)}, folder
         if kind == "archive" and "://" not in source["archive"]:
             archive = Path(self._loader.path_dwim(source["archive"]))
@@ -83,6 +91,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if kind == "package" and not source.get("version"):
             raise AnsibleActionFail("app_source.version: name the version of the package, as 1.2.3.")
         return dict(source), None
+
+    def _check_form(self, folder: Path, subdirectory: str) -> None:
+        """Refuse a folder whose dependencies cannot be read, before a host has changed; a host finds out the rest."""
+        sent = set(list_files(folder))
+        try:
+            project = project_folder(folder, subdirectory)
+            detect_form(
+                folder,
+                project,
+                self._task.args.get("dependencies") or "auto",
+                has=lambda path: PurePosixPath(path.relative_to(folder).as_posix()) in sent,
+            )
+        except ReleaseError as error:
+            raise AnsibleActionFail(str(error)) from error
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     Account,
@@ -39,10 +40,8 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_install
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    FORMS,
     ReleaseError,
     describe,
-    detect_form,
     find_entrypoint,
     last_error,
     project_folder,

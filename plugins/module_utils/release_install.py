@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     PATH,
     Account,
@@ -25,8 +26,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    FORMS,
-    LOCKED_FORMS,
     ReleaseError,
     explain_install,
     last_line,

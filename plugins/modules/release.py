@@ -46,7 +46,9 @@ options:
     type: dict
     required: true
   dependencies:
-    description: File that says what the app depends on. V(auto) takes the first of the others that the source has.
+    description:
+      - File that says what the app depends on. V(auto) takes the first of the others that the source has, and refuses a
+        source whose versions are in a file of another tool, such as C(poetry.lock).
     type: str
     choices: [auto, uv.lock, pylock.toml, requirements.txt, pyproject.toml]
     default: auto
@@ -226,9 +228,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of, secrets_of_urls
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    FORMS,
     ReleaseError,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -63,7 +64,7 @@ def test_values_become_text_as_they_are_written(value, text):
 
 
 def test_a_release_that_is_there_needs_no_transfer(tmp_path, monkeypatch):
-    (tmp_path / "main.py").write_text("")
+    (tmp_path / "requirements.txt").write_text("")
     plugin, calls = make(tmp_path, [{"changed": False, "complete": True}], monkeypatch, source={"folder": "."})
     result = plugin.run(None, {})
     assert result["changed"] is False
@@ -73,7 +74,7 @@ def test_a_release_that_is_there_needs_no_transfer(tmp_path, monkeypatch):
 
 def test_the_source_follows_when_the_host_asks_for_it(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "main.py").write_text("")
+    (tmp_path / "app" / "requirements.txt").write_text("")
     answers = [{"changed": True, "wants_upload": True}, {"changed": True, "complete": True}]
     plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"})
     assert plugin.run(None, {})["complete"]
@@ -82,7 +83,7 @@ def test_the_source_follows_when_the_host_asks_for_it(tmp_path, monkeypatch):
 
 def test_the_source_goes_along_when_an_earlier_task_found_that_it_is_missing(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "main.py").write_text("")
+    (tmp_path / "app" / "requirements.txt").write_text("")
     answers = [{"changed": True, "complete": False, "wants_upload": True}, {"changed": True, "complete": True}]
     plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"}, check_mode=True)
     found = plugin.run(None, {})
@@ -109,6 +110,9 @@ def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, 
         ({}, r"app_source: name one of git, folder, archive, package\."),
         ({"git": "x", "folder": "y"}, "app_source: name one of"),
         ({"folder": "missing"}, r"app_source\.folder: the controller has no folder .*missing"),
+        ({"folder": "poetry"}, r"app_source: the versions of this app are in poetry\.lock, .* run poetry export"),
+        ({"folder": "."}, r"app_source: the source needs one of uv\.lock"),
+        ({"folder": ".", "subdirectory": "other"}, r"app_source\.subdirectory: the source has no folder other"),
         ({"archive": "missing.zip"}, r"app_source\.archive: the controller has no file .*missing\.zip"),
         ({"archive": "here", "checksum": "sha256:0"}, r"app_source\.checksum: .*here has sha256:e3b0c442"),
         ({"archive": "https://x/y.zip"}, r"app_source\.checksum: a URL needs"),
@@ -117,7 +121,19 @@ def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, 
 )
 def test_a_source_that_is_none_is_refused_on_the_controller(tmp_path, monkeypatch, source, sentence):
     (tmp_path / "here").touch()
+    (tmp_path / "poetry").mkdir()
+    (tmp_path / "poetry" / "poetry.lock").touch()
     plugin, calls = make(tmp_path, [], monkeypatch, source=source)
     with pytest.raises(AnsibleActionFail, match=sentence):
         plugin.run(None, {})
     assert calls == []
+
+
+def test_a_lock_that_stays_at_home_says_nothing(tmp_path, monkeypatch):
+    (tmp_path / "requirements.txt").write_text("")
+    (tmp_path / "poetry.lock").touch()
+    (tmp_path / ".gitignore").write_text("poetry.lock\n")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    plugin, calls = make(tmp_path, [{"changed": False, "complete": True}], monkeypatch, source={"folder": "."})
+    plugin.run(None, {})
+    assert len(calls) == 1
