@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
@@ -46,7 +47,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = dict(self._task.args)
         source, local = self._source({key: str(value) for key, value in (options.get("source") or {}).items()})
         options["source"] = source
-        options["environment"] = {key: as_text(value) for key, value in (options.get("environment") or {}).items()}
+        environment = options.get("environment") or {}
+        if problems := environment_problems(environment):
+            raise AnsibleActionFail(" ".join(problems))
+        options["environment"] = {key: as_text(value) for key, value in environment.items()}
 
         key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
         found = task_vars.get("app_release")
@@ -125,11 +129,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._transfer_file(packed.name, remote)
         self._fixup_perms2((shell.tmpdir, remote))
         return remote
-
-
-def as_text(value: Any) -> str:
-    """A value of YAML as an environment variable: true and false as they are written there."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def seal(options: Mapping[str, Any]) -> dict[str, Any]:

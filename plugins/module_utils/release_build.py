@@ -21,6 +21,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.host_memory imp
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
+    PATH,
     Account,
     Confinement,
     Settings,
@@ -409,7 +410,8 @@ class Release:
         """Import the app once as it will be imported when it is served, so that a broken one never gets that far."""
         command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint]
         shared = self.spec.directory / "shared"
-        environment = {"HOME": str(shared), **self.spec.environment, **variables}
+        path = f"{python.parent}:{PATH}"
+        environment = {"HOME": str(shared), "PATH": path, **self.spec.environment, **variables}
         sandbox = self.spec.sandbox or service_sandbox([str(shared)])
         confinement = Confinement(self.account, f"{self.spec.name}.run-build-check-{os.getpid()}.service", sandbox)
         code, output = run(command, confinement, environment, folder=folder, timeout=IMPORT_TIMEOUT)

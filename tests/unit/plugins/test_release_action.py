@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from datetime import date
 
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.production.fastapi.plugins.action import release as action
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
 from ansible_collections.production.fastapi.plugins.modules import release as module
 
 
@@ -58,9 +60,29 @@ def test_the_module_shows_none_of_what_is_sealed():
     assert module.ARGUMENTS["environment"]["no_log"]
 
 
-@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (1, "1"), (1.5, "1.5"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (False, "false"), (1, "1"), (1.5, "1.5"), ("x", "x"), (date(2026, 1, 2), "2026-01-02")],
+)
 def test_values_become_text_as_they_are_written(value, text):
-    assert action.as_text(value) == text
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"SENTRY_DSN": None, "FEATURE": None}, 'SENTRY_DSN, FEATURE has no value; write "" for an empty text'),
+        ({"KEY": {"a": "s3cr3t"}}, "the value of KEY has a control character or a structure"),
+        ({"A-B": "s3cr3t"}, "A-B can be no name of a variable"),
+    ],
+)
+def test_an_environment_that_nobody_can_have_meant_is_refused(tmp_path, monkeypatch, environment, sentence):
+    source = {"git": "https://x/y.git"}
+    plugin, calls = make(tmp_path, [], monkeypatch, source=source, environment=environment)
+    with pytest.raises(AnsibleActionFail, match=sentence) as error:
+        plugin.run(None, {})
+    assert "s3cr3t" not in str(error.value)
+    assert calls == []
 
 
 def test_a_release_that_is_there_needs_no_transfer(tmp_path, monkeypatch):

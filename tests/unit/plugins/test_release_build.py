@@ -183,7 +183,8 @@ def test_what_the_import_may_not_write_is_explained(source):
 
 
 def test_the_import_sees_the_environment_and_the_release(source):
-    checked = 'import os\nassert os.environ["TOKEN"] == "a $b"\nassert os.environ["APP_NAME"] == "hello"\n'
+    checked = 'import os, sys\nassert os.environ["TOKEN"] == "a $b"\nassert os.environ["APP_NAME"] == "hello"\n'
+    checked += 'assert os.environ["PATH"].startswith(sys.prefix + "/bin:")\n'
     (source / "main.py").write_text(checked + MAIN)
     release, upload = prepare(source, environment={"TOKEN": "a $b"})
     release.build(upload)
