@@ -29,17 +29,23 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import (
+    TOOLS,
     Bytecode,
     Installer,
     NeedsCodeError,
     UvMissingError,
     Wanted,
-    find_python,
     install_uv,
     read_pyproject,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
+from ansible_collections.production.fastapi.plugins.module_utils.release_python import (
+    OWN,
+    VERSION_FILE,
+    Wish,
+    find_python,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
     describe,
@@ -233,7 +239,7 @@ class Release:
         build = {
             "layout": LAYOUT,
             "source": identity,
-            "python": self.spec.python or find_python("", None, self.spec.settings).name,
+            "python": self.spec.python or OWN.resolve().name,
             "dependencies": self.spec.dependencies,
             "installer": self.spec.installer,
             "entrypoint": self.spec.entrypoint,
@@ -283,11 +289,13 @@ class Release:
         source = place.outside(place.source)
         project = project_folder(source, self.spec.source.get("subdirectory", ""))
         _refuse_links(source, project)
-        entrypoint = find_entrypoint(self.spec.entrypoint, read_pyproject(project))
+        pyproject = read_pyproject(project)
+        entrypoint = find_entrypoint(self.spec.entrypoint, pyproject)
         form = self._package() or detect_form(source, project, self.spec.dependencies)
 
         uv = self._uv()
-        interpreter = find_python(self.spec.python, uv, self.spec.settings)
+        wish = Wish.read(self.spec.python, source, project, pyproject)
+        interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
         wanted = Wanted.read(form, project, uv=uv is not None)
         installer = self._install(uv, interpreter, wanted)
         version = python_version(place.outside(place.venv))
@@ -443,7 +451,7 @@ def _group(name: str) -> int:
 
 def _refuse_links(source: Path, project: Path) -> None:
     """Refuse files that root reads and that lead out of the source."""
-    for name in (*FORMS, "pyproject.toml"):
+    for name in (*FORMS, VERSION_FILE):
         for folder in (project, *project.parents):
             if not folder.is_relative_to(source):
                 break

@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import time
 import tomllib
@@ -18,7 +17,6 @@ from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
-    PATH,
     Account,
     Confinement,
     Settings,
@@ -128,34 +126,6 @@ def install_uv(version: str, hashes: Sequence[str], settings: Settings, tools: P
             if not home.exists():
                 stage.rename(home)
     return home / "bin" / "uv"
-
-
-def find_python(wanted: str, uv: Path | None, settings: Settings, tools: Path = TOOLS) -> Path:
-    """The interpreter for the app: the host's own, a `3.12` that the host has, or one that uv installs."""
-    if not wanted:
-        return Path("/usr/bin/python3").resolve()
-    found = shutil.which(f"python{wanted}", path=PATH)
-    if found:
-        return Path(found).resolve()
-    if uv is None:
-        raise ReleaseError(f"app_python: the host has no python{wanted}, and only uv could install one.")
-    with tempfile.TemporaryDirectory() as home:
-        environment = settings.environment() | {
-            "HOME": home,
-            "UV_NO_CACHE": "1",
-            "UV_NO_PROGRESS": "1",
-            "UV_PYTHON_INSTALL_DIR": str(tools / "python"),
-        }
-        for command in (["install", "--no-bin"], ["find", "--managed-python"]):
-            words: list[str | Path] = [uv, "python", *command, wanted]
-            code, output = run(words, Confinement(Account(None)), environment, folder=Path(home))
-            if code != 0:
-                break
-    if code != 0:
-        raise ReleaseError(
-            f"app_python: the host has no python{wanted}, and uv cannot install one: {last_line(output)}", output
-        )
-    return Path(output.strip().splitlines()[-1])
 
 
 @dataclass(frozen=True)

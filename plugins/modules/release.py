@@ -58,7 +58,10 @@ options:
     choices: [uv, pip]
     default: uv
   python:
-    description: Version of Python, as V(3.12), found on the host or installed by uv. Empty is the host's C(python3).
+    description:
+      - Version of Python, as V(3.12), found on the host or installed by uv.
+      - Empty is what C(.python-version) of the source asks for, else C(requires-python) of C(pyproject.toml), else the
+        host's C(python3).
     type: str
     default: ""
   entrypoint:

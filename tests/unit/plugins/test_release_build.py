@@ -134,6 +134,17 @@ def test_a_link_that_leads_root_out_of_the_source_is_refused(source, tmp_path):
         release.build(None)
 
 
+def test_a_project_that_asks_for_another_python_is_refused_before_anything_is_installed(source):
+    (source / "pyproject.toml").write_text(PYPROJECT.replace("[tool", 'requires-python = ">=3.99"\n[tool'))
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match=r"^app_python: requires-python asks for Python >=3\.99, the host has 3\."):
+        release.build(upload)
+    (source / ".python-version").write_text("3.98\n")
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match=r"^app_python: \.python-version asks for Python 3\.98, the host has 3\."):
+        release.build(upload)
+
+
 def test_a_complete_release_is_not_built_again(source, monkeypatch):
     release, upload = prepare(source)
     built = release.build(upload)
