@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form, pinned
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     PATH,
@@ -37,6 +37,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_install
     Wanted,
     install_uv,
     read_pyproject,
+    refuse_pins,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
@@ -292,6 +293,8 @@ class Release:
         pyproject = read_pyproject(project)
         entrypoint = find_entrypoint(self.spec.entrypoint, pyproject)
         form = self._package() or detect_form(source, project, self.spec.dependencies)
+
+        refuse_pins(pinned(form, source, project), self.spec.requirements, form)
 
         uv = self._uv()
         wish = Wish.read(self.spec.python, source, project, pyproject)

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, normalise
 
@@ -85,6 +86,47 @@ def _describes(pyproject: Path) -> bool:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
+
+
+def pinned(form: str, root: Path, project: Path) -> dict[str, str]:
+    """`{package: version}` of what the form pins for every host, as far as that can be read without an installer."""
+    if form == "requirements.txt":
+        return pins_of(_text(project / form))
+    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+    lock = next((folder / form for folder in folders if (folder / form).is_file()), None)
+    try:
+        content = tomllib.loads(_text(lock)) if lock and form in LOCKED_FORMS else {}
+        packages = content.get("packages" if form == "pylock.toml" else "package", [])
+        if form == "uv.lock":
+            described = tomllib.loads(_text(project / "pyproject.toml"))
+            packages = _reached(packages, normalise(described["project"]["name"]))
+        found = [(normalise(each["name"]), each["version"]) for each in packages if "marker" not in each]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # What is wrong with it, the installer says better.
+        return {}
+    # Of a package with several versions, which one a host gets is for the installer to say.
+    names = [name for name, _version in found]
+    return {name: version for name, version in found if names.count(name) == 1}
+
+
+def _reached(packages: list[dict[str, Any]], project: str) -> list[dict[str, Any]]:
+    """The packages of a uv.lock to which the dependencies of a project lead, on whichever host; its groups do not."""
+    named: dict[str, list[dict[str, Any]]] = {}
+    for package in packages:
+        named.setdefault(package["name"], []).append(package)
+    reached: set[tuple[str, str]] = set()
+    ahead = [(project, "")]
+    while ahead:
+        name, extra = ahead.pop()
+        if (name, extra) in reached:
+            continue
+        reached.add((name, extra))
+        for package in named.get(name, []):
+            of_extras = package.get("optional-dependencies", {})
+            for each in of_extras.get(extra, []) if extra else package.get("dependencies", []):
+                ahead += [(each["name"], wanted) for wanted in ("", *each.get("extra", []))]
+    names = {name for name, _extra in reached} - {project}
+    return [package for name in names for package in named.get(name, []) if "version" in package]
 
 
 def requirements(text: str) -> Iterator[str]:

@@ -184,10 +184,9 @@ class Installer:
 
         Raises `ReleaseError` that names the app's version and the supported range when the two exclude each other.
         """
-        outside = unfit(self.installed(), requirements)
-        if outside and wanted.form in LOCKED_FORMS:
-            raise ReleaseError(_conflict(outside, wanted.form))
-        if outside:
+        if wanted.form in LOCKED_FORMS:
+            refuse_pins(self.installed(), requirements, wanted.form)
+        if unfit(self.installed(), requirements):
             # The app may allow other versions than those it got; both are asked for together.
             code, _output = self._pip([*wanted.arguments, *requirements], wanted.project)
             outside = unfit(self.installed(), requirements)
@@ -387,6 +386,12 @@ def read_pyproject(project: Path) -> dict[str, Any]:
 def is_buildable(project: Path) -> bool:
     """Whether the project says how it is built, and so can be installed."""
     return "build-system" in read_pyproject(project)
+
+
+def refuse_pins(pins: Mapping[str, str], requirements: Sequence[str], form: str) -> None:
+    """Refuse, before anything is installed, what a source pins and cannot be served with."""
+    if outside := unfit(pins, requirements):
+        raise ReleaseError(_conflict(outside, form))
 
 
 def _conflict(outside: Mapping[str, tuple[str, str]], form: str) -> str:

@@ -144,11 +144,16 @@ def _padded(*versions: str) -> list[list[int]]:
 def unfit(installed: Mapping[str, str], requirements: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The packages whose version, chosen by the app, is outside the supported range: `{package: (version, range)}`."""
     ranges = dict(split_requirement(requirement) for requirement in requirements)
-    return {
+    found = {
         package: (installed[package], supported)
         for package, supported in ranges.items()
         if package in installed and not in_range(installed[package], supported)
     }
+    worker, uvicorn = installed.get("uvicorn-worker", ""), installed.get("uvicorn", "")
+    if "uvicorn-worker" in ranges and worker and uvicorn and in_range(worker, "<0.4") and in_range(uvicorn, ">=0.36"):
+        # It calls what Uvicorn has no more, and does not say so itself.
+        found["uvicorn-worker"] = (worker, ">=0.4 with uvicorn from 0.36 on")
+    return found
 
 
 def explain_install(output: str, form: str) -> str:

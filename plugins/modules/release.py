@@ -155,7 +155,7 @@ EXAMPLES = r"""
       version: main
       subdirectory: services/api
     entrypoint: shop.main:app
-    requirements: ["gunicorn>=25,<28", "uvicorn>=0.36,<1", "uvicorn-worker>=0.4,<1"]
+    requirements: ["gunicorn>=25,<28", "uvicorn>=0.30,<1", "uvicorn-worker>=0.3,<1"]
   register: app_release
 """
 

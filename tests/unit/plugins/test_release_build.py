@@ -290,6 +290,14 @@ def test_the_app_s_own_version_outside_the_range_is_named(source, monkeypatch):
         release.build(upload)
 
 
+def test_pins_that_cannot_be_served_are_refused_before_anything_is_installed(source, monkeypatch):
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: pytest.fail("went on"))
+    (source / "requirements.txt").write_text("gunicorn==20.1.0\n")
+    release, upload = prepare(source, requirements=["gunicorn>=25,<28"])
+    with pytest.raises(ReleaseError, match=r"gunicorn 20\.1\.0 \(supported: >=25,<28\); change them in requirements"):
+        release.build(upload)
+
+
 @pytest.mark.parametrize("form", ["uv.lock", "pylock.toml"])
 def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
     installer = release_install.Installer(None, place_in(tmp_path), Settings())

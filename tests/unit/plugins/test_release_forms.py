@@ -138,3 +138,75 @@ def test_a_file_of_requirements_is_a_lock_when_each_has_a_version(text, locked):
 def test_pins_are_those_that_hold_on_every_host():
     text = "Uvicorn[standard]==0.34.0 --hash=sha256:00\ngunicorn==20 ; sys_platform == 'win32'\nb>=2\nC_d==1.0rc1\n"
     assert forms.pins_of(text) == {"uvicorn": "0.34.0", "c-d": "1.0rc1"}
+
+
+UV_LOCK = """
+version = 1
+[[package]]
+name = "shop"
+version = "1"
+source = { virtual = "." }
+dependencies = [
+    { name = "fastapi" },
+    { name = "uvicorn", extra = ["standard"] },
+    { name = "forked", version = "1" },
+]
+[package.dev-dependencies]
+dev = [{ name = "gunicorn" }]
+[[package]]
+name = "fastapi"
+version = "0.115.0"
+dependencies = [{ name = "starlette" }]
+[[package]]
+name = "starlette"
+version = "0.40.0"
+[[package]]
+name = "uvicorn"
+version = "0.34.0"
+[package.optional-dependencies]
+standard = [{ name = "httptools" }]
+watch = [{ name = "watchfiles" }]
+[[package]]
+name = "httptools"
+version = "0.6.4"
+[[package]]
+name = "watchfiles"
+version = "1"
+[[package]]
+name = "gunicorn"
+version = "20.1.0"
+[[package]]
+name = "forked"
+version = "1"
+[[package]]
+name = "forked"
+version = "2"
+"""
+PYLOCK = """
+lock-version = "1.0"
+[[packages]]
+name = "uvicorn"
+version = "0.34.0"
+[[packages]]
+name = "gunicorn"
+version = "20.1.0"
+marker = "sys_platform == 'win32'"
+"""
+
+
+def test_what_uv_lock_pins_is_what_the_dependencies_of_the_project_lead_to(tmp_path):
+    member = project(tmp_path / "services" / "api")
+    (member / "pyproject.toml").write_text(NAMED)
+    (tmp_path / "uv.lock").write_text(UV_LOCK)
+    pins = {"fastapi": "0.115.0", "starlette": "0.40.0", "uvicorn": "0.34.0", "httptools": "0.6.4"}
+    assert forms.pinned("uv.lock", tmp_path, member) == pins
+
+
+def test_pylock_and_requirements_pin_what_they_have_for_every_host(tmp_path):
+    (tmp_path / "pylock.toml").write_text(PYLOCK)
+    (tmp_path / "requirements.txt").write_text("gunicorn==20.1.0\n")
+    assert forms.pinned("pylock.toml", tmp_path, tmp_path) == {"uvicorn": "0.34.0"}
+    assert forms.pinned("requirements.txt", tmp_path, tmp_path) == {"gunicorn": "20.1.0"}
+    assert forms.pinned("pyproject.toml", tmp_path, tmp_path) == {}
+    (tmp_path / "pylock.toml").write_text("packages = 1\n")
+    assert forms.pinned("pylock.toml", tmp_path, tmp_path) == {}

@@ -103,6 +103,16 @@ def test_only_what_the_app_chose_outside_the_range_is_unfit():
 
 
 @pytest.mark.parametrize(
+    ("uvicorn", "worker", "fits"),
+    [("0.30.0", "0.3.0", True), ("0.35.0", "0.3.0", True), ("0.36.0", "0.3.0", False), ("0.36.0", "0.4.0", True)],
+)
+def test_a_worker_class_that_calls_what_uvicorn_has_no_more_is_unfit(uvicorn, worker, fits):
+    requirements = ["uvicorn>=0.30,<1", "uvicorn-worker>=0.3,<1"]
+    found = rules.unfit({"uvicorn": uvicorn, "uvicorn-worker": worker}, requirements)
+    assert found == ({} if fits else {"uvicorn-worker": ("0.3.0", ">=0.4 with uvicorn from 0.36 on")})
+
+
+@pytest.mark.parametrize(
     ("output", "sentence"),
     [
         (
