@@ -9,13 +9,21 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import (
+    file_hash,
+    list_files,
+    pack,
+    tree_hash,
+)
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
 SEALED = ("source", "index_url", "install_options", "proxy", "environment")
@@ -39,7 +47,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = dict(self._task.args)
         source, local = self._source({key: str(value) for key, value in (options.get("source") or {}).items()})
         options["source"] = source
-        options["environment"] = {key: as_text(value) for key, value in (options.get("environment") or {}).items()}
+        environment = options.get("environment") or {}
+        if problems := environment_problems(environment):
+            raise AnsibleActionFail(" ".join(problems))
+        options["environment"] = {key: as_text(value) for key, value in environment.items()}
 
         key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
         found = task_vars.get("app_release")
@@ -69,6 +80,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             folder = Path(self._loader.path_dwim(source["folder"]))
             if not folder.is_dir():
                 raise AnsibleActionFail(f"app_source.folder: the controller has no folder {folder}.")
+            self._check_form(folder, str(source.get("subdirectory", "")))
             return {**source, "tree": tree_hash(folder)}, folder
         if kind == "archive" and "://" not in source["archive"]:
             archive = Path(self._loader.path_dwim(source["archive"]))
@@ -83,6 +95,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if kind == "package" and not source.get("version"):
             raise AnsibleActionFail("app_source.version: name the version of the package, as 1.2.3.")
         return dict(source), None
+
+    def _check_form(self, folder: Path, subdirectory: str) -> None:
+        """Refuse a folder whose dependencies cannot be read, before a host has changed; a host finds out the rest."""
+        sent = set(list_files(folder))
+        try:
+            project = project_folder(folder, subdirectory)
+            detect_form(
+                folder,
+                project,
+                self._task.args.get("dependencies") or "auto",
+                has=lambda path: PurePosixPath(path.relative_to(folder).as_posix()) in sent,
+            )
+        except ReleaseError as error:
+            raise AnsibleActionFail(str(error)) from error
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
@@ -103,11 +129,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._transfer_file(packed.name, remote)
         self._fixup_perms2((shell.tmpdir, remote))
         return remote
-
-
-def as_text(value: Any) -> str:
-    """A value of YAML as an environment variable: true and false as they are written there."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def seal(options: Mapping[str, Any]) -> dict[str, Any]:

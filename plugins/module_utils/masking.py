@@ -48,8 +48,8 @@ USERINFO = r"(?<=://)(?!git@)[^/?#\s]+@"
 SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sig|cred|auth", re.IGNORECASE)
 ASSIGNED = re.compile(r"(\w+)\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s;,&'\"]+))")
 
-# A line that `templates/environment.j2` of the role gunicorn has written.
-ENVIRONMENT_LINE = re.compile(r'\w+="(.*)"')
+# What `templates/environment.j2` of the role gunicorn has written of a variable; a value may have several lines.
+ASSIGNMENT = re.compile(r'^\w+="((?:[^"\\]|\\.)*)"$', re.MULTILINE | re.DOTALL)
 
 
 def mask_url(text: str) -> str:
@@ -88,11 +88,10 @@ def secrets_on_host(root: Path, app: str) -> set[str]:
     """What must not be shown of the environment that an app has on this host; nothing of an app that has none."""
     file = root / "etc" / app / "environment"
     try:
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return set()
-    values = [found[1] for line in lines if (found := ENVIRONMENT_LINE.fullmatch(line))]
-    return secrets_of(re.sub(r"\\(.)", r"\1", value) for value in values)
+    return secrets_of(re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) for value in ASSIGNMENT.findall(text))
 
 
 def _can_be_secret(text: str) -> bool:
@@ -102,8 +101,10 @@ def _can_be_secret(text: str) -> bool:
 
 
 def _parts(value: str) -> Iterator[str]:
-    """The value, and what an app takes out of it: passwords of URLs and of connection strings, texts of JSON."""
+    """The value, and what an app takes out of it: lines, passwords of URLs and of connection strings, texts of JSON."""
     yield value
+    if "\n" in value:
+        yield from value.splitlines()
     for userinfo in (found[:-1] for found in re.findall(USERINFO, value)):
         yield userinfo
         yield userinfo.partition(":")[2]

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form, pinned
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
+    PATH,
     Account,
     Confinement,
     Settings,
@@ -27,21 +29,26 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import (
+    TOOLS,
     Bytecode,
     Installer,
     NeedsCodeError,
     Wanted,
-    find_python,
     install_uv,
     read_pyproject,
+    refuse_pins,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
+from ansible_collections.production.fastapi.plugins.module_utils.release_python import (
+    OWN,
+    VERSION_FILE,
+    Wish,
+    find_python,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    FORMS,
     ReleaseError,
     describe,
-    detect_form,
     find_entrypoint,
     last_error,
     project_folder,
@@ -231,7 +238,7 @@ class Release:
         build = {
             "layout": LAYOUT,
             "source": identity,
-            "python": self.spec.python or find_python("", None, self.spec.settings).name,
+            "python": self.spec.python or OWN.resolve().name,
             "dependencies": self.spec.dependencies,
             # The one there is: what was built by earlier versions keeps its name.
             "installer": "uv",
@@ -282,11 +289,15 @@ class Release:
         source = place.outside(place.source)
         project = project_folder(source, self.spec.source.get("subdirectory", ""))
         _refuse_links(source, project)
-        entrypoint = find_entrypoint(self.spec.entrypoint, read_pyproject(project))
+        pyproject = read_pyproject(project)
+        entrypoint = find_entrypoint(self.spec.entrypoint, pyproject)
         form = self._package() or detect_form(source, project, self.spec.dependencies)
 
+        refuse_pins(pinned(form, source, project), self.spec.requirements, form)
+
         uv = self._uv()
-        interpreter = find_python(self.spec.python, uv, self.spec.settings)
+        wish = Wish.read(self.spec.python, source, project, pyproject)
+        interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
         wanted = Wanted.read(form, project)
         installer = self._install(uv, interpreter, wanted)
         version = python_version(place.outside(place.venv))
@@ -401,7 +412,8 @@ class Release:
         """Import the app once as it will be imported when it is served, so that a broken one never gets that far."""
         command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint]
         shared = self.spec.directory / "shared"
-        environment = {"HOME": str(shared), **self.spec.environment, **variables}
+        path = f"{python.parent}:{PATH}"
+        environment = {"HOME": str(shared), "PATH": path, **self.spec.environment, **variables}
         sandbox = self.spec.sandbox or service_sandbox([str(shared)])
         confinement = Confinement(self.account, f"{self.spec.name}.run-build-check-{os.getpid()}.service", sandbox)
         code, output = run(command, confinement, environment, folder=folder, timeout=IMPORT_TIMEOUT)
@@ -433,7 +445,7 @@ def _group(name: str) -> int:
 
 def _refuse_links(source: Path, project: Path) -> None:
     """Refuse files that root reads and that lead out of the source."""
-    for name in (*FORMS, "pyproject.toml"):
+    for name in (*FORMS, VERSION_FILE):
         for folder in (project, *project.parents):
             if not folder.is_relative_to(source):
                 break

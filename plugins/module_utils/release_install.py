@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import time
 import tomllib
@@ -16,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
-    PATH,
     Account,
     Confinement,
     Settings,
@@ -25,8 +24,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    FORMS,
-    LOCKED_FORMS,
     ReleaseError,
     explain_install,
     last_line,
@@ -127,34 +124,6 @@ def install_uv(version: str, hashes: Sequence[str], settings: Settings, tools: P
     return home / "bin" / "uv"
 
 
-def find_python(wanted: str, uv: Path | None, settings: Settings, tools: Path = TOOLS) -> Path:
-    """The interpreter for the app: the host's own, a `3.12` that the host has, or one that uv installs."""
-    if not wanted:
-        return Path("/usr/bin/python3").resolve()
-    found = shutil.which(f"python{wanted}", path=PATH)
-    if found:
-        return Path(found).resolve()
-    if uv is None:
-        raise ReleaseError(f"app_python: the host has no python{wanted}, and only uv could install one.")
-    with tempfile.TemporaryDirectory() as home:
-        environment = settings.environment() | {
-            "HOME": home,
-            "UV_NO_CACHE": "1",
-            "UV_NO_PROGRESS": "1",
-            "UV_PYTHON_INSTALL_DIR": str(tools / "python"),
-        }
-        for command in (["install", "--no-bin"], ["find", "--managed-python"]):
-            words: list[str | Path] = [uv, "python", *command, wanted]
-            code, output = run(words, Confinement(Account(None)), environment, folder=Path(home))
-            if code != 0:
-                break
-    if code != 0:
-        raise ReleaseError(
-            f"app_python: the host has no python{wanted}, and uv cannot install one: {last_line(output)}", output
-        )
-    return Path(output.strip().splitlines()[-1])
-
-
 @dataclass(frozen=True)
 class Installer:
     """Installs into the virtualenv of a place.
@@ -204,10 +173,9 @@ class Installer:
 
         Raises `ReleaseError` that names the app's version and the supported range when the two exclude each other.
         """
-        outside = unfit(self.installed(), requirements)
-        if outside and wanted.form in LOCKED_FORMS:
-            raise ReleaseError(_conflict(outside, wanted.form))
-        if outside:
+        if wanted.form in LOCKED_FORMS:
+            refuse_pins(self.installed(), requirements, wanted.form)
+        if unfit(self.installed(), requirements):
             # The app may allow other versions than those it got; both are asked for together.
             code, _output = self._pip([*wanted.arguments, *requirements], wanted.project)
             outside = unfit(self.installed(), requirements)
@@ -398,6 +366,12 @@ def read_pyproject(project: Path) -> dict[str, Any]:
 def is_buildable(project: Path) -> bool:
     """Whether the project says how it is built, and so can be installed."""
     return "build-system" in read_pyproject(project)
+
+
+def refuse_pins(pins: Mapping[str, str], requirements: Sequence[str], form: str) -> None:
+    """Refuse, before anything is installed, what a source pins and cannot be served with."""
+    if outside := unfit(pins, requirements):
+        raise ReleaseError(_conflict(outside, form))
 
 
 def _conflict(outside: Mapping[str, tuple[str, str]], form: str) -> str:

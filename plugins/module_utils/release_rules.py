@@ -14,9 +14,6 @@ from urllib.parse import urlsplit
 
 from ansible_collections.production.fastapi.plugins.module_utils.masking import USERINFO, mask_url
 
-LOCKED_FORMS = ("uv.lock", "pylock.toml")
-FORMS = (*LOCKED_FORMS, "requirements.txt", "pyproject.toml")
-
 # What uv draws beside its reasons.
 _DECORATION = " \t\N{BOX DRAWINGS LIGHT VERTICAL}\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 _DECORATION += "\N{BOX DRAWINGS LIGHT ARC UP AND RIGHT}\N{BLACK RIGHT-POINTING TRIANGLE}\N{MULTIPLICATION SIGN}"
@@ -94,29 +91,6 @@ def project_folder(root: Path, subdirectory: str) -> Path:
     return folder
 
 
-def detect_form(root: Path, project: Path, wanted: str) -> str:
-    """Which file says what the app depends on, in the order of `FORMS`.
-
-    The lock of a uv workspace is at the workspace's root, somewhere from the project's folder up to the source's root.
-    """
-    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
-    present = [
-        form
-        for form in FORMS
-        if any((folder / form).is_file() for folder in (folders if form == "uv.lock" else [project]))
-    ]
-    if wanted != "auto":
-        if wanted not in present:
-            raise ReleaseError(f"app_dependencies: the source has no {wanted}; it has {', '.join(present) or 'none'}.")
-        return wanted
-    # A lock of some parent folder says nothing about a folder that is no Python project.
-    if present[:1] == ["uv.lock"] and not (project / "pyproject.toml").is_file():
-        present.remove("uv.lock")
-    if not present:
-        raise ReleaseError(f"app_source: the source needs one of {', '.join(FORMS)} beside the app.")
-    return present[0]
-
-
 def find_entrypoint(setting: str, pyproject: Mapping[str, Any]) -> str:
     """`app_entrypoint`, else `[tool.fastapi] entrypoint`; raises `ReleaseError` when there is none that can be one."""
     entrypoint = setting or pyproject.get("tool", {}).get("fastapi", {}).get("entrypoint", "")
@@ -170,11 +144,16 @@ def _padded(*versions: str) -> list[list[int]]:
 def unfit(installed: Mapping[str, str], requirements: Iterable[str]) -> dict[str, tuple[str, str]]:
     """The packages whose version, chosen by the app, is outside the supported range: `{package: (version, range)}`."""
     ranges = dict(split_requirement(requirement) for requirement in requirements)
-    return {
+    found = {
         package: (installed[package], supported)
         for package, supported in ranges.items()
         if package in installed and not in_range(installed[package], supported)
     }
+    worker, uvicorn = installed.get("uvicorn-worker", ""), installed.get("uvicorn", "")
+    if "uvicorn-worker" in ranges and worker and uvicorn and in_range(worker, "<0.4") and in_range(uvicorn, ">=0.36"):
+        # It calls what Uvicorn has no more, and does not say so itself.
+        found["uvicorn-worker"] = (worker, ">=0.4 with uvicorn from 0.36 on")
+    return found
 
 
 def explain_install(output: str, form: str) -> str:

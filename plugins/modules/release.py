@@ -46,12 +46,17 @@ options:
     type: dict
     required: true
   dependencies:
-    description: File that says what the app depends on. V(auto) takes the first of the others that the source has.
+    description:
+      - File that says what the app depends on. V(auto) takes the first of the others that the source has, and refuses a
+        source whose versions are in a file of another tool, such as C(poetry.lock).
     type: str
     choices: [auto, uv.lock, pylock.toml, requirements.txt, pyproject.toml]
     default: auto
   python:
-    description: Version of Python, as V(3.12), found on the host or installed by uv. Empty is the host's C(python3).
+    description:
+      - Version of Python, as V(3.12), found on the host or installed by uv.
+      - Empty is what C(.python-version) of the source asks for, else C(requires-python) of C(pyproject.toml), else the
+        host's C(python3).
     type: str
     default: ""
   entrypoint:
@@ -145,7 +150,7 @@ EXAMPLES = r"""
       version: main
       subdirectory: services/api
     entrypoint: shop.main:app
-    requirements: ["gunicorn>=25,<28", "uvicorn>=0.36,<1", "uvicorn-worker>=0.4,<1"]
+    requirements: ["gunicorn>=25,<28", "uvicorn>=0.30,<1", "uvicorn-worker>=0.3,<1"]
   register: app_release
 """
 
@@ -217,9 +222,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of, secrets_of_urls
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
-    FORMS,
     ReleaseError,
 )
 

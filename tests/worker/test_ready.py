@@ -113,4 +113,15 @@ def test_another_version_is_refused_in_one_sentence(start: Start, tmp_path: Path
     gunicorn = start(environment={"PYTHONPATH": str(package.parent)}, wait=False)
     assert gunicorn.process.wait(timeout=60) == 1
     (line,) = gunicorn.log().splitlines()
-    assert line.startswith("The production.fastapi worker needs uvicorn from 0.36 to below 1 and found 0.20.0")
+    assert line.startswith("The production.fastapi worker needs uvicorn from 0.30 to below 1 and found 0.20.0")
+
+
+def test_a_pair_that_does_not_fit_is_refused_in_one_sentence(start: Start, tmp_path: Path) -> None:
+    for name, number in (("uvicorn", "0.36.0"), ("uvicorn_worker", "0.3.0")):
+        package = tmp_path / "pair" / f"{name}-{number}.dist-info"
+        package.mkdir(parents=True)
+        (package / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+    gunicorn = start(environment={"PYTHONPATH": str(package.parent)}, wait=False)
+    assert gunicorn.process.wait(timeout=60) == 1
+    (line,) = gunicorn.log().splitlines()
+    assert "needs uvicorn-worker from 0.4 with uvicorn from 0.36 and found 0.3.0 with 0.36.0 in" in line

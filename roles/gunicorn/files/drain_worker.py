@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 # The only place that names the versions this file was tried with: package: (lowest, first one that is too new).
-SUPPORTED = {"gunicorn": ("25", "28"), "uvicorn": ("0.36", "1"), "uvicorn-worker": ("0.4", "1")}
+SUPPORTED = {"gunicorn": ("25", "28"), "uvicorn": ("0.30", "1"), "uvicorn-worker": ("0.3", "1")}
 
 
 def unsupported_version() -> str:
@@ -54,6 +54,11 @@ def unsupported_version() -> str:
                 f"The production.fastapi worker needs {package} from {lowest} to below {too_new} and found {found} "
                 f"in {sys.prefix}: change the app's pin of {package}, or use a release of production.fastapi that fits."
             )
+    if _numbers(version("uvicorn-worker")) < [0, 4] and _numbers(version("uvicorn")) >= [0, 36]:
+        return (
+            f"The production.fastapi worker needs uvicorn-worker from 0.4 with uvicorn from 0.36 and found"
+            f" {version('uvicorn-worker')} with {version('uvicorn')} in {sys.prefix}: change the pin of uvicorn-worker."
+        )
     return ""
 
 

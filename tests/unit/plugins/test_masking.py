@@ -45,6 +45,8 @@ def masked(text: str, *values: Any) -> str:
         ("pl4ñted/x", quote("pl4ñted/x")),
         ("pl4ñted/x", quote("pl4ñted/x", safe="")),
         (13579024681, "pin 13579024681"),
+        ("pl4nted\n", "token pl4nted."),
+        ("-----BEGIN KEY-----\npl4nted\n", "line 2 is pl4nted"),
     ],
 )
 def test_a_secret_is_masked_however_it_is_spelled(value, printed):
@@ -76,15 +78,17 @@ def test_common_settings_do_not_eat_the_message(value):
 
 def test_an_app_that_has_printed_its_environment_is_shown_without_it(tmp_path, monkeypatch):
     (tmp_path / "etc/shop").mkdir(parents=True)
-    (tmp_path / "etc/shop/environment").write_text('# Written by a role.\nTOKEN="pl4\\\\nt\\$ed"\nLEVEL="info"\n')
+    (tmp_path / "etc/shop/environment").write_text(
+        '# Written by a role.\nTOKEN="pl4\\\\nt\\$ed"\nLEVEL="info"\nKEY="a k3y\nof l1nes\n"\n'
+    )
     (tmp_path / "bin").mkdir()
     journal = tmp_path / "bin/journalctl"
     long = "x" * 390
-    journal.write_text(f"#!/bin/sh\nprintf '%s\\n' '{long}pl4\\nt$ed' 'info: pl4\\\\nt$ed'\n")
+    journal.write_text(f"#!/bin/sh\nprintf '%s\\n' '{long}pl4\\nt$ed' 'info: pl4\\\\nt$ed' 'of l1nes'\n")
     journal.chmod(journal.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
     lines = Host(tmp_path).log("shop.worker-1@release.service", 0)
-    assert lines == [f"{long}{masking.MASK}", f"info: {masking.MASK}"]
+    assert lines == [f"{long}{masking.MASK}", f"info: {masking.MASK}", masking.MASK]
     assert Host(tmp_path).log("shop@release.service", 0) == lines
 
 

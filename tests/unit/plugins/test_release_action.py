@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+from datetime import date
 
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.production.fastapi.plugins.action import release as action
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
 from ansible_collections.production.fastapi.plugins.modules import release as module
 
 
@@ -57,13 +60,33 @@ def test_the_module_shows_none_of_what_is_sealed():
     assert module.ARGUMENTS["environment"]["no_log"]
 
 
-@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (1, "1"), (1.5, "1.5"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (False, "false"), (1, "1"), (1.5, "1.5"), ("x", "x"), (date(2026, 1, 2), "2026-01-02")],
+)
 def test_values_become_text_as_they_are_written(value, text):
-    assert action.as_text(value) == text
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"SENTRY_DSN": None, "FEATURE": None}, 'SENTRY_DSN, FEATURE has no value; write "" for an empty text'),
+        ({"KEY": {"a": "s3cr3t"}}, "the value of KEY has a control character or a structure"),
+        ({"A-B": "s3cr3t"}, "A-B can be no name of a variable"),
+    ],
+)
+def test_an_environment_that_nobody_can_have_meant_is_refused(tmp_path, monkeypatch, environment, sentence):
+    source = {"git": "https://x/y.git"}
+    plugin, calls = make(tmp_path, [], monkeypatch, source=source, environment=environment)
+    with pytest.raises(AnsibleActionFail, match=sentence) as error:
+        plugin.run(None, {})
+    assert "s3cr3t" not in str(error.value)
+    assert calls == []
 
 
 def test_a_release_that_is_there_needs_no_transfer(tmp_path, monkeypatch):
-    (tmp_path / "main.py").write_text("")
+    (tmp_path / "requirements.txt").write_text("")
     plugin, calls = make(tmp_path, [{"changed": False, "complete": True}], monkeypatch, source={"folder": "."})
     result = plugin.run(None, {})
     assert result["changed"] is False
@@ -73,7 +96,7 @@ def test_a_release_that_is_there_needs_no_transfer(tmp_path, monkeypatch):
 
 def test_the_source_follows_when_the_host_asks_for_it(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "main.py").write_text("")
+    (tmp_path / "app" / "requirements.txt").write_text("")
     answers = [{"changed": True, "wants_upload": True}, {"changed": True, "complete": True}]
     plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"})
     assert plugin.run(None, {})["complete"]
@@ -82,7 +105,7 @@ def test_the_source_follows_when_the_host_asks_for_it(tmp_path, monkeypatch):
 
 def test_the_source_goes_along_when_an_earlier_task_found_that_it_is_missing(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "main.py").write_text("")
+    (tmp_path / "app" / "requirements.txt").write_text("")
     answers = [{"changed": True, "complete": False, "wants_upload": True}, {"changed": True, "complete": True}]
     plugin, calls = make(tmp_path, answers, monkeypatch, source={"folder": "app"}, check_mode=True)
     found = plugin.run(None, {})
@@ -109,6 +132,9 @@ def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, 
         ({}, r"app_source: name one of git, folder, archive, package\."),
         ({"git": "x", "folder": "y"}, "app_source: name one of"),
         ({"folder": "missing"}, r"app_source\.folder: the controller has no folder .*missing"),
+        ({"folder": "poetry"}, r"app_source: the versions of this app are in poetry\.lock, .* run poetry export"),
+        ({"folder": "."}, r"app_source: the source needs one of uv\.lock"),
+        ({"folder": ".", "subdirectory": "other"}, r"app_source\.subdirectory: the source has no folder other"),
         ({"archive": "missing.zip"}, r"app_source\.archive: the controller has no file .*missing\.zip"),
         ({"archive": "here", "checksum": "sha256:0"}, r"app_source\.checksum: .*here has sha256:e3b0c442"),
         ({"archive": "https://x/y.zip"}, r"app_source\.checksum: a URL needs"),
@@ -117,7 +143,19 @@ def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, 
 )
 def test_a_source_that_is_none_is_refused_on_the_controller(tmp_path, monkeypatch, source, sentence):
     (tmp_path / "here").touch()
+    (tmp_path / "poetry").mkdir()
+    (tmp_path / "poetry" / "poetry.lock").touch()
     plugin, calls = make(tmp_path, [], monkeypatch, source=source)
     with pytest.raises(AnsibleActionFail, match=sentence):
         plugin.run(None, {})
     assert calls == []
+
+
+def test_a_lock_that_stays_at_home_says_nothing(tmp_path, monkeypatch):
+    (tmp_path / "requirements.txt").write_text("")
+    (tmp_path / "poetry.lock").touch()
+    (tmp_path / ".gitignore").write_text("poetry.lock\n")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    plugin, calls = make(tmp_path, [{"changed": False, "complete": True}], monkeypatch, source={"folder": "."})
+    plugin.run(None, {})
+    assert len(calls) == 1

@@ -134,6 +134,17 @@ def test_a_link_that_leads_root_out_of_the_source_is_refused(source, tmp_path):
         release.build(None)
 
 
+def test_a_project_that_asks_for_another_python_is_refused_before_anything_is_installed(source):
+    (source / "pyproject.toml").write_text(PYPROJECT.replace("[tool", 'requires-python = ">=3.99"\n[tool'))
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match=r"^app_python: requires-python asks for Python >=3\.99, the host has 3\."):
+        release.build(upload)
+    (source / ".python-version").write_text("3.98\n")
+    release, upload = prepare(source)
+    with pytest.raises(ReleaseError, match=r"^app_python: \.python-version asks for Python 3\.98, the host has 3\."):
+        release.build(upload)
+
+
 def test_a_complete_release_is_not_built_again(source, monkeypatch):
     release, upload = prepare(source)
     built = release.build(upload)
@@ -183,7 +194,8 @@ def test_what_the_import_may_not_write_is_explained(source):
 
 
 def test_the_import_sees_the_environment_and_the_release(source):
-    checked = 'import os\nassert os.environ["TOKEN"] == "a $b"\nassert os.environ["APP_NAME"] == "hello"\n'
+    checked = 'import os, sys\nassert os.environ["TOKEN"] == "a $b"\nassert os.environ["APP_NAME"] == "hello"\n'
+    checked += 'assert os.environ["PATH"].startswith(sys.prefix + "/bin:")\n'
     (source / "main.py").write_text(checked + MAIN)
     release, upload = prepare(source, environment={"TOKEN": "a $b"})
     release.build(upload)
@@ -267,6 +279,14 @@ def test_the_app_s_own_version_outside_the_range_is_named(source, monkeypatch):
     with pytest.raises(
         ReleaseError, match=r"gunicorn 20\.1\.0 \(supported: >=25,<28\); change them in pyproject\.toml"
     ):
+        release.build(upload)
+
+
+def test_pins_that_cannot_be_served_are_refused_before_anything_is_installed(source, monkeypatch):
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: pytest.fail("went on"))
+    (source / "requirements.txt").write_text("gunicorn==20.1.0\n")
+    release, upload = prepare(source, requirements=["gunicorn>=25,<28"])
+    with pytest.raises(ReleaseError, match=r"gunicorn 20\.1\.0 \(supported: >=25,<28\); change them in requirements"):
         release.build(upload)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils import release_rules as rules
@@ -20,13 +19,6 @@ LISTING = "\n".join(
         "e" * 40 + "\trefs/heads/feature/main",
     ]
 )
-
-
-def project(folder: Path, *files: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        (folder / file).write_text("")
-    return folder
 
 
 def test_the_same_input_has_the_same_name_and_any_other_another():
@@ -59,39 +51,6 @@ def test_a_version_that_does_not_exist_is_named():
         rules.pick_commit(LISTING, "v9", REMOTE)
     with pytest.raises(ReleaseError, match=r"^app_source\.version: .* has no branch, tag or commit named"):
         rules.pick_commit(LISTING, "abcdef1", REMOTE)
-
-
-@pytest.mark.parametrize("count", range(1, 5))
-def test_forms_are_detected_in_their_order(tmp_path, count):
-    folder = project(tmp_path, *rules.FORMS[-count:])
-    assert rules.detect_form(folder, folder, "auto") == (rules.FORMS[-count] if count < 4 else "uv.lock")
-
-
-def test_the_lock_of_a_workspace_is_found_above_the_app(tmp_path):
-    project(tmp_path, "uv.lock", "pyproject.toml")
-    app = project(tmp_path / "services" / "api", "pyproject.toml", "requirements.txt")
-    assert rules.detect_form(tmp_path, app, "auto") == "uv.lock"
-    assert rules.detect_form(tmp_path, app, "requirements.txt") == "requirements.txt"
-
-
-def test_a_lock_above_the_source_is_not_looked_at(tmp_path):
-    project(tmp_path, "uv.lock")
-    source = project(tmp_path / "src", "pyproject.toml")
-    assert rules.detect_form(source, source, "auto") == "pyproject.toml"
-
-
-def test_a_lock_above_says_nothing_about_a_folder_without_project(tmp_path):
-    project(tmp_path, "uv.lock")
-    app = project(tmp_path / "tools", "requirements.txt")
-    assert rules.detect_form(tmp_path, app, "auto") == "requirements.txt"
-
-
-def test_missing_forms_are_said(tmp_path):
-    with pytest.raises(ReleaseError, match=r"^app_source: the source needs one of uv\.lock, pylock\.toml"):
-        rules.detect_form(tmp_path, tmp_path, "auto")
-    project(tmp_path, "pyproject.toml")
-    with pytest.raises(ReleaseError, match=r"^app_dependencies: the source has no uv\.lock; it has pyproject\.toml\.$"):
-        rules.detect_form(tmp_path, tmp_path, "uv.lock")
 
 
 @pytest.mark.parametrize("subdirectory", ["/etc", "../other", "a/../../b", "missing"])
@@ -141,6 +100,16 @@ def test_only_what_the_app_chose_outside_the_range_is_unfit():
     requirements = ["gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1"]
     installed = {"gunicorn": "20.1.0", "uvicorn": "0.54.0"}
     assert rules.unfit(installed, requirements) == {"gunicorn": ("20.1.0", ">=25,<28")}
+
+
+@pytest.mark.parametrize(
+    ("uvicorn", "worker", "fits"),
+    [("0.30.0", "0.3.0", True), ("0.35.0", "0.3.0", True), ("0.36.0", "0.3.0", False), ("0.36.0", "0.4.0", True)],
+)
+def test_a_worker_class_that_calls_what_uvicorn_has_no_more_is_unfit(uvicorn, worker, fits):
+    requirements = ["uvicorn>=0.30,<1", "uvicorn-worker>=0.3,<1"]
+    found = rules.unfit({"uvicorn": uvicorn, "uvicorn-worker": worker}, requirements)
+    assert found == ({} if fits else {"uvicorn-worker": ("0.3.0", ">=0.4 with uvicorn from 0.36 on")})
 
 
 @pytest.mark.parametrize(

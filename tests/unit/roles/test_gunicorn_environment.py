@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import quote
+
+GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
 
 
 def read_back(text: str) -> dict[str, str]:
@@ -31,12 +34,28 @@ def read_back(text: str) -> dict[str, str]:
         "a=b;c&d",
         "ümlaut",
         "tab\there",
+        "-----BEGIN KEY-----\nab$c\n\n-----END KEY-----\n",
+        "\n",
     ],
 )
 def test_each_value_comes_back_as_it_was(render, value):
     text = render("gunicorn", "environment.j2", {"app_environment": {"VALUE": value}})
     assert read_back(text) == {"VALUE": value, "APP_REQUEST_TIMEOUT": "30"}
     assert f"VALUE={quote(value)}\n" in text
+
+
+@pytest.mark.skipif(not GENERATOR.exists(), reason="this machine has no systemd")
+def test_systemd_reads_line_breaks_back(render, tmp_path):
+    """By the one program of systemd that reads such a file and shows what it has read."""
+    value = '-----BEGIN KEY-----\na"b\\c\n\n-----END KEY-----\n'
+    text = render("gunicorn", "environment.j2", {"app_environment": {"KEY": value, "NEXT": "1"}})
+    (tmp_path / "environment.d").mkdir()
+    (tmp_path / "environment.d" / "shop.conf").write_text(text)
+    shown = subprocess.run(
+        [GENERATOR], env={"XDG_CONFIG_HOME": str(tmp_path)}, capture_output=True, text=True, check=True
+    ).stdout
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    assert f'KEY="{escaped}"\nNEXT=1\n' in shown.replace("$'", '"')
 
 
 def test_numbers_and_truth_are_written_as_in_yaml(render):

@@ -57,6 +57,11 @@ def config(render: Render, tmp_path: Path) -> Callable[..., SimpleNamespace]:
     return execute
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_the_programs_of_the_virtualenv_are_first_in_the_path(service: Any, check: bool) -> None:
+    assert '"PATH=/srv/shop/releases/%i/venv/bin:' in service(check).every("Environment")[-1]
+
+
 @pytest.mark.parametrize(
     ("policy", "cores", "memory", "workers"),
     [

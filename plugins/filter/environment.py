@@ -1,0 +1,24 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The environment of an app, as people write it: what is wrong with it, and the lines of the file that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import quote
+
+
+def environment_lines(environment: Mapping[str, Any]) -> list[str]:
+    """An assignment for each variable, sorted, as an EnvironmentFile of systemd and a shell read it back."""
+    return [f"{name}={quote(as_text(environment[name]))}" for name in sorted(environment)]
+
+
+class FilterModule:
+    """The filters that Ansible finds here."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"environment_lines": environment_lines, "environment_problems": environment_problems}

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which file of a source says what the app depends on, and which versions that file pins.
+
+Locks of other tools are not read, and never ignored: without them the newest versions would be installed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, normalise
+
+LOCKED_FORMS = ("uv.lock", "pylock.toml")
+FORMS = (*LOCKED_FORMS, "requirements.txt", "pyproject.toml")
+
+# Files of other tools that hold the versions an app was tried with, and the command that makes a lock of them that is
+# read here. The first that a source has is the one that is named.
+FOREIGN = {
+    "poetry.lock": "poetry export -o requirements.txt (of the plugin poetry-plugin-export)",
+    "pdm.lock": "pdm export --prod -o requirements.txt",
+    "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
+    "Pipfile": "pipenv lock && pipenv requirements --hash > requirements.txt",
+    "conda-lock.yml": "pip list --format=freeze > requirements.txt (inside of the environment)",
+    "environment.yml": "pip list --format=freeze > requirements.txt (inside of the environment)",
+    "environment.yaml": "pip list --format=freeze > requirements.txt (inside of the environment)",
+    "setup.py": "uv pip compile setup.py -o requirements.txt",
+}
+
+
+def detect_form(root: Path, project: Path, wanted: str, has: Callable[[Path], bool] = Path.is_file) -> str:
+    """Which file says what the app depends on, in the order of `FORMS`.
+
+    The lock of a uv workspace is at the workspace's root, somewhere from the project's folder up to the source's root.
+    Raises `ReleaseError` when there is none, or when the versions are in a file of another tool and `wanted` is `auto`.
+    """
+    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+    present = [
+        form for form in FORMS if any(has(folder / form) for folder in (folders if form == "uv.lock" else [project]))
+    ]
+    if wanted != "auto":
+        if wanted not in present:
+            raise ReleaseError(f"app_dependencies: the source has no {wanted}; it has {', '.join(present) or 'none'}.")
+        return wanted
+    # A lock of some parent folder says nothing about a folder that is no Python project.
+    if present[:1] == ["uv.lock"] and not has(project / "pyproject.toml"):
+        present.remove("uv.lock")
+    form = present[0] if present else ""
+    foreign = _foreign(project, form, has)
+    if foreign:
+        meant = f", or set app_dependencies: {form} if its newest versions are meant" if form else ""
+        raise ReleaseError(
+            f"app_source: the versions of this app are in {foreign}, which is not read here; run"
+            f" {FOREIGN[foreign]} and commit what it writes{meant}."
+        )
+    if not form:
+        raise ReleaseError(f"app_source: the source needs one of {', '.join(FORMS)} beside the app.")
+    return form
+
+
+def _foreign(project: Path, form: str, has: Callable[[Path], bool]) -> str:
+    """The file of another tool that would be ignored if `form` were taken; empty when there is none."""
+    if form in LOCKED_FORMS:
+        return ""
+    if form == "requirements.txt" and pins_all(_text(project / form)):
+        return ""
+    # Who writes requirements.txt by hand has said what is meant, unless there is a lock as well.
+    locks = [name for name in FOREIGN if form != "requirements.txt" or name.endswith((".lock", "conda-lock.yml"))]
+    for name in locks:
+        if has(project / name) and not (name == "setup.py" and form and _describes(project / form)):
+            return name
+    return ""
+
+
+def _describes(pyproject: Path) -> bool:
+    """Whether pyproject.toml says what the project is or how it is built, and not only how its tools are set."""
+    try:
+        return bool({"project", "build-system"} & set(tomllib.loads(_text(pyproject))))
+    except tomllib.TOMLDecodeError:
+        return True
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def pinned(form: str, root: Path, project: Path) -> dict[str, str]:
+    """`{package: version}` of what the form pins for every host, as far as that can be read without an installer."""
+    if form == "requirements.txt":
+        return pins_of(_text(project / form))
+    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+    lock = next((folder / form for folder in folders if (folder / form).is_file()), None)
+    try:
+        content = tomllib.loads(_text(lock)) if lock and form in LOCKED_FORMS else {}
+        packages = content.get("packages" if form == "pylock.toml" else "package", [])
+        if form == "uv.lock":
+            described = tomllib.loads(_text(project / "pyproject.toml"))
+            packages = _reached(packages, normalise(described["project"]["name"]))
+        found = [(normalise(each["name"]), each["version"]) for each in packages if "marker" not in each]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # What is wrong with it, the installer says better.
+        return {}
+    # Of a package with several versions, which one a host gets is for the installer to say.
+    names = [name for name, _version in found]
+    return {name: version for name, version in found if names.count(name) == 1}
+
+
+def _reached(packages: list[dict[str, Any]], project: str) -> list[dict[str, Any]]:
+    """The packages of a uv.lock to which the dependencies of a project lead, on whichever host; its groups do not."""
+    named: dict[str, list[dict[str, Any]]] = {}
+    for package in packages:
+        named.setdefault(package["name"], []).append(package)
+    reached: set[tuple[str, str]] = set()
+    ahead = [(project, "")]
+    while ahead:
+        name, extra = ahead.pop()
+        if (name, extra) in reached:
+            continue
+        reached.add((name, extra))
+        for package in named.get(name, []):
+            of_extras = package.get("optional-dependencies", {})
+            for each in of_extras.get(extra, []) if extra else package.get("dependencies", []):
+                ahead += [(each["name"], wanted) for wanted in ("", *each.get("extra", []))]
+    names = {name for name, _extra in reached} - {project}
+    return [package for name in names for package in named.get(name, []) if "version" in package]
+
+
+def requirements(text: str) -> Iterator[str]:
+    """The requirements of a requirements.txt, each without its options, hashes and comments."""
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        stripped = re.sub(r"(^|\s)#.*", "", line).strip()
+        if stripped:
+            yield re.split(r"\s+--?[a-z]", stripped)[0]
+
+
+def pins_all(text: str) -> bool:
+    """Whether a requirements.txt is a lock: it names a version, an address or a path for all that it has."""
+    found = [line for line in requirements(text) if not _is_option(line)]
+    return bool(found) and all(" @ " in line or "/" in line or line == "." or _pin(line) for line in found)
+
+
+def pins_of(text: str) -> dict[str, str]:
+    """`{package: version}` of what a requirements.txt pins on every host, under normalised names."""
+    return dict(pin for line in requirements(text) if ";" not in line and (pin := _pin(line)))
+
+
+def _is_option(line: str) -> bool:
+    # What other files add is not known to be pinned.
+    return line.startswith("-") and not re.match(r"-(r|-requirement)\b", line)
+
+
+def _pin(line: str) -> tuple[str, str] | None:
+    found = re.match(r"([\w.-]*\w)\s*(?:\[[^\]]*\])?\s*===?\s*([\w.!+-]+)\s*(;|,|$)", line)
+    return (normalise(found[1]), found[2]) if found else None
