@@ -67,7 +67,7 @@ cluster_hosts() {
   done
   mkdir -p "$CLUSTER_INVENTORY"
   cat >"$CLUSTER_INVENTORY/hosts.yml" <<INVENTORY
-# Written by script/demo cluster: inventories/cluster with more hosts, and with this machine's ways to them.
+# Written by script/demo cluster: the hosts of inventories/cluster, by the ports of this machine that lead to them.
 load_balancers:
   hosts:
 $(cluster_lines lb1 lb2)
