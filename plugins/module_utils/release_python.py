@@ -93,7 +93,7 @@ def host_pythons(path: str = PATH) -> list[Path]:
     return [own, *(entry.resolve() for entry in newest if entry.resolve() != own)]
 
 
-def find_python(wish: Wish, uv: Path | None, settings: Settings, tools: Path, path: str = PATH) -> Path:
+def find_python(wish: Wish, uv: Path, settings: Settings, tools: Path, path: str = PATH) -> Path:
     """The interpreter for the app: one of the host, or one that uv installs in the folder `tools`.
 
     Raises `ReleaseError` when there is none.
@@ -115,22 +115,20 @@ def version_of(python: Path) -> str:
     return output.strip() if code == 0 else ""
 
 
-def _install_python(wish: Wish, uv: Path | None, settings: Settings, tools: Path, path: str) -> Path:
-    code, output = 1, "there is no uv."
-    if uv is not None:
-        with tempfile.TemporaryDirectory() as home:
-            environment = settings.environment() | {
-                "HOME": home,
-                "UV_NO_CACHE": "1",
-                "UV_NO_PROGRESS": "1",
-                "UV_PYTHON_INSTALL_DIR": str(tools / "python"),
-            }
-            for command in (["install", "--no-bin"], ["find", "--managed-python"]):
-                words: list[str | Path] = [uv, "python", *command, wish.version]
-                code, output = run(words, Confinement(Account(None)), environment, folder=Path(home))
-                if code != 0:
-                    break
-    if code == 0:
+def _install_python(wish: Wish, uv: Path, settings: Settings, tools: Path, path: str) -> Path:
+    with tempfile.TemporaryDirectory() as home:
+        environment = settings.environment() | {
+            "HOME": home,
+            "UV_NO_CACHE": "1",
+            "UV_NO_PROGRESS": "1",
+            "UV_PYTHON_INSTALL_DIR": str(tools / "python"),
+        }
+        for command in (["install", "--no-bin"], ["find", "--managed-python"]):
+            words: list[str | Path] = [uv, "python", *command, wish.version]
+            code, output = run(words, Confinement(Account(None)), environment, folder=Path(home))
+            if code != 0:
+                break
+    if code == 0 and output.strip():
         return Path(output.strip().splitlines()[-1])
     of_host = ", ".join(python.name.removeprefix("python") for python in host_pythons(path))
     raise ReleaseError(

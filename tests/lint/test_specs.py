@@ -1,5 +1,6 @@
 """A role's argument spec is its documentation, so it must say what `defaults/` does."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,29 @@ def test_every_installation_waits_as_long_for_whoever_holds_the_lock_of_apt(role
     tasks = load(role / "tasks" / "install.yml") if (role / "tasks" / "install.yml").exists() else []
     waits = [task["ansible.builtin.apt"].get("lock_timeout") for task in tasks if "ansible.builtin.apt" in task]
     assert set(waits) <= {120}
+
+
+SWITCHES = [
+    name for role in ROLES for name, option in entry_points(role)["main"]["options"].items() if option["type"] == "bool"
+]
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_switch_is_read_as_one(name):
+    """Ansible converts no value of a role, and `no` of an INI inventory is a text, so true; a module converts."""
+    root = ROLES[0].parents[1]
+    files = [
+        path
+        for folder in ("tasks", "templates", "vars")
+        for path in root.glob(f"roles/*/{folder}/**/*")
+        if path.is_file()
+    ]
+    read = []
+    for path in [*files, *root.glob("playbooks/**/*.yml")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            # Comments and sentences name it too.
+            if re.search(rf"\b{name}\b(?!: true)", line) and not line.startswith("#"):
+                read.append(f"{path.relative_to(root)}: {line.strip()}")
+    assert read, "nothing reads it"
+    as_switch = re.compile(rf"\b{name} \| bool\b|^[^ ]+ [a-z_]+: \"{{{{ {name} }}}}\"$")
+    assert [line for line in read if not as_switch.search(line)] == []

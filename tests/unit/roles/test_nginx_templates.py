@@ -260,6 +260,13 @@ def test_maintenance_on_one_load_balancer_is_maintenance_on_all(site):
     assert "if ($maintenance_shop) {" in site(SHOP, **inventory)
 
 
+@pytest.mark.parametrize("no", [False, "no", "false", "off", "0", 0])
+def test_without_ipv6_nothing_listens_there_however_it_is_written(main, site, no):
+    for text in (main(nginx_ipv6=no), site(SHOP, nginx_ipv6=no)):
+        assert "[::]" not in text
+    assert "[::]" in site(SHOP, nginx_ipv6="yes")
+
+
 def test_braces_are_balanced_in_every_combination(main, site):
     for sites in ([], [SHOP], [SHOP, BLOG], [{**SHOP, "domains": ["192.0.2.1"]}]):
         for mode in ("enforce", "dry_run", "disabled"):
