@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form, pinned
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, Chosen, detect_form, pinned
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     PATH,
@@ -101,6 +101,8 @@ class Spec:
     environment: Mapping[str, str] = field(default_factory=dict)
     requirements: Sequence[str] = ()
     install_options: Sequence[str] = ()
+    extras: Sequence[str] = ()
+    groups: Sequence[str] = ()
     uv_version: str = ""
     uv_hashes: Sequence[str] = ()
     static: Sequence[str] = ()
@@ -248,6 +250,8 @@ class Release:
             "requirements": list(self.spec.requirements),
             "index_url": self.spec.settings.index_url,
             "install_options": list(self.spec.install_options),
+            "extras": sorted(self.spec.extras),
+            "groups": sorted(self.spec.groups),
         }
         return release_name(source_id, build)
 
@@ -294,13 +298,15 @@ class Release:
         entrypoint = find_entrypoint(self.spec.entrypoint, pyproject)
         form = self._package() or detect_form(source, project, self.spec.dependencies)
 
-        refuse_pins(pinned(form, source, project), self.spec.requirements, form)
+        chosen = Chosen(self.spec.extras, self.spec.groups)
+        chosen.check(form, pyproject)
+        refuse_pins(pinned(form, source, project, chosen), self.spec.requirements, form)
 
         uv = self._uv()
         wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
-        wanted = Wanted.read(form, project, uv=uv is not None)
-        installer = self._install(uv, interpreter, wanted)
+        wanted = Wanted.read(form, project, chosen, uv=uv is not None)
+        installer = self._install(uv, interpreter, wanted, chosen)
         version = python_version(place.outside(place.venv))
         if wanted.local:
             replace(installer, unpacking=False).install_local(wanted)
@@ -334,10 +340,10 @@ class Release:
             "installer": installer.name,
         }
 
-    def _install(self, uv: Path | None, interpreter: Path, wanted: Wanted) -> Installer:
+    def _install(self, uv: Path | None, interpreter: Path, wanted: Wanted, chosen: Chosen) -> Installer:
         """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
         place, requirements = self.place, self.spec.requirements
-        installer = Installer(uv, place, self.spec.settings, self.spec.install_options)
+        installer = Installer(uv, place, self.spec.settings, self.spec.install_options, chosen)
         if uv is not None:
             careful = replace(installer, unpacking=True, links=not wanted.local)
             with contextlib.suppress(NeedsCodeError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS, PLAIN, Chosen
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     Account,
     Confinement,
@@ -138,7 +138,8 @@ class Installer:
     uv: Path | None
     place: Place
     settings: Settings
-    options: Sequence[str] = ()
+    options: Sequence[str] = ()  # for what the app depends on, and for itself
+    chosen: Chosen = PLAIN
     unpacking: bool = False
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
@@ -198,7 +199,8 @@ class Installer:
         if not missing:
             return
         pins = "".join(f"{package}=={version}\n" for package, version in sorted(installed.items()))
-        code, output = self._pip([*requirements, "--constraint", self._note("pins.txt", pins)], Path("/"))
+        words = [*requirements, "--constraint", self._note("pins.txt", pins)]
+        code, output = replace(self, options=())._pip(words, Path("/"))
         if code != 0:
             raise ReleaseError(
                 f"Gunicorn and its worker cannot be installed beside what {wanted.form} pins: {last_line(output)}",
@@ -217,14 +219,15 @@ class Installer:
             return
         # What serves the app has joined it in between.
         words = ["sync", "--locked", "--no-dev", "--inexact" if local else "--no-install-workspace"]
-        code, output = self._uv([*words, "--python", str(self.python), *self.options], wanted.project)
+        words += ["--python", str(self.python), *self.chosen.words, *self.options]
+        code, output = self._uv(words, wanted.project)
         if code != 0:
             raise ReleaseError(explain_install(output, "uv.lock"), output)
 
     def _install_from_mirror(self, wanted: Wanted, *, local: bool) -> None:
         """Install what uv.lock pins from another index: `uv sync` would take that for a change of the lock."""
         words = ["export", "--quiet", "--locked", "--offline", "--no-dev", "--no-header"]
-        words += ["--python", str(self.python), *([] if local else ["--no-emit-workspace"])]
+        words += ["--python", str(self.python), *self.chosen.words, *([] if local else ["--no-emit-workspace"])]
         own_index = replace(self, settings=replace(self.settings, index_url=""))
         code, output = own_index._uv(words, wanted.project)
         if code != 0:
@@ -347,9 +350,11 @@ class Wanted:
     local: bool = False  # whether the source itself is to be built after that
 
     @classmethod
-    def read(cls, form: str, project: Path, *, uv: bool) -> Wanted:
+    def read(cls, form: str, project: Path, chosen: Chosen, *, uv: bool) -> Wanted:
         """What the project wants; `uv` says whether uv installs it, which knows more forms."""
         buildable = is_buildable(project)
+        if chosen.words and not uv:
+            raise ReleaseError("app_extras, app_groups: only uv installs them; set app_installer to uv.")
         if form == "uv.lock":
             return cls(form, project, local=_has_local_packages(project))
         if form == "pylock.toml":
@@ -358,9 +363,13 @@ class Wanted:
             hashed = "--hash=" in (project / form).read_text(encoding="utf-8", errors="replace")
             return cls(form, project, ["-r", form, *(["--require-hashes"] if hashed else [])], buildable)
         if form != "pyproject.toml":
-            return cls(form, project, [form])
+            package, equals, version = form.partition("==")
+            extras = f"[{','.join(chosen.extras)}]" if chosen.extras else ""
+            return cls(form, project, [f"{package}{extras}{equals}{version}"])
+        if chosen.words or (buildable and uv):
+            return cls(form, project, ["-r", form, *chosen.words], buildable)
         if buildable:
-            return cls(form, project, ["-r", form], local=True) if uv else cls(form, project, ["--editable", "."])
+            return cls(form, project, ["--editable", "."])
         return cls(form, project, list(read_pyproject(project).get("project", {}).get("dependencies", [])))
 
 

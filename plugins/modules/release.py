@@ -84,7 +84,19 @@ options:
     type: str
     default: ""
   install_options:
-    description: Options added to each installation by uv or pip.
+    description:
+      - Options for uv or pip when they install the app and what it depends on. Those of O(requirements) are installed
+        without them.
+    type: list
+    elements: str
+    default: []
+  extras:
+    description: Extras of the app (C(optional-dependencies)) that are installed with it.
+    type: list
+    elements: str
+    default: []
+  groups:
+    description: Dependency groups of the app that are installed with it.
     type: list
     elements: str
     default: []
@@ -251,6 +263,8 @@ ARGUMENTS: dict[str, Any] = {
     "requirements": {"type": "list", "elements": "str", "default": []},
     "index_url": {"type": "str", "default": ""},
     "install_options": {"type": "list", "elements": "str", "default": []},
+    "extras": {"type": "list", "elements": "str", "default": []},
+    "groups": {"type": "list", "elements": "str", "default": []},
     "proxy": {"type": "str", "default": ""},
     "ca_bundle": {"type": "path", "default": ""},
     "uv_version": {"type": "str", "default": "0.13.9"},
