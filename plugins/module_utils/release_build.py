@@ -8,6 +8,7 @@ import contextlib
 import grp
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, Chosen, detect_form, pinned
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import (
+    FORMS,
+    Chosen,
+    detect_form,
+    pinned,
+    unread_files,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     PATH,
@@ -77,12 +84,29 @@ WEB_GROUP = "www-data"
 # How a program hears that it may not write somewhere.
 NOT_WRITABLE = ("Read-only file system", "Permission denied")
 
+# Arguments: the entry point, and what to print when it is a function that makes the app, which has to be called.
 CHECK_ENTRYPOINT = """
-import functools, importlib, sys
+import functools, importlib, inspect, sys
 module, _, attribute = sys.argv[1].partition(":")
-app = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+name = attribute.removesuffix("()")
+app = functools.reduce(getattr, name.split("."), importlib.import_module(module))
 if not callable(app):
-    raise TypeError(f"{attribute} is a {type(app).__name__} and no ASGI application")
+    raise TypeError(f"{name} is a {type(app).__name__} and no ASGI application")
+def is_factory():
+    if not isinstance(app, functools.partial) and not inspect.isroutine(app) and not inspect.isclass(app):
+        return False
+    try:
+        signature = inspect.signature(app)
+        signature.bind()
+    except (TypeError, ValueError):
+        return False
+    takes_all = any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values())
+    return not takes_all and not inspect.iscoroutinefunction(app)
+if name != attribute:
+    if not is_factory():
+        raise TypeError(f"{attribute} cannot be called so; write {name}, or a function that needs no arguments")
+elif "." not in name and is_factory():
+    print(f"\\n{sys.argv[2]}")
 """
 
 
@@ -325,9 +349,13 @@ class Release:
         missing = bytecode.lend()
         with ThreadPoolExecutor(2) as beside:
             others = [beside.submit(bytecode.compile, missing), beside.submit(os.sync)]
-            self._check_import(self.path / "venv" / "bin" / "python", entrypoint, directory, variables)
+            python = self.path / "venv" / "bin" / "python"
+            entrypoint = self._check_import(python, entrypoint, directory, variables)
             for other in others:
                 other.result()
+        variables["APP_ENTRYPOINT"] = entrypoint
+        if unread := unread_files(source, project):
+            self.warn(unread)
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
         lines = (f"{key}={quote(value)}\n" for key, value in variables.items())
         (self.path / "release.env").write_text(header + "".join(lines))
@@ -423,9 +451,13 @@ class Release:
             self.warn(f"{str(error).rstrip('.')}; pip is used instead, which is slower and knows no uv.lock.")
             return None
 
-    def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> None:
-        """Import the app once as it will be imported when it is served, so that a broken one never gets that far."""
-        command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint]
+    def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> str:
+        """Import the app once as it will be imported when it is served, so that a broken one never gets that far.
+
+        Returns the entry point, with `()` where it is a factory.
+        """
+        factory = f"factory {secrets.token_hex(8)}"
+        command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint, factory]
         shared = self.spec.directory / "shared"
         path = f"{python.parent}:{PATH}"
         environment = {"HOME": str(shared), "PATH": path, **self.spec.environment, **variables}
@@ -439,6 +471,7 @@ class Release:
             if any(words in reason for words in NOT_WRITABLE):
                 reason = f"{reason.rstrip('.')}. An app can only write in {shared} and in /tmp; let it write there."
             raise ReleaseError(f"{entrypoint} cannot be imported: {reason}", output)
+        return f"{entrypoint}()" if factory in output.splitlines() else entrypoint
 
 
 def build_account(user: str) -> str:

@@ -89,6 +89,22 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
+# Files of other platforms that are not read here, and where what they say belongs.
+UNREAD = {
+    "Procfile": "app_entrypoint, app_processes and app_migrate_command",
+    "gunicorn.conf.py": "the variables gunicorn_*",
+    "runtime.txt": "app_python",
+    ".env": "app_environment",
+}
+
+
+def unread_files(root: Path, project: Path) -> str:
+    """One sentence about the files of other platforms in a source; empty when it has none."""
+    found = [name for name in UNREAD if any((folder / name).is_file() for folder in {root, project})]
+    told = "; ".join(f"what {name} says belongs into {UNREAD[name]}" for name in found)
+    return f"app_source: the roles do not read {', '.join(found)}: {told}." if found else ""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What an app is installed with beside its dependencies: its extras, and its dependency groups."""

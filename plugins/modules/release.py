@@ -65,7 +65,9 @@ options:
     type: str
     default: ""
   entrypoint:
-    description: The app as V(module:attribute). Empty takes C([tool.fastapi] entrypoint) of C(pyproject.toml).
+    description:
+      - The app as V(module:attribute). Empty takes C([tool.fastapi] entrypoint) of C(pyproject.toml).
+      - A function without arguments is taken for one that makes the app; parentheses behind it say so.
     type: str
     default: ""
   environment:

@@ -221,6 +221,79 @@ def test_what_is_no_app_is_refused(source):
         release.build(upload)
 
 
+FACTORIES = """
+import functools
+
+class App:
+    async def __call__(self, scope, receive, send):
+        pass
+
+async def app(scope, receive, send):
+    pass
+
+def create_app(settings=None):
+    return app
+
+def older(scope):
+    return app
+
+def takes_all(*arguments):
+    return app(*arguments)
+
+async def awaited():
+    return app
+
+made = functools.partial(older, {})
+instance = App()
+print("a line without an end", end="")
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "served"),
+    [
+        ("create_app", "create_app()"),
+        ("create_app()", "create_app()"),
+        ("made", "made()"),
+        ("App", "App()"),
+        ("app", "app"),
+        ("older", "older"),
+        ("takes_all", "takes_all"),
+        ("awaited", "awaited"),
+        ("instance", "instance"),
+    ],
+)
+def test_a_function_that_makes_the_app_is_known_as_one(source, named, served):
+    (source / "main.py").write_text(FACTORIES)
+    release, upload = prepare(source, entrypoint=f"main:{named}")
+    assert release.build(upload)["entrypoint"] == f"main:{served}"
+    assert f'APP_ENTRYPOINT="main:{served}"\n' in (release.path / "release.env").read_text()
+
+
+@pytest.mark.parametrize("named", ["older()", "instance()", "awaited()"])
+def test_what_cannot_be_called_is_not_a_factory(source, named):
+    (source / "main.py").write_text(FACTORIES)
+    release, upload = prepare(source, entrypoint=f"main:{named}")
+    with pytest.raises(ReleaseError, match=r"cannot be called so; write .*, or a function that needs no arguments"):
+        release.build(upload)
+
+
+def test_files_of_other_platforms_are_named_once(source):
+    told = []
+    subprocess.run(["git", "init", "-q"], cwd=source, check=True)
+    for name in ("Procfile", ".env"):
+        (source / name).touch()
+    release, upload = prepare(source)
+    release.warn = told.append
+    release.build(upload)
+    release.build(upload)
+    (sentence,) = told
+    assert sentence == (
+        "app_source: the roles do not read Procfile, .env: what Procfile says belongs into app_entrypoint,"
+        " app_processes and app_migrate_command; what .env says belongs into app_environment."
+    )
+
+
 @pytest.mark.parametrize("option", ["minimum_free_disk_mb", "minimum_free_memory_mb"])
 def test_a_build_without_room_is_refused(source, option):
     release, _upload = prepare(source, **{option: 1 << 40})
