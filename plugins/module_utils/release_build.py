@@ -8,6 +8,7 @@ import contextlib
 import grp
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, detect_form, pinned
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import (
+    FORMS,
+    Chosen,
+    detect_form,
+    pinned,
+    unread_files,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     PATH,
@@ -76,12 +83,29 @@ WEB_GROUP = "www-data"
 # How a program hears that it may not write somewhere.
 NOT_WRITABLE = ("Read-only file system", "Permission denied")
 
+# Arguments: the entry point, and what to print when it is a function that makes the app, which has to be called.
 CHECK_ENTRYPOINT = """
-import functools, importlib, sys
+import functools, importlib, inspect, sys
 module, _, attribute = sys.argv[1].partition(":")
-app = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+name = attribute.removesuffix("()")
+app = functools.reduce(getattr, name.split("."), importlib.import_module(module))
 if not callable(app):
-    raise TypeError(f"{attribute} is a {type(app).__name__} and no ASGI application")
+    raise TypeError(f"{name} is a {type(app).__name__} and no ASGI application")
+def is_factory():
+    if not isinstance(app, functools.partial) and not inspect.isroutine(app) and not inspect.isclass(app):
+        return False
+    try:
+        signature = inspect.signature(app)
+        signature.bind()
+    except (TypeError, ValueError):
+        return False
+    takes_all = any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values())
+    return not takes_all and not inspect.iscoroutinefunction(app)
+if name != attribute:
+    if not is_factory():
+        raise TypeError(f"{attribute} cannot be called so; write {name}, or a function that needs no arguments")
+elif "." not in name and is_factory():
+    print(f"\\n{sys.argv[2]}")
 """
 
 
@@ -99,6 +123,8 @@ class Spec:
     environment: Mapping[str, str] = field(default_factory=dict)
     requirements: Sequence[str] = ()
     install_options: Sequence[str] = ()
+    extras: Sequence[str] = ()
+    groups: Sequence[str] = ()
     uv_version: str = ""
     uv_hashes: Sequence[str] = ()
     static: Sequence[str] = ()
@@ -247,6 +273,8 @@ class Release:
             "requirements": list(self.spec.requirements),
             "index_url": self.spec.settings.index_url,
             "install_options": list(self.spec.install_options),
+            "extras": sorted(self.spec.extras),
+            "groups": sorted(self.spec.groups),
         }
         return release_name(source_id, build)
 
@@ -293,13 +321,15 @@ class Release:
         entrypoint = find_entrypoint(self.spec.entrypoint, pyproject)
         form = self._package() or detect_form(source, project, self.spec.dependencies)
 
-        refuse_pins(pinned(form, source, project), self.spec.requirements, form)
+        chosen = Chosen(self.spec.extras, self.spec.groups)
+        chosen.check(form, pyproject)
+        refuse_pins(pinned(form, source, project, chosen), self.spec.requirements, form)
 
         uv = self._uv()
         wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
-        wanted = Wanted.read(form, project)
-        installer = self._install(uv, interpreter, wanted)
+        wanted = Wanted.read(form, project, chosen)
+        installer = self._install(uv, interpreter, wanted, chosen)
         version = python_version(place.outside(place.venv))
         if wanted.local:
             replace(installer, unpacking=False).install_local(wanted)
@@ -318,9 +348,13 @@ class Release:
         missing = bytecode.lend()
         with ThreadPoolExecutor(2) as beside:
             others = [beside.submit(bytecode.compile, missing), beside.submit(os.sync)]
-            self._check_import(self.path / "venv" / "bin" / "python", entrypoint, directory, variables)
+            python = self.path / "venv" / "bin" / "python"
+            entrypoint = self._check_import(python, entrypoint, directory, variables)
             for other in others:
                 other.result()
+        variables["APP_ENTRYPOINT"] = entrypoint
+        if unread := unread_files(source, project):
+            self.warn(unread)
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
         lines = (f"{key}={quote(value)}\n" for key, value in variables.items())
         (self.path / "release.env").write_text(header + "".join(lines))
@@ -332,10 +366,10 @@ class Release:
             "dependencies": "package" if self._package() else form,
         }
 
-    def _install(self, uv: Path, interpreter: Path, wanted: Wanted) -> Installer:
+    def _install(self, uv: Path, interpreter: Path, wanted: Wanted, chosen: Chosen) -> Installer:
         """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
         place, requirements = self.place, self.spec.requirements
-        installer = Installer(uv, place, self.spec.settings, self.spec.install_options)
+        installer = Installer(uv, place, self.spec.settings, self.spec.install_options, chosen)
         careful = replace(installer, unpacking=True, links=not wanted.local)
         with contextlib.suppress(NeedsCodeError):
             careful.create(interpreter)
@@ -408,9 +442,13 @@ class Release:
     def _uv(self) -> Path:
         return install_uv(self.spec.uv_version, self.spec.uv_hashes, self.spec.settings)
 
-    def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> None:
-        """Import the app once as it will be imported when it is served, so that a broken one never gets that far."""
-        command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint]
+    def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> str:
+        """Import the app once as it will be imported when it is served, so that a broken one never gets that far.
+
+        Returns the entry point, with `()` where it is a factory.
+        """
+        factory = f"factory {secrets.token_hex(8)}"
+        command: list[str | Path] = [python, "-c", CHECK_ENTRYPOINT, entrypoint, factory]
         shared = self.spec.directory / "shared"
         path = f"{python.parent}:{PATH}"
         environment = {"HOME": str(shared), "PATH": path, **self.spec.environment, **variables}
@@ -424,6 +462,7 @@ class Release:
             if any(words in reason for words in NOT_WRITABLE):
                 reason = f"{reason.rstrip('.')}. An app can only write in {shared} and in /tmp; let it write there."
             raise ReleaseError(f"{entrypoint} cannot be imported: {reason}", output)
+        return f"{entrypoint}()" if factory in output.splitlines() else entrypoint
 
 
 def build_account(user: str) -> str:

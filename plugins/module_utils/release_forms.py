@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,60 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def pinned(form: str, root: Path, project: Path) -> dict[str, str]:
+# Files of other platforms that are not read here, and where what they say belongs.
+UNREAD = {
+    "Procfile": "app_entrypoint, app_processes and app_migrate_command",
+    "gunicorn.conf.py": "the variables gunicorn_*",
+    "runtime.txt": "app_python",
+    ".env": "app_environment",
+}
+
+
+def unread_files(root: Path, project: Path) -> str:
+    """One sentence about the files of other platforms in a source; empty when it has none."""
+    found = [name for name in UNREAD if any((folder / name).is_file() for folder in {root, project})]
+    told = "; ".join(f"what {name} says belongs into {UNREAD[name]}" for name in found)
+    return f"app_source: the roles do not read {', '.join(found)}: {told}." if found else ""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What an app is installed with beside its dependencies: its extras, and its dependency groups."""
+
+    extras: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """The options of uv."""
+        named = [("--extra", self.extras), ("--group", self.groups)]
+        return [word for option, names in named for name in names for word in (option, name)]
+
+    def check(self, form: str, pyproject: Mapping[str, Any]) -> None:
+        """Raise `ReleaseError` when the form has none of these."""
+        project = pyproject.get("project", {})
+        known = {"app_groups": (self.groups, pyproject.get("dependency-groups", {}))}
+        of_index = form not in FORMS  # which knows the extras of its packages
+        if not of_index and "optional-dependencies" not in project.get("dynamic", []):
+            known["app_extras"] = (self.extras, project.get("optional-dependencies", {}))
+        for variable, (wanted, there) in known.items():
+            if wanted and (of_index or form in ("pylock.toml", "requirements.txt")):
+                raise ReleaseError(
+                    f"{variable}: {form} has no {', '.join(wanted)}; write there what is missing, or set"
+                    " app_dependencies to uv.lock or pyproject.toml."
+                )
+            missing = sorted({normalise(name) for name in wanted} - set(map(normalise, there)))
+            if missing:
+                raise ReleaseError(
+                    f"{variable}: pyproject.toml has no {', '.join(missing)}; it has {', '.join(there) or 'none'}."
+                )
+
+
+# What an app is installed with that asks for nothing.
+PLAIN = Chosen()
+
+
+def pinned(form: str, root: Path, project: Path, chosen: Chosen = PLAIN) -> dict[str, str]:
     """`{package: version}` of what the form pins for every host, as far as that can be read without an installer."""
     if form == "requirements.txt":
         return pins_of(_text(project / form))
@@ -99,7 +153,7 @@ def pinned(form: str, root: Path, project: Path) -> dict[str, str]:
         packages = content.get("packages" if form == "pylock.toml" else "package", [])
         if form == "uv.lock":
             described = tomllib.loads(_text(project / "pyproject.toml"))
-            packages = _reached(packages, normalise(described["project"]["name"]))
+            packages = _reached(packages, normalise(described["project"]["name"]), chosen)
         found = [(normalise(each["name"]), each["version"]) for each in packages if "marker" not in each]
     except (ValueError, KeyError, TypeError, AttributeError):
         # What is wrong with it, the installer says better.
@@ -109,13 +163,16 @@ def pinned(form: str, root: Path, project: Path) -> dict[str, str]:
     return {name: version for name, version in found if names.count(name) == 1}
 
 
-def _reached(packages: list[dict[str, Any]], project: str) -> list[dict[str, Any]]:
-    """The packages of a uv.lock to which the dependencies of a project lead, on whichever host; its groups do not."""
+def _reached(packages: list[dict[str, Any]], project: str, chosen: Chosen) -> list[dict[str, Any]]:
+    """The packages of a uv.lock to which the dependencies of a project lead, on whichever host."""
     named: dict[str, list[dict[str, Any]]] = {}
     for package in packages:
         named.setdefault(package["name"], []).append(package)
     reached: set[tuple[str, str]] = set()
-    ahead = [(project, "")]
+    ahead = [(project, extra) for extra in ("", *map(normalise, chosen.extras))]
+    for package in named.get(project, []):
+        for group in map(normalise, chosen.groups):
+            ahead += [(each["name"], "") for each in package.get("dev-dependencies", {}).get(group, [])]
     while ahead:
         name, extra = ahead.pop()
         if (name, extra) in reached:

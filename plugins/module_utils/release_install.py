@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS, PLAIN, Chosen
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     Account,
     Confinement,
@@ -134,7 +134,8 @@ class Installer:
     uv: Path
     place: Place
     settings: Settings
-    options: Sequence[str] = ()
+    options: Sequence[str] = ()  # for what the app depends on, and for itself
+    chosen: Chosen = PLAIN
     unpacking: bool = False
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
@@ -187,7 +188,8 @@ class Installer:
         if not missing:
             return
         pins = "".join(f"{package}=={version}\n" for package, version in sorted(installed.items()))
-        code, output = self._pip([*requirements, "--constraint", self._note("pins.txt", pins)], Path("/"))
+        words = [*requirements, "--constraint", self._note("pins.txt", pins)]
+        code, output = replace(self, options=())._pip(words, Path("/"))
         if code != 0:
             raise ReleaseError(
                 f"Gunicorn and its worker cannot be installed beside what {wanted.form} pins: {last_line(output)}",
@@ -206,14 +208,15 @@ class Installer:
             return
         # What serves the app has joined it in between.
         words = ["sync", "--locked", "--no-dev", "--inexact" if local else "--no-install-workspace"]
-        code, output = self._uv([*words, "--python", str(self.python), *self.options], wanted.project)
+        words += ["--python", str(self.python), *self.chosen.words, *self.options]
+        code, output = self._uv(words, wanted.project)
         if code != 0:
             raise ReleaseError(explain_install(output, "uv.lock"), output)
 
     def _install_from_mirror(self, wanted: Wanted, *, local: bool) -> None:
         """Install what uv.lock pins from another index: `uv sync` would take that for a change of the lock."""
         words = ["export", "--quiet", "--locked", "--offline", "--no-dev", "--no-header"]
-        words += ["--python", str(self.python), *([] if local else ["--no-emit-workspace"])]
+        words += ["--python", str(self.python), *self.chosen.words, *([] if local else ["--no-emit-workspace"])]
         own_index = replace(self, settings=replace(self.settings, index_url=""))
         code, output = own_index._uv(words, wanted.project)
         if code != 0:
@@ -327,7 +330,7 @@ class Wanted:
     local: bool = False  # whether the source itself is to be built after that
 
     @classmethod
-    def read(cls, form: str, project: Path) -> Wanted:
+    def read(cls, form: str, project: Path, chosen: Chosen) -> Wanted:
         """What the project wants."""
         buildable = is_buildable(project)
         if form == "uv.lock":
@@ -338,9 +341,11 @@ class Wanted:
             hashed = "--hash=" in (project / form).read_text(encoding="utf-8", errors="replace")
             return cls(form, project, ["-r", form, *(["--require-hashes"] if hashed else [])], buildable)
         if form != "pyproject.toml":
-            return cls(form, project, [form])
-        if buildable:
-            return cls(form, project, ["-r", form], local=True)
+            package, equals, version = form.partition("==")
+            extras = f"[{','.join(chosen.extras)}]" if chosen.extras else ""
+            return cls(form, project, [f"{package}{extras}{equals}{version}"])
+        if chosen.words or buildable:
+            return cls(form, project, ["-r", form, *chosen.words], buildable)
         return cls(form, project, list(read_pyproject(project).get("project", {}).get("dependencies", [])))
 
 

@@ -98,8 +98,9 @@ def find_entrypoint(setting: str, pyproject: Mapping[str, Any]) -> str:
         raise ReleaseError(
             "app_entrypoint: name the app as module:attribute, here or as [tool.fastapi] entrypoint in pyproject.toml."
         )
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", entrypoint, re.ASCII):
-        raise ReleaseError(f"app_entrypoint: write {entrypoint} as module:attribute.")
+    name = r"[A-Za-z_]\w*"
+    if not re.fullmatch(rf"{name}(\.{name})*:({name}(\.{name})*|{name}\(\))", entrypoint, re.ASCII):
+        raise ReleaseError(f"app_entrypoint: write {entrypoint} as module:attribute or module:factory().")
     return str(entrypoint)
 
 

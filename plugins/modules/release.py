@@ -60,7 +60,9 @@ options:
     type: str
     default: ""
   entrypoint:
-    description: The app as V(module:attribute). Empty takes C([tool.fastapi] entrypoint) of C(pyproject.toml).
+    description:
+      - The app as V(module:attribute). Empty takes C([tool.fastapi] entrypoint) of C(pyproject.toml).
+      - A function without arguments is taken for one that makes the app; parentheses behind it say so.
     type: str
     default: ""
   environment:
@@ -79,7 +81,18 @@ options:
     type: str
     default: ""
   install_options:
-    description: Options added to each installation by uv.
+    description:
+      - Options for uv when it installs the app and what it depends on. Those of O(requirements) are installed without them.
+    type: list
+    elements: str
+    default: []
+  extras:
+    description: Extras of the app (C(optional-dependencies)) that are installed with it.
+    type: list
+    elements: str
+    default: []
+  groups:
+    description: Dependency groups of the app that are installed with it.
     type: list
     elements: str
     default: []
@@ -241,6 +254,8 @@ ARGUMENTS: dict[str, Any] = {
     "requirements": {"type": "list", "elements": "str", "default": []},
     "index_url": {"type": "str", "default": ""},
     "install_options": {"type": "list", "elements": "str", "default": []},
+    "extras": {"type": "list", "elements": "str", "default": []},
+    "groups": {"type": "list", "elements": "str", "default": []},
     "proxy": {"type": "str", "default": ""},
     "ca_bundle": {"type": "path", "default": ""},
     "uv_version": {"type": "str", "default": "0.13.9"},

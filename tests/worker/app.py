@@ -88,3 +88,8 @@ async def ws(websocket: WebSocket) -> None:
     await websocket.accept()
     while True:
         await websocket.send_text(await websocket.receive_text())
+
+
+def create_app() -> FastAPI:
+    """The app, as a factory makes it."""
+    return app

@@ -106,6 +106,12 @@ def test_a_replaced_worker_that_cannot_start_spares_the_others(start: Start, tmp
     wait_for(lambda: len({gunicorn.ask("/pid").text for _ in range(20)}) == 2)
 
 
+def test_a_factory_with_parentheses_is_called_without_a_warning(start: Start) -> None:
+    gunicorn = start(gunicorn_entrypoint="app:create_app()")
+    assert gunicorn.ask("/ready").status == 200
+    assert "factory" not in gunicorn.log()
+
+
 def test_another_version_is_refused_in_one_sentence(start: Start, tmp_path: Path) -> None:
     package = tmp_path / "old" / "uvicorn-0.20.0.dist-info"
     package.mkdir(parents=True)

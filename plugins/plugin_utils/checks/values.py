@@ -79,7 +79,7 @@ def name(value: Any) -> str | None:
 
 
 def entrypoint(value: Any) -> str | None:
-    """An app in a module, `shop.main:app`."""
+    """An app in a module, `shop.main:app`, or what makes it, `shop.main:create_app()`."""
     return value if isinstance(value, str) and ENTRYPOINT.fullmatch(value) else None
 
 

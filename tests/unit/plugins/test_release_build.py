@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import Chosen
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     Account,
@@ -29,6 +31,9 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_tree im
 
 MAIN = "import os\n\nasync def app(scope, receive, send):\n    pass\n"
 PYPROJECT = '[project]\nname = "hello"\nversion = "1"\n[tool.fastapi]\nentrypoint = "main:app"\n'
+
+
+UV = Path(__file__).parents[3] / ".venv" / "bin" / "uv"
 
 
 @pytest.fixture(autouse=True)
@@ -216,6 +221,79 @@ def test_what_is_no_app_is_refused(source):
         release.build(upload)
 
 
+FACTORIES = """
+import functools
+
+class App:
+    async def __call__(self, scope, receive, send):
+        pass
+
+async def app(scope, receive, send):
+    pass
+
+def create_app(settings=None):
+    return app
+
+def older(scope):
+    return app
+
+def takes_all(*arguments):
+    return app(*arguments)
+
+async def awaited():
+    return app
+
+made = functools.partial(older, {})
+instance = App()
+print("a line without an end", end="")
+"""
+
+
+@pytest.mark.parametrize(
+    ("named", "served"),
+    [
+        ("create_app", "create_app()"),
+        ("create_app()", "create_app()"),
+        ("made", "made()"),
+        ("App", "App()"),
+        ("app", "app"),
+        ("older", "older"),
+        ("takes_all", "takes_all"),
+        ("awaited", "awaited"),
+        ("instance", "instance"),
+    ],
+)
+def test_a_function_that_makes_the_app_is_known_as_one(source, named, served):
+    (source / "main.py").write_text(FACTORIES)
+    release, upload = prepare(source, entrypoint=f"main:{named}")
+    assert release.build(upload)["entrypoint"] == f"main:{served}"
+    assert f'APP_ENTRYPOINT="main:{served}"\n' in (release.path / "release.env").read_text()
+
+
+@pytest.mark.parametrize("named", ["older()", "instance()", "awaited()"])
+def test_what_cannot_be_called_is_not_a_factory(source, named):
+    (source / "main.py").write_text(FACTORIES)
+    release, upload = prepare(source, entrypoint=f"main:{named}")
+    with pytest.raises(ReleaseError, match=r"cannot be called so; write .*, or a function that needs no arguments"):
+        release.build(upload)
+
+
+def test_files_of_other_platforms_are_named_once(source):
+    told = []
+    subprocess.run(["git", "init", "-q"], cwd=source, check=True)
+    for name in ("Procfile", ".env"):
+        (source / name).touch()
+    release, upload = prepare(source)
+    release.warn = told.append
+    release.build(upload)
+    release.build(upload)
+    (sentence,) = told
+    assert sentence == (
+        "app_source: the roles do not read Procfile, .env: what Procfile says belongs into app_entrypoint,"
+        " app_processes and app_migrate_command; what .env says belongs into app_environment."
+    )
+
+
 @pytest.mark.parametrize("option", ["minimum_free_disk_mb", "minimum_free_memory_mb"])
 def test_a_build_without_room_is_refused(source, option):
     release, _upload = prepare(source, **{option: 1 << 40})
@@ -231,6 +309,8 @@ def test_a_build_without_room_is_refused(source, option):
         {"entrypoint": "main:app"},
         {"requirements": ["gunicorn>=25"]},
         {"install_options": ["--pre"]},
+        {"extras": ["production"]},
+        {"groups": ["production"]},
         {"settings": Settings(index_url="https://index.example.com")},
     ],
     ids=str,
@@ -297,6 +377,100 @@ def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
     monkeypatch.setattr(release_install.Installer, "_pip", lambda *_: pytest.fail("resolved again"))
     with pytest.raises(ReleaseError, match=rf"gunicorn 20\.1\.0 .* change them in {form}"):
         installer.join(["gunicorn>=25,<28"], release_install.Wanted(form, tmp_path))
+
+
+def test_the_options_for_the_app_are_not_those_for_gunicorn(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(release_install.Installer, "_uv", lambda _self, words, _folder: asked.append(words) or (0, ""))
+    place = place_in(tmp_path)
+    place.prepare()
+    installer = release_install.Installer(Path("/bin/true"), place, Settings(), ["--no-sources"], Chosen(["x"]))
+    wanted = release_install.Wanted("pyproject.toml", tmp_path, ["-r", "pyproject.toml"])
+    installer.install(wanted)
+    installer.join(["gunicorn>=25"], wanted)
+    assert ["--no-sources" in words for words in asked] == [True, False]
+
+
+EXTRA = """
+[project]
+name = "hello"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["always"]
+optional-dependencies = {production = ["wished"], other = ["left"]}
+[dependency-groups]
+production = ["grouped"]
+dev = ["left"]
+[tool.uv]
+no-index = true
+find-links = ["WHEELS"]
+[tool.fastapi]
+entrypoint = "main:app"
+"""
+
+
+@pytest.fixture
+def wheels(tmp_path):
+    """A folder with wheels of the packages that `EXTRA` names."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name in ("always", "wished", "grouped", "left"):
+        about = f"{name}-1.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", "")
+            wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{about}/RECORD", "")
+    return folder
+
+
+@pytest.mark.skipif(not UV.is_file(), reason="uv is not among the tools")
+@pytest.mark.parametrize("form", ["pyproject.toml", "uv.lock"])
+def test_extras_and_groups_are_installed_and_no_others(source, monkeypatch, wheels, form):
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: UV)
+    (source / "pyproject.toml").write_text(EXTRA.replace("WHEELS", str(wheels)))
+    tool = [str(UV), "--quiet", "--offline", "--no-python-downloads"]
+    if form == "uv.lock":
+        subprocess.run([*tool, "lock"], cwd=source, check=True)
+    release, upload = prepare(source, dependencies=form, extras=["production"], groups=["production"])
+    release.build(upload)
+    found = {path.name for path in release.path.glob("venv/lib/python*/site-packages/*.py")}
+    assert found == {"always.py", "wished.py", "grouped.py"}
+
+
+@pytest.mark.parametrize(
+    ("form", "chosen", "sentence"),
+    [
+        (
+            "pyproject.toml",
+            {"extras": ["prod"]},
+            r"^app_extras: pyproject\.toml has no prod; it has production, other",
+        ),
+        (
+            "pyproject.toml",
+            {"groups": ["prod"]},
+            r"^app_groups: pyproject\.toml has no prod; it has production, dev",
+        ),
+        ("requirements.txt", {"extras": ["prod"]}, r"^app_extras: requirements\.txt has no prod; write there what is"),
+        ("pylock.toml", {"extras": ["prod"]}, r"^app_extras: pylock\.toml has no prod; write there what is missing"),
+        ("requirements.txt", {"groups": ["prod"]}, r"^app_groups: requirements\.txt has no prod; write there what is"),
+    ],
+)
+def test_extras_and_groups_that_are_not_there_are_refused(source, form, chosen, sentence):
+    (source / "pyproject.toml").write_text(EXTRA)
+    for lock in ("requirements.txt", "pylock.toml"):
+        (source / lock).touch()
+    release, upload = prepare(source, dependencies=form, **chosen)
+    with pytest.raises(ReleaseError, match=sentence):
+        release.build(upload)
+
+
+def test_the_extras_of_a_package_are_asked_of_the_index(tmp_path):
+    Chosen(["a", "b"]).check("shop==1.2.3", {})
+    wanted = release_install.Wanted.read("shop==1.2.3", tmp_path, Chosen(["a", "b"]), uv=True)
+    assert wanted.arguments == ["shop[a,b]==1.2.3"]
+    with pytest.raises(ReleaseError, match=r"^app_groups: shop==1\.2\.3 has no c;"):
+        Chosen(groups=["c"]).check("shop==1.2.3", {})
 
 
 def test_uv_is_installed_by_its_hashes_or_not_at_all(tmp_path, monkeypatch):

@@ -151,6 +151,8 @@ dependencies = [
     { name = "uvicorn", extra = ["standard"] },
     { name = "forked", version = "1" },
 ]
+[package.optional-dependencies]
+watch-it = [{ name = "uvicorn", extra = ["watch"] }]
 [package.dev-dependencies]
 dev = [{ name = "gunicorn" }]
 [[package]]
@@ -200,6 +202,8 @@ def test_what_uv_lock_pins_is_what_the_dependencies_of_the_project_lead_to(tmp_p
     (tmp_path / "uv.lock").write_text(UV_LOCK)
     pins = {"fastapi": "0.115.0", "starlette": "0.40.0", "uvicorn": "0.34.0", "httptools": "0.6.4"}
     assert forms.pinned("uv.lock", tmp_path, member) == pins
+    assert forms.pinned("uv.lock", tmp_path, member, forms.Chosen(["Watch_it"])) == pins | {"watchfiles": "1"}
+    assert forms.pinned("uv.lock", tmp_path, member, forms.Chosen(groups=["dev"])) == pins | {"gunicorn": "20.1.0"}
 
 
 def test_pylock_and_requirements_pin_what_they_have_for_every_host(tmp_path):

@@ -70,9 +70,12 @@ def test_the_entry_point_of_the_variable_wins():
     declared = {"tool": {"fastapi": {"entrypoint": "shop.main:app"}}}
     assert rules.find_entrypoint("", declared) == "shop.main:app"
     assert rules.find_entrypoint("shop.other:api.app", declared) == "shop.other:api.app"
+    assert rules.find_entrypoint("shop.main:create_app()", declared) == "shop.main:create_app()"
 
 
-@pytest.mark.parametrize("entrypoint", ["", "shop", "shop:", ":app", "shop/main:app", "shop.main:create()", "a b:c"])
+@pytest.mark.parametrize(
+    "entrypoint", ["", "shop", "shop:", ":app", "shop/main:app", "shop.main:create(1)", "m:a.create()", "a b:c"]
+)
 def test_an_entry_point_that_is_none_is_refused(entrypoint):
     with pytest.raises(ReleaseError, match=r"^app_entrypoint: .*module:attribute"):
         rules.find_entrypoint(entrypoint, {})

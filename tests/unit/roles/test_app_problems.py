@@ -43,6 +43,7 @@ def problems(tmp_path):
         {"app_source": {"package": "shop", "version": "1.2.3"}, "app_entrypoint": "shop.main:app"},
         {"app_source": {"folder": "app", "subdirectory": "..data/a..b"}},
         {"app_python": "3.12"},
+        {"app_entrypoint": "shop.main:create_app()"},
         {"app_uv_version": "0.1.0", "app_uv_hashes": [CHECKSUM]},
         {"app_installer": "uv"},
         {"app_source": {"git": "https://git.example.com/shop.git"}, "version": "v2"},

@@ -102,7 +102,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_directory": "relative/%i"}, 'gunicorn_directory is "relative/%i"'),
         ({"gunicorn_writable_folders": ["data"]}, 'gunicorn_writable_folders is ["data"]; write absolute paths'),
         ({"gunicorn_entrypoint": "main"}, 'gunicorn_entrypoint is "main"; write MODULE:ATTRIBUTE'),
-        ({"gunicorn_entrypoint": "main:app()"}, "write MODULE:ATTRIBUTE"),
+        ({"gunicorn_entrypoint": "main:app(1)"}, "write MODULE:ATTRIBUTE"),
         ({**ALONE, "gunicorn_entrypoint": ""}, "gunicorn_entrypoint is empty; write MODULE:ATTRIBUTE"),
         ({**ALONE, "__fastapi_host": {**HOST, "users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
         (
