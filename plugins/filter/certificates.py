@@ -134,7 +134,8 @@ def files_problems(site: dict[str, Any]) -> list[str]:
     for file in (chain, key):
         if not file.is_file():
             return [f"the controller has no file {file}; correct the path, or set certificate_on_host."]
-    return files().pair_problems(chain, key, [str(domain) for domain in site["domains"]])
+    problems: list[str] = files().pair_problems(chain, key, [str(domain) for domain in site["domains"]])
+    return problems
 
 
 def files() -> ModuleType:
@@ -148,7 +149,8 @@ def key_pair_problems(pair: Sequence[str], domains: list[str]) -> list[str]:
         if not Path(path).is_file():
             return [f"the controller has no file {path}; write the absolute path of a PEM file."]
     chain, key = map(Path, pair)
-    return files().pair_problems(chain, key, domains, ordered=False) or files().trust_problems(chain)
+    problems: list[str] = files().pair_problems(chain, key, domains, ordered=False)
+    return problems or list(files().trust_problems(chain))
 
 
 class FilterModule:

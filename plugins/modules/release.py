@@ -82,7 +82,8 @@ options:
     default: ""
   install_options:
     description:
-      - Options for uv when it installs the app and what it depends on. Those of O(requirements) are installed without them.
+      - Options for uv when it installs the app and what it depends on.
+      - It installs O(requirements) without them.
     type: list
     elements: str
     default: []

@@ -22,7 +22,7 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 PATH = re.compile(r"/[^\s\"'\\\x00-\x1f\x7f]*")
-ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?", re.ASCII)
 
 
 class Endpoint(NamedTuple):

@@ -467,7 +467,7 @@ def test_extras_and_groups_that_are_not_there_are_refused(source, form, chosen, 
 
 def test_the_extras_of_a_package_are_asked_of_the_index(tmp_path):
     Chosen(["a", "b"]).check("shop==1.2.3", {})
-    wanted = release_install.Wanted.read("shop==1.2.3", tmp_path, Chosen(["a", "b"]), uv=True)
+    wanted = release_install.Wanted.read("shop==1.2.3", tmp_path, Chosen(["a", "b"]))
     assert wanted.arguments == ["shop[a,b]==1.2.3"]
     with pytest.raises(ReleaseError, match=r"^app_groups: shop==1\.2\.3 has no c;"):
         Chosen(groups=["c"]).check("shop==1.2.3", {})

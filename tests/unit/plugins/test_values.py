@@ -174,7 +174,7 @@ def test_what_is_no_name(value: Any) -> None:
     assert values.name(value) is None
 
 
-@pytest.mark.parametrize("value", ["main:app", "shop.main:app", "shop.main:create.app", "_a.b2:_c", "A:B"])
+@pytest.mark.parametrize("value", ["main:app", "shop.main:app", "shop.main:create.app", "_a.b2:_c", "A:B", "main:app()"])
 def test_entrypoints(value: str) -> None:
     assert values.entrypoint(value) == value
 
@@ -193,7 +193,7 @@ def test_entrypoints(value: str) -> None:
         "main:",
         ":app",
         "a:b:c",
-        "main:app()",
+        "main:app(1)",
         "a b:c",
         "a:b\n",
         "2a:b",
