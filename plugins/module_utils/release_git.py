@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 import shutil
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
 )
 
 REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+# Submodules of submodules, and no further.
+DEEPEST = 5
 
 # Arguments: the mirror, or nothing where there is none yet; the URL; the beginning of a commit. Prints the objects that
 # begin so, a line each: its name, its type, its size.
@@ -82,14 +86,65 @@ class Git:
     def _has_mirror(self) -> bool:
         return (self.place.outside(self.mirror) / "HEAD").is_file()
 
-    def checkout(self, commit: str) -> None:
-        """Write the tree of a commit into the place's source; raises `ReleaseError` when there is no such commit."""
+    def checkout(self, commit: str, below: str = "", depth: int = 0) -> None:
+        """Write the tree of a commit, with its submodules, into the place's source or a folder of that.
+
+        Raises `ReleaseError` when there is no such commit, or a submodule cannot be had.
+        """
+        self._checkout(commit, below)
+        for path, url in self._submodules(commit):
+            listed = self._git(f"--git-dir={self.mirror}", "ls-tree", commit, "--", path, secret=False)
+            found = re.match(r"160000 commit ([0-9a-f]{40,64})\t", listed)
+            if found is None:
+                continue
+            folder = posixpath.join(below, path)
+            if depth >= DEEPEST or not self._is_inside(folder):
+                raise ReleaseError(f"app_source.git: {mask_url(self.url)} has a submodule at {path}; move it.")
+            Git(self._beside(url), self.key, self.place, self.settings).checkout(found[1], folder, depth + 1)
+
+    def _submodules(self, commit: str) -> list[tuple[str, str]]:
+        """Path and URL of each submodule that a commit names, sorted by path."""
+        words = ["config", f"--blob={commit}:.gitmodules", "-z", "--get-regexp", r"^submodule\..*\.(path|url)$"]
+        code, output = self._try(f"--git-dir={self.mirror}", *words, secret=False)
+        if code != 0:
+            return []
+        known: dict[str, dict[str, str]] = {}
+        for entry in filter(None, output.split("\0")):
+            name, _unused, value = entry.partition("\n")
+            module, _unused, setting = name.rpartition(".")
+            known.setdefault(module, {})[setting] = value
+        return sorted((each["path"], each["url"]) for each in known.values() if {"path", "url"} <= set(each))
+
+    def _is_inside(self, folder: str) -> bool:
+        """Whether git has made this folder inside of the source, and no link leads there."""
+        source = self.place.outside(self.place.source)
+        target = source / folder
+        return target.is_dir() and target.resolve() == source.resolve() / folder
+
+    def _beside(self, url: str) -> str:
+        """The URL of a submodule, with what opens this repository where it is on the same server.
+
+        Raises `ReleaseError` when it names a repository of the host, which only the operator may do.
+        """
+        if url.startswith(("./", "../")):
+            start = re.match(r"\w+://[^/]*|[^/:]+:|", self.url)
+            server = start[0] if start else ""
+            path = self.url.removeprefix(server).rstrip("/")
+            return f"{server}{posixpath.normpath(posixpath.join(path, url))}"
+        of_host = bool(_local_path(url)) and bool(_local_path(self.plain))
+        if not of_host and not re.match(r"https?://|ssh://|[\w.-]+@[\w.-]+:", url):
+            raise ReleaseError(f"app_source.git: a submodule is at {mask_url(url)}; use https or ssh.")
+        ours, theirs = urlsplit(self.url), urlsplit(url)
+        same = (ours.scheme, ours.hostname, ours.port) == (theirs.scheme, theirs.hostname, theirs.port)
+        return theirs._replace(netloc=ours.netloc).geturl() if same and self.url != self.plain else url
+
+    def _checkout(self, commit: str, below: str) -> None:
         here = f"--git-dir={self.mirror}"
         if not self._has_mirror():
             self._git("init", "--quiet", "--bare", str(self.mirror))
         self._git(here, "fetch", "--quiet", "--prune", "--", self.plain, *REFS)
         # A commit that no branch or tag leads to any more has to be asked for by its name.
-        target = f"--work-tree={self.place.source}"
+        target = f"--work-tree={self.place.source / below}"
         code, output = self._try(here, target, "checkout", "--quiet", "--force", commit, "--", ".", secret=False)
         if code == 0:
             return
@@ -99,8 +154,8 @@ class Git:
             raise ReleaseError(f"app_source.version: {mask_url(self.url)} has no commit {commit}.")
         self._git(here, target, "checkout", "--quiet", "--force", commit, "--", ".")
 
-    def _git(self, *words: str) -> str:
-        code, output = self._try(*words)
+    def _git(self, *words: str, secret: bool = True) -> str:
+        code, output = self._try(*words, secret=secret)
         if code != 0:
             raise ReleaseError(f"app_source.git: {mask_url(self.url)} cannot be read: {_reason(output)}", output)
         return output

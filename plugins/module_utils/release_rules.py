@@ -167,11 +167,57 @@ def explain_install(output: str, form: str) -> str:
         return f"{form}: some packages have hashes and others have none; lock it again with hashes for all, or without."
     if re.search(r"requires-python|Python requirement|Requires-Python|not in '>=|requires a different Python", output):
         return f"app_python: {form} needs another version of Python: {last_line(output)}"
+    if advice := _explain_package(output, form):
+        return advice
     if re.search(
         r"dns error|error sending request|failed to fetch|connection|timed out|certificate", output, re.IGNORECASE
     ):
         return f"The index cannot be reached; look at app_index_url, app_proxy and app_ca_bundle: {last_line(output)}"
     return f"{form} cannot be installed: {last_line(output)}"
+
+
+# What a build says when something of the host is missing, and the Debian package that has it.
+MISSING_ON_HOST = {
+    r"pg_config": "libpq-dev",
+    r"mysql_config|MYSQLCLIENT_CFLAGS": "default-libmysqlclient-dev",
+    r"Python\.h": "python3-dev",
+    r"\bffi\.h": "libffi-dev",
+    r"\bcargo\b|\brustc\b|Rust toolchain": "cargo",
+    r"\bg?cc\b.*(failed: No such file|not found|No such file)": "build-essential",
+    r"pkg-config": "pkg-config",
+}
+
+
+def _explain_package(output: str, form: str) -> str:
+    """One sentence about a package that has no wheel for this Python; empty when that is not what went wrong."""
+    built = re.search(r"Failed to build `([^`]+)`", output)
+    if built and "The build backend returned an error" in output:
+        said = output.partition("[stderr]")[2] or output
+        wanted = [package for pattern, package in MISSING_ON_HOST.items() if re.search(pattern, said)]
+        reason = next(
+            (line.strip() for line in said.splitlines() if re.match(r"\s*(\w*error\b|fatal)", line, re.I)), ""
+        )
+        helps = f"add {' and '.join(wanted)} to app_packages" if wanted else "add what it needs to app_packages"
+        reason = (reason or last_line(said)).rstrip(".")
+        if " @ " in built[1]:
+            return (
+                f"{form}: {built[1].partition(' @ ')[0]} cannot be built: {reason}; {helps}, or change how it is built."
+            )
+        return (
+            f"{form}: {built[1]} has no wheel for this Python, and cannot be built: {reason}; {helps}, or set"
+            " app_python to a version that it has a wheel for."
+        )
+    unfit_wheel = re.search(
+        r"Because (\S+) has no wheels with a matching|Distribution `(\S+) .* can't be installed", output
+    )
+    if unfit_wheel:
+        tags = re.search(r"following ([\w ]+tags?: .*)", output)
+        there = f"; it has those with the {tags[1].rstrip('.')}" if tags else ""
+        return (
+            f"{form}: {unfit_wheel[1] or unfit_wheel[2]} has no wheel for this Python and this machine{there}. Set"
+            " app_python to a version that it has a wheel for, or pin another version of it."
+        )
+    return ""
 
 
 def last_line(output: str) -> str:

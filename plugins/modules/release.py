@@ -38,7 +38,7 @@ options:
     description:
       - Where the app comes from, of one kind.
       - C(git) is a URL, with C(version) (branch, tag or full commit; default C(HEAD)) and C(key), the path of a deploy
-        key on the host.
+        key on the host. Its submodules come along, with the same key, and on the same server with the same token.
       - C(folder) is a path on the controller. In a git work tree, what git ignores stays at home.
       - C(archive) is a path on the controller or a URL of a tar.* or zip file. A URL needs C(checksum) (V(sha256:...)).
       - C(package) is the name of a package in the index, with C(version).

@@ -555,6 +555,70 @@ def test_a_repository_is_resolved_and_checked_out(repository, tmp_path):
         repository.checkout("0" * 40)
 
 
+def commit_in(folder: Path, *more: str) -> None:
+    words = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "protocol.file.allow=always"]
+    if not (folder / ".git").exists():
+        subprocess.run([*words, "init", "-q", "-b", "main"], cwd=folder, check=True)
+    for step in (more, ("add", "."), ("commit", "-qm", "x")):
+        if step:
+            subprocess.run([*words, *step], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def with_submodules(tmp_path, source):
+    """`source` has `inner` as `vendor/inner` by a relative URL, which has `leaf` as `leaf`."""
+    for name in ("leaf", "inner"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.py").write_text("X = 42\n")
+        commit_in(tmp_path / name)
+    for name, url, path in (("inner", f"file://{tmp_path}/leaf", "leaf"), ("source", "../inner", "vendor/inner")):
+        if name == "source":
+            commit_in(source)
+            subprocess.run(["git", "remote", "add", "origin", f"file://{source}"], cwd=source, check=True)
+        commit_in(tmp_path / name, "submodule", "add", url, path)
+    return Git(f"file://{source}", "", place_in(tmp_path), Settings())
+
+
+def test_submodules_come_with_their_repository(with_submodules, tmp_path):
+    git = with_submodules
+    for _again in range(2):
+        git.place.prepare()
+        git.checkout(git.resolve("main"))
+        vendor = git.place.source / "vendor" / "inner"
+        assert (vendor / "inner.py").read_text() == "X = 42\n"
+        assert (vendor / "leaf" / "leaf.py").read_text() == "X = 42\n"
+        assert not list(git.place.source.rglob(".git"))
+
+
+def test_a_submodule_that_cannot_be_had_is_named(with_submodules, tmp_path):
+    git = with_submodules
+    git.place.prepare()
+    (tmp_path / "leaf").rename(tmp_path / "gone")
+    with pytest.raises(ReleaseError, match=r"^app_source\.git: file://.*/leaf cannot be read"):
+        git.checkout(git.resolve("main"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "found"),
+    [
+        ("https://bot:pw@git.example.com/a/shop.git", "../lib.git", "https://bot:pw@git.example.com/a/lib.git"),
+        ("git@git.example.com:a/shop.git", "../../b/lib.git", "git@git.example.com:b/lib.git"),
+        ("https://bot:pw@git.example.com/a/s", "https://git.example.com/l", "https://bot:pw@git.example.com/l"),
+        ("https://bot:pw@git.example.com/a/s", "https://other.example.com/l", "https://other.example.com/l"),
+        ("https://bot:pw@git.example.com/a/s", "http://git.example.com/l", "http://git.example.com/l"),
+        ("https://git.example.com/a/s", "git@git.example.com:l.git", "git@git.example.com:l.git"),
+    ],
+)
+def test_a_submodule_is_asked_for_with_what_opens_its_own_server(tmp_path, ours, theirs, found):
+    assert Git(ours, "", place_in(tmp_path), Settings())._beside(theirs) == found
+
+
+@pytest.mark.parametrize("theirs", ["/srv/other/build", "file:///root/secret", "ext::sh -c id", "-u"])
+def test_a_repository_does_not_name_what_is_on_the_host(tmp_path, theirs):
+    with pytest.raises(ReleaseError, match=r"^app_source\.git: a submodule is at .*; use https or ssh\."):
+        Git("https://git.example.com/a/s", "", place_in(tmp_path), Settings())._beside(theirs)
+
+
 def test_a_short_commit_is_found_before_and_after_there_is_a_copy(repository, tmp_path):
     commit = repository.resolve("main")
     before = sorted(tmp_path.rglob("*"))

@@ -115,9 +115,45 @@ def test_a_worker_class_that_calls_what_uvicorn_has_no_more_is_unfit(uvicorn, wo
     assert found == ({} if fits else {"uvicorn-worker": ("0.3.0", ">=0.4 with uvicorn from 0.36 on")})
 
 
+BUILD = "error: Failed to build `psy==1`\n  cause: The build backend returned an error\n  cause: Call to `b` failed\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("Error: pg_config executable not found.\n", "pg_config executable not found; add libpq-dev to"),
+        ("a.c:1: fatal error: Python.h: No such file\nerror: x", "error: x; add python3-dev to app_packages"),
+        ("error: command 'gcc' failed: No such file or directory", "add build-essential to app_packages, or set"),
+        ("error: can't find Rust compiler\nneeds cargo", "add cargo to app_packages"),
+        ("RuntimeError: no connection", "RuntimeError: no connection; add what it needs to app_packages"),
+    ],
+)
+def test_a_build_that_fails_names_the_package_and_what_helps(said, advice):
+    explained = rules.explain_install(f"{BUILD}\n         [stderr]\n         {said}\n\nhint: x", "requirements.txt")
+    assert explained.startswith("requirements.txt: psy==1 has no wheel for this Python, and cannot be built: ")
+    assert advice in explained
+    assert "\n" not in explained
+
+
+def test_the_app_itself_that_cannot_be_built_has_nothing_to_do_with_wheels():
+    output = BUILD.replace("psy==1", "shop @ file:///srv/shop") + "\n[stderr]\nValueError: no files\n"
+    explained = rules.explain_install(output, "pyproject.toml")
+    assert explained.startswith("pyproject.toml: shop cannot be built: ValueError: no files; add what it needs")
+
+
 @pytest.mark.parametrize(
     ("output", "sentence"),
     [
+        (
+            "  cause: Because old==1 has no wheels with a matching Python ABI tag (e.g., `cp311`) and x.\n\n"
+            "hint: You require CPython 3.11, but we only found wheels for `old` (v1) with the following Python ABI"
+            " tag: `cp39`",
+            r": old==1 has no wheel for this Python and this machine; it has those with the Python ABI tag: `cp39`\.",
+        ),
+        (
+            "error: Distribution `old==1 @ registry+x` can't be installed because it doesn't have a source",
+            r": old==1 has no wheel for this Python and this machine\. Set app_python",
+        ),
         (
             "error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided.",
             "run uv lock and commit it.",
