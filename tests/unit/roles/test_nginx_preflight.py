@@ -33,7 +33,7 @@ def test_a_role_alone_does_not_ask_for_gunicorn(problems):
     assert problems(groups={}, nginx_proxy_read_timeout=600, nginx_upstream_keepalive_timeout=300) == []
 
 
-@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11")])
+@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11"), ("debian", "14")])
 def test_another_system_is_refused(problems, distribution, version):
     (problem,) = problems(__fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
     assert problem == f"This host runs {distribution} {version}; the role nginx supports Debian 12 and 13."
