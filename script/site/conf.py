@@ -16,7 +16,9 @@ html_theme_options = {
     "description": "FastAPI on your own Debian servers",
     "fixed_sidebar": True,
     "page_width": "1100px",
-    "sidebar_width": "250px",
+    "sidebar_width": "270px",
 }
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_use_index = False

@@ -41,6 +41,7 @@ NAVIGATION = (
     ("Reference", "reference"),
     ("Explanation", "explanation"),
     ("Architecture", "architecture"),
+    ("Roles", "roles"),
 )
 
 
@@ -99,15 +100,15 @@ def turned(source: str, places: dict[str, str], problems: list[str]) -> str:
 
 def navigation(texts: dict[str, str]) -> Iterator[str]:
     """The tables of contents, by which Sphinx knows the order of the pages; they show in the side bar."""
+    # In the order in which the first page names them; what it does not name comes after that, by name.
+    named = [link for _words, link in LINK.findall(texts["index.md"])]
+    pages = sorted(texts, key=lambda place: (named.index(place) if place in named else len(named), place))
     listed = {"index.md"}
     for caption, folder in NAVIGATION:
-        pages = [
-            place for place in sorted(texts) if place.startswith((f"{folder}/", f"{folder}.")) and place not in listed
-        ]
-        listed |= set(pages)
-        yield contents(caption, pages)
-    yield contents("Roles", [place for place in sorted(texts) if place.startswith("roles/")])
-    yield contents("More", [place for place in sorted(texts) if place not in listed and not place.startswith("roles/")])
+        chapter = [place for place in pages if place.startswith((f"{folder}/", f"{folder}.")) and place not in listed]
+        listed |= set(chapter)
+        yield contents(caption, chapter)
+    yield contents("More", [place for place in pages if place not in listed])
 
 
 def contents(caption: str, pages: list[str]) -> str:
