@@ -182,7 +182,11 @@ def test_new_and_kept_connections_are_mixed(server_context: ssl.SSLContext, caps
 
     asyncio.run(run())
     assert len(lines(capsys)) == 12
-    assert sorted(wishes, key=len) == [[b"close"]] * 3 + [[b"keep"] * 9]
+    kept = [wish for wish in wishes if b"close" not in wish]
+    assert [wish for wish in wishes if b"close" in wish] == [[b"close"]] * 3
+    assert sum(map(len, kept)) == 9
+    # One connection, unless the machine is so busy that a request begins before the one before it is answered.
+    assert max(map(len, kept)) > 1
 
 
 def test_a_stall_delays_no_other_request(server_context: ssl.SSLContext, capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def test_a_group_from_its_first_start_to_a_member_that_leaves(redis_group: list[
     first, second, third = redis_group
     assert first.has("role:master")
     assert first.ask("set", "answer", "kept") == "OK"
-    until(lambda: third.ask("get", "answer") == "kept", 5)
+    until(lambda: third.ask("get", "answer") == "kept", 60)
 
     # A stop hands over, and what starts again joins those who know more than it does.
     first.stop_redis()
@@ -145,16 +145,16 @@ def test_a_group_from_its_first_start_to_a_member_that_leaves(redis_group: list[
     assert after_stop in {f"{second.address} {second.redis_port}", f"{third.address} {third.redis_port}"}
     first.start_redis()
     assert first.has("role:slave")
-    until(lambda: first.ask("get", "answer") == "kept", 10)
+    until(lambda: first.ask("get", "answer") == "kept", 60)
     before = (first.folder / "etc/redis/redis.conf").read_text(), (first.folder / "etc/redis/sentinel.conf").read_text()
     assert "replicaof" not in before[0]
     assert f"sentinel monitor primary {first.address} {first.redis_port} 2" in before[1]
 
     # A Sentinel that starts anew goes on with what it knew.
     assert first.sentinel
-    until(lambda: first.group("primary") == after_stop, 10)
+    until(lambda: first.group("primary") == after_stop, 60)
     first.sentinel.terminate()
-    first.sentinel.wait(10)
+    first.sentinel.wait(60)
     state = first.folder / "var/lib/redis-sentinel/sentinel.conf"
     myself = re.findall("sentinel myid .*", state.read_text())
     first.start_sentinel()
