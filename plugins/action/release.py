@@ -26,7 +26,10 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_tree im
 )
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
-SEALED = ("source", "index_url", "install_options", "proxy", "environment")
+SEALED = ("source", "index_url", "install_options", "proxy", "environment", "build_environment")
+
+# Options that are an environment, and the variable that a user writes it in.
+ENVIRONMENTS = {"environment": "app_environment (gunicorn_environment)", "build_environment": "app_build_environment"}
 
 # What an earlier task of the run has found and a later one need not ask for again.
 KEPT = ("release", "complete", "key", "live", "locked")
@@ -47,10 +50,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = dict(self._task.args)
         source, local = self._source({key: str(value) for key, value in (options.get("source") or {}).items()})
         options["source"] = source
-        environment = options.get("environment") or {}
-        if problems := environment_problems(environment):
-            raise AnsibleActionFail(" ".join(problems))
-        options["environment"] = {key: as_text(value) for key, value in environment.items()}
+        for name, variable in ENVIRONMENTS.items():
+            environment = options.get(name) or {}
+            if problems := environment_problems(environment, variable):
+                raise AnsibleActionFail(" ".join(problems))
+            options[name] = {key: as_text(value) for key, value in environment.items()}
 
         key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
         found = task_vars.get("app_release")
@@ -137,6 +141,8 @@ def seal(options: Mapping[str, Any]) -> dict[str, Any]:
     Ansible cuts every value that is not logged out of the results; encoded, a value "1" does not cut up release names.
     """
     hidden = {name: options[name] for name in SEALED if name in options}
-    shown = {name: json.loads(mask_url(json.dumps(value))) for name, value in hidden.items() if name != "environment"}
+    shown = {
+        name: json.loads(mask_url(json.dumps(value))) for name, value in hidden.items() if name not in ENVIRONMENTS
+    }
     open_ = {name: value for name, value in options.items() if name not in SEALED}
     return {**open_, **shown, "sealed": base64.b64encode(json.dumps(hidden).encode()).decode()}

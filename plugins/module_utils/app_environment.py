@@ -19,8 +19,10 @@ def as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def environment_problems(environment: Mapping[Any, Any]) -> list[str]:
-    """One sentence for each kind of problem, with the names and never the values."""
+def environment_problems(
+    environment: Mapping[Any, Any], variable: str = "app_environment (gunicorn_environment)"
+) -> list[str]:
+    """One sentence for each kind of problem of a variable, with the names in it and never the values."""
     names = [str(name) for name in environment if not NAME.fullmatch(str(name))]
     empty = [str(name) for name, value in environment.items() if value is None]
     bad = [str(name) for name, value in environment.items() if _is_structure(value) or CONTROL.search(str(value))]
@@ -30,7 +32,7 @@ def environment_problems(environment: Mapping[Any, Any]) -> list[str]:
         f"the value of {', '.join(bad)} has a control character or a structure, which an environment cannot hold; write"
         " it as text, as base64 or JSON.": bad,
     }
-    return [f"app_environment (gunicorn_environment): {sentence}" for sentence, found in sentences.items() if found]
+    return [f"{variable}: {sentence}" for sentence, found in sentences.items() if found]
 
 
 def _is_structure(value: Any) -> bool:

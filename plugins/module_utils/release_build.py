@@ -58,6 +58,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
     describe,
     find_entrypoint,
     last_error,
+    last_line,
     project_folder,
     quote,
     release_name,
@@ -72,7 +73,8 @@ from ansible_collections.production.fastapi.plugins.module_utils.sandbox import 
 COMPLETE = "release.json"
 UNDER_WAY = "release.json.building"
 
-IMPORT_TIMEOUT = 60
+IMPORT_TIMEOUT = 60  # seconds
+BUILD_TIMEOUT = 1800  # seconds, for each command of app_build
 
 # Changes when releases are made in another way, so that a host gets new ones: those of before stay what they are.
 LAYOUT = 2
@@ -125,6 +127,8 @@ class Spec:
     install_options: Sequence[str] = ()
     extras: Sequence[str] = ()
     groups: Sequence[str] = ()
+    build_commands: Sequence[str] = ()
+    build_environment: Mapping[str, str] = field(default_factory=dict)
     uv_version: str = ""
     uv_hashes: Sequence[str] = ()
     static: Sequence[str] = ()
@@ -276,6 +280,11 @@ class Release:
             "extras": sorted(self.spec.extras),
             "groups": sorted(self.spec.groups),
         }
+        if self.spec.build_commands:
+            build |= {
+                "build_commands": list(self.spec.build_commands),
+                "build_environment": dict(self.spec.build_environment),
+            }
         return release_name(source_id, build)
 
     @contextlib.contextmanager
@@ -333,6 +342,7 @@ class Release:
         version = python_version(place.outside(place.venv))
         if wanted.local:
             replace(installer, unpacking=False).install_local(wanted)
+        self._run_build_commands(project)
 
         # From here on nothing of the build runs any more, and what root has copied nobody else can change.
         self.builder.end()
@@ -381,6 +391,29 @@ class Release:
         installer.install(wanted)
         installer.join(requirements, wanted)
         return installer
+
+    def _run_build_commands(self, project: Path) -> None:
+        """Run the commands of `app_build` in the source, where code of packages runs as well, with an empty home."""
+        place = self.place
+        environment = self.spec.settings.environment() | {
+            "HOME": str(place.cache),
+            "PATH": f"{place.venv / 'bin'}:{PATH}",
+            "APP_NAME": self.spec.name,
+            "APP_RELEASE": self.path.name,
+            **self.spec.build_environment,
+        }
+        for command in self.spec.build_commands:
+            code, output = run(
+                ["/bin/sh", "-ec", command],
+                place.building(),
+                environment,
+                folder=place.inside(project),
+                timeout=BUILD_TIMEOUT,
+            )
+            if code == 124:
+                raise ReleaseError(f"app_build: {command} takes more than {BUILD_TIMEOUT} seconds.", output)
+            if code != 0:
+                raise ReleaseError(f"app_build: {command} ended with exit code {code}: {last_line(output)}", output)
 
     def _take(self, interpreter: Path, version: str) -> Bytecode:
         """Copy what was built to where the release will be, as root's own; returns what is to be compiled."""

@@ -97,6 +97,17 @@ options:
     type: list
     elements: str
     default: []
+  build_commands:
+    description:
+      - Commands that C(/bin/sh) runs in the source, when all is installed and before the app is imported.
+      - They run as the build account, with the virtualenv first in E(PATH) and an empty home. 1800 seconds each.
+    type: list
+    elements: str
+    default: []
+  build_environment:
+    description: Environment variables of O(build_commands). Another value is another release. They are not shown.
+    type: dict
+    default: {}
   proxy:
     description: URL of the HTTP proxy. Empty is none.
     type: str
@@ -257,6 +268,8 @@ ARGUMENTS: dict[str, Any] = {
     "install_options": {"type": "list", "elements": "str", "default": []},
     "extras": {"type": "list", "elements": "str", "default": []},
     "groups": {"type": "list", "elements": "str", "default": []},
+    "build_commands": {"type": "list", "elements": "str", "default": []},
+    "build_environment": {"type": "dict", "default": {}, "no_log": True},
     "proxy": {"type": "str", "default": ""},
     "ca_bundle": {"type": "path", "default": ""},
     "uv_version": {"type": "str", "default": "0.13.9"},
@@ -278,7 +291,7 @@ def main() -> None:
     if options["sealed"]:
         options |= json.loads(base64.b64decode(options["sealed"]))
     secrets = secrets_of_urls([options[name] for name in ("source", "index_url", "install_options", "proxy")])
-    secrets |= secrets_of(options["environment"].values())
+    secrets |= secrets_of([*options["environment"].values(), *options["build_environment"].values()])
     try:
         module.exit_json(**build(module, options, secrets))
     except ReleaseError as error:

@@ -21,7 +21,7 @@ CASES = {
     "folder-pylock": ({"folder": "{sources}/pylock"}, {}, "pylock.toml"),
     "folder-requirements": ({"folder": "{sources}/hashed"}, {}, "requirements.txt"),
     "folder-pyproject": ({"folder": "{sources}/project"}, {}, "pyproject.toml"),
-    "archive-file": ({"archive": "{sources}/hashed.zip"}, {}, "requirements.txt"),
+    "archive-file": ({"archive": "{sources}/hashed.zip"}, {"app_build": ["id -un >built-by"]}, "requirements.txt"),
     "archive-url": (
         {"archive": "http://127.0.0.1:8099/hashed.tar.gz", "checksum": "{checksum}"},
         {},
@@ -74,6 +74,9 @@ def test_source(hosts, fill, case):
     for host in hosts:
         release = live(host)
         assert release["dependencies"] == form
+        if "app_build" in variables:
+            made = f"{release['directory']}/built-by"
+            assert on(host, f"cat {made} && stat --format=%U {made}").split() == ["hello_", "root"]
         status, body = ask(host, "hello.example.com")
         assert (status, "hello." in body) == (200, True), body
         if "release" in body:

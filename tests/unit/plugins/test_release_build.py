@@ -85,6 +85,24 @@ def test_a_release_is_built_and_then_found(source):
     assert f'APP_DIRECTORY="{release.path}/src"' in (release.path / "release.env").read_text()
 
 
+def test_commands_make_what_the_source_does_not_have(source):
+    """Here a module, without which the app cannot be imported, by the app's own Python."""
+    (source / "main.py").write_text("import made\n" + MAIN)
+    commands = ['printf \'EDITION = "%s"\' "$EDITION" >made.py', "python -c 'import sys; print(sys.prefix)' >prefix"]
+    release, upload = prepare(source, build_commands=commands, build_environment={"EDITION": "a b"})
+    release.build(upload)
+    assert (release.path / "src" / "made.py").read_text() == 'EDITION = "a b"'
+    assert (release.path / "src" / "prefix").read_text().strip().endswith("/venv")
+
+
+def test_a_build_command_that_fails_ends_the_build(source):
+    commands = ["echo begun", "echo 'no such package' >&2; exit 3", "touch /nowhere"]
+    release, upload = prepare(source, build_commands=commands)
+    with pytest.raises(ReleaseError, match=r"^app_build: echo .* ended with exit code 3: no such package$"):
+        release.build(upload)
+    assert releases(source) == []
+
+
 def test_bytecode_is_there_when_the_app_starts(source):
     release, upload = prepare(source)
     release.build(upload)
@@ -311,12 +329,22 @@ def test_a_build_without_room_is_refused(source, option):
         {"install_options": ["--pre"]},
         {"extras": ["production"]},
         {"groups": ["production"]},
+        {"build_commands": ["true"]},
         {"settings": Settings(index_url="https://index.example.com")},
     ],
     ids=str,
 )
 def test_whatever_changes_the_build_changes_the_name(source, option):
     assert prepare(source)[0].path != prepare(source, **option)[0].path
+
+
+def test_the_environment_of_the_build_commands_is_part_of_the_name(source):
+    names = {
+        prepare(source, build_commands=["true"], build_environment={"EDITION": edition})[0].path.name
+        for edition in ("one", "two")
+    }
+    assert len(names) == 2
+    assert prepare(source, build_environment={"EDITION": "one"})[0].path == prepare(source)[0].path
 
 
 def test_a_checksum_that_differs_in_its_last_digit_is_another_release(tmp_path):

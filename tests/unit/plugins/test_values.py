@@ -174,7 +174,9 @@ def test_what_is_no_name(value: Any) -> None:
     assert values.name(value) is None
 
 
-@pytest.mark.parametrize("value", ["main:app", "shop.main:app", "shop.main:create.app", "_a.b2:_c", "A:B", "main:app()"])
+@pytest.mark.parametrize(
+    "value", ["main:app", "shop.main:app", "shop.main:create.app", "_a.b2:_c", "A:B", "main:app()"]
+)
 def test_entrypoints(value: str) -> None:
     assert values.entrypoint(value) == value
 
