@@ -442,5 +442,5 @@ def test_an_app_that_is_gone_is_reported_in_json(host, app):
     finally:
         start_upstream(host)
     assert (answer.status, answer.json()) == (502, {"detail": "The application did not answer"})
-    assert "retry-after" not in answer.headers
+    assert answer.headers["retry-after"] == ["5"]
     assert_secured(answer)
