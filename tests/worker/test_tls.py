@@ -22,7 +22,7 @@ def with_tls(tmp_path: Path) -> dict[str, Any]:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=shop.internal"
     command += f" -addext subjectAltName=DNS:shop.internal -keyout {key} -out {certificate}"
     subprocess.run(command.split(), check=True, capture_output=True)
-    return {"gunicorn_extra_config": f'certfile = "{certificate}"\nkeyfile = "{key}"'}
+    return {"gunicorn_tls_certificate": str(certificate), "__gunicorn_config_folder": str(tmp_path)}
 
 
 def test_no_post_is_lost_by_reloads_over_tls(start: Start, with_tls: dict[str, Any]) -> None:
