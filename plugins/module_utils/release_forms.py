@@ -100,7 +100,7 @@ UNREAD = {
 
 def unread_files(root: Path, project: Path) -> str:
     """One sentence about the files of other platforms in a source; empty when it has none."""
-    found = [name for name in UNREAD if any((folder / name).is_file() for folder in {root, project})]
+    found = [name for name in UNREAD if any((folder / name).is_file() for folder in (root, project))]
     told = "; ".join(f"what {name} says belongs into {UNREAD[name]}" for name in found)
     return f"app_source: the roles do not read {', '.join(found)}: {told}." if found else ""
 

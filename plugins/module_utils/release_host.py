@@ -154,6 +154,8 @@ def run(
             f"EnvironmentFile={name}",
             f"WorkingDirectory={folder}",
             f"RuntimeMaxSec={timeout:g}",
+            # What a command has left behind ends with it at once; one that has no ear for SIGTERM would fail the unit.
+            "KillSignal=SIGKILL",
             "TimeoutStopSec=10",
         ]
         systemd = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={confinement.unit}"]

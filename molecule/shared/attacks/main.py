@@ -20,6 +20,8 @@ def watch() -> None:
 
 
 start()
+# They are at work when the import ends, and one of them has no ear for SIGTERM.
+time.sleep(1)
 threading.Thread(target=watch, daemon=True).start()
 
 
