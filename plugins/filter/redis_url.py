@@ -10,7 +10,8 @@ short_description: Derive from the inventory where an app finds its Redis
 description:
   - The Redis on the app's own machine (as P(production.fastapi.sites#filter) tells machines apart), else the only one
     of the group C(redis_servers). Where three or more of that group have an address, their Sentinels.
-  - By its Unix socket, or by the address in C(redis_bind) with C(redis_password), so the result is a secret.
+  - By its Unix socket, or by the address in C(redis_bind) with C(redis_password), so the result is a secret. An app
+    with C(app_redis_keys) has its user C(app-NAME) and C(app_redis_password) in it instead.
 version_added: "0.1.0"
 author:
   - The production.fastapi maintainers (@production-fastapi)
@@ -23,7 +24,7 @@ options:
   hostvars:
     description:
       - The variables of all hosts. Of the members of C(redis_servers) these are read -
-        C(redis_bind), C(redis_password).
+        C(redis_bind), C(redis_password); of the app server C(app_name), C(app_redis_keys), C(app_redis_password).
     type: dict
     required: true
   app_server:
@@ -56,6 +57,7 @@ from ansible_collections.production.fastapi.plugins.filter.sites import is_remot
 
 GROUP = "redis_servers"
 SENTINEL_PORT = 26379
+USER_PREFIX = "app-"  # Redis has users of its own, such as `default`
 SOCKET_URL = "unix:///run/redis/redis-server.sock"
 
 
@@ -64,35 +66,51 @@ def redis_url(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], 
 
     Raises AnsibleFilterError when there are several to choose from, or the app server cannot reach the one there is.
     """
-    servers = groups.get(GROUP) or []
+    servers = redis_servers_of(groups, hostvars, app_server)
     if not servers:
         return ""
+    binds = [bind_of(server, hostvars) for server in servers]
+    if len(servers) > 1:
+        for server, bind in zip(servers, binds, strict=True):
+            must_reach(app_server, server, bind)
+        sentinels = ",".join(f"{bind.rpartition(':')[0]}:{SENTINEL_PORT}" for bind in binds)
+        return f"redis+sentinel://{user_of(app_server, servers[0], hostvars)}@{sentinels}/primary/0"
+    (server,), (bind,) = servers, binds
+    if machine(server, hostvars) != machine(app_server, hostvars):
+        must_reach(app_server, server, bind)
+    user = user_of(app_server, server, hostvars)
+    if bind:
+        return f"redis://{user}@{bind}/0"
+    return SOCKET_URL.replace("://", f"://{user}@") if user else SOCKET_URL
+
+
+def redis_servers_of(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], app_server: str) -> list[str]:
+    """The members of redis_servers that an app server uses: none, one, or all of a group with Sentinel.
+
+    Raises AnsibleFilterError when there are several to choose from.
+    """
+    servers = groups.get(GROUP) or []
+    if not servers:
+        return []
     here = machine(app_server, hostvars)
     near = [server for server in servers if machine(server, hostvars) == here]
     members = redis_group(groups, hostvars)
     if len(members) > 2 and all(bind_of(server, hostvars) for server in near):
-        return sentinel_url(members, hostvars, app_server)
+        return members
     if len(near or servers) > 1:
         raise AnsibleFilterError(
             f"{app_server} has to choose between the Redis of {', '.join(near or servers)}; "
             f"keep one of them in the group {GROUP}."
         )
-    (server,) = near or servers
-    bind = bind_of(server, hostvars)
-    if not near:
-        must_reach(app_server, server, bind)
-    if not bind:
-        return SOCKET_URL
-    return f"redis://:{password_of(server, hostvars)}@{bind}/0"
+    return list(near or servers)
 
 
-def sentinel_url(members: Sequence[str], hostvars: Mapping[str, Any], app_server: str) -> str:
-    """The URL of a group, by the Sentinels of all members."""
-    binds = [bind_of(server, hostvars) for server in members]
-    for server, bind in zip(members, binds, strict=True):
-        must_reach(app_server, server, bind)
-    sentinels = ",".join(f"{bind.rpartition(':')[0]}:{SENTINEL_PORT}" for bind in binds)
-    return f"redis+sentinel://:{password_of(members[0], hostvars)}@{sentinels}/primary/0"
+def user_of(app_server: str, server: str, hostvars: Mapping[str, Any]) -> str:
+    """User and password as URLs have them: the app's own with app_redis_keys, else those of all; empty for none."""
+    app = hostvars[app_server]
+    if app.get("app_redis_keys"):
+        return f"{USER_PREFIX}{app.get('app_name') or ''}:{quote(str(app.get('app_redis_password') or ''), safe='')}"
+    return f":{password_of(server, hostvars)}" if bind_of(server, hostvars) else ""
 
 
 def redis_group(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> list[str]:

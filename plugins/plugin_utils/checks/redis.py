@@ -16,6 +16,7 @@ from ansible_collections.production.fastapi.plugins.filter.redis_url import (
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import endpoint, network, number
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis_users import redis_users, user_problems
 
 
 def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
@@ -27,6 +28,7 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     if number(settings["redis_memory"], 16, 1000000) is None:
         yield f'redis_memory is "{settings["redis_memory"]}"; write a whole number of MiB from 16 to 1000000.'
     yield from group_problems(view)
+    yield from user_problems(redis_users(view.groups, view.hostvars, view.host))
 
 
 def address_problems(bind: str, settings: Mapping[str, Any], view: View) -> Iterator[str]:

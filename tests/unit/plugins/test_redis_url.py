@@ -174,3 +174,13 @@ def test_the_password_of_a_group_is_long_and_its_own(password, sentence):
 def test_hosts_outside_of_the_group_are_not_asked_about_it():
     assert group_problems("redis7", redis7={"redis_bind": ""}) == []
     assert group_problems("redis5", redis6={"redis_bind": ""}, redis7={"redis_bind": ""}) == []
+
+
+OWN = {"app_name": "shop", "app_redis_keys": "shop:*", "app_redis_password": "a/long password"}
+
+
+def test_an_app_with_keys_of_its_own_has_its_user_in_the_url():
+    assert derive({**APP, **OWN}, web1=APP) == "unix://app-shop:a%2Flong%20password@/run/redis/redis-server.sock"
+    assert derive({**APP, **OWN}, redis1=REDIS) == "redis://app-shop:a%2Flong%20password@10.0.0.5:6379/0"
+    group = {f"redis{n}": {"ansible_host": f"10.0.1.{n}", "redis_bind": f"10.0.1.{n}:6379"} for n in (1, 2, 3)}
+    assert derive({**APP, **OWN}, **group).startswith("redis+sentinel://app-shop:a%2Flong%20password@10.0.1.1:26379,")

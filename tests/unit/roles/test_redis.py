@@ -177,3 +177,85 @@ def test_an_address_asks_for_the_password(redis_server: Any) -> None:
     assert redis.ask("ping").startswith("NOAUTH")
     assert "WRONGPASS" in redis.ask("-a", "another long password", "ping")
     assert redis.ask("-a", PASSWORD, "ping") == "PONG"
+
+
+def apart(**apps: dict[str, str]) -> dict[str, Any]:
+    """The inventory of a machine with these apps and a Redis, as the role sees it."""
+    entries = {name: {"ansible_host": "10.0.0.1", "app_name": name, **variables} for name, variables in apps.items()}
+    return {
+        "inventory_hostname": "web1",
+        "groups": {"app_servers": list(entries), "redis_servers": ["web1"]},
+        "hostvars": {"web1": {"ansible_host": "10.0.0.1"}, **entries},
+    }
+
+
+SHOP = {"app_redis_keys": "shop:*", "app_redis_password": "the password of shop"}
+BLOG = {"app_redis_keys": "blog:*", "app_redis_password": "the password of blog"}
+
+
+def test_apps_are_kept_apart(redis_server: Any) -> None:
+    inventory = apart(shop=SHOP, blog=BLOG)
+    assert problems(**inventory) == []
+    redis = redis_server(**inventory)
+
+    def shop(*words: str) -> str:
+        return str(redis.ask("--user", "app-shop", "-a", SHOP["app_redis_password"], *words))
+
+    def blog(*words: str) -> str:
+        return str(redis.ask("--user", "app-blog", "-a", BLOG["app_redis_password"], *words))
+
+    assert shop("set", "shop:1", "ours") == "OK"
+    assert shop("eval", "return redis.call('get', KEYS[1])", "1", "shop:1") == "ours"
+    assert shop("publish", "shop:news", "x") == "0"
+    theirs = [
+        "get shop:1",
+        "set shop:1 theirs",
+        "del shop:1",
+        "rename shop:1 blog:1",
+        "copy shop:1 blog:1",
+        "publish shop:news x",
+        "scan 0",
+        "randomkey",
+        "keys *",
+        "pubsub channels",
+        "script flush",
+        "function flush",
+        "flushall",
+        "acl list",
+        "monitor",
+    ]
+    assert [command for command in theirs if not blog(*command.split()).startswith("NOPERM")] == []
+    assert "can't access at least one of the keys" in blog("eval", "return redis.call('get', 'shop:1')", "0")
+    assert redis.ask("get", "shop:1").startswith("NOPERM")  # without a user
+    assert "redis_version" in redis.ask("info", "server")
+    assert "WRONGPASS" in redis.ask("--user", "app-shop", "-a", "another long password", "ping")
+    assert shop("get", "shop:1") == "ours"
+
+
+def test_a_redis_without_such_apps_is_as_before(render: Render) -> None:
+    text = render("redis", "redis.conf.j2", apart(shop={}, blog={}))
+    assert text == render("redis", "redis.conf.j2", {})
+
+
+@pytest.mark.parametrize(
+    ("apps", "sentence"),
+    [
+        ({"shop": SHOP, "blog": {}}, "app_redis_keys is missing for blog, and another app of the same Redis has it"),
+        (
+            {"shop": {**SHOP, "app_redis_keys": "*"}},
+            'app_redis_keys of shop is "*"; write how its keys begin and an asterisk',
+        ),
+        ({"shop": {**SHOP, "app_redis_keys": "shop:* ~*"}}, 'app_redis_keys of shop is "shop:* ~*"; write how'),
+        ({"shop": {**SHOP, "app_redis_keys": "shop:"}}, 'app_redis_keys of shop is "shop:"; write how'),
+        ({"shop": {"app_redis_keys": "shop:*"}}, "app_redis_password of shop is missing; write one of 16 characters"),
+        ({"shop": {**SHOP, "app_redis_password": "short"}}, "app_redis_password of shop is too short; write one of 16"),
+        (
+            {"shop": SHOP, "blog": {**BLOG, "app_redis_keys": "shop:blog:*"}},
+            "app_redis_keys of shop (shop:*) and of blog (shop:blog:*) overlap; write keys of which none begins",
+        ),
+    ],
+)
+def test_keys_that_would_not_keep_apps_apart(apps: dict[str, dict[str, str]], sentence: str) -> None:
+    (found,) = problems(**apart(**apps))
+    assert found.startswith(sentence)
+    assert "short;" not in found.replace("too short;", "")
