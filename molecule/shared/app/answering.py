@@ -5,6 +5,7 @@ A test writes `edition.py` beside it, so that each edition is a source, and so a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -20,12 +21,14 @@ def die() -> None:
 
 
 async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 200) -> None:
-    """Answer a GET with who this is, and a POST with what came in."""
+    """Answer a GET with who this is, and a POST with what came in; /slow takes longer than anybody waits."""
     body, more = b"", True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
+    if scope["path"] == "/slow":
+        await asyncio.sleep(300)
     if scope["method"] != "POST":
         client = (scope.get("client") or [""])[0]
         body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": edition.NAME, "client": client}).encode()

@@ -44,14 +44,18 @@ ANSWER = (
 IDEMPOTENT = (b"GET ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"TRACE ")
 
 
-def units(name: str) -> list[dict[str, str]]:
-    """What systemd says of each instance of the app; none when it cannot be asked."""
+def units(name: str) -> list[dict[str, str]] | None:
+    """What systemd says of each instance of the app; None when it cannot be asked."""
     wanted = "Id,ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic"
     command = ["systemctl", "show", f"--property={wanted}", f"{name}@*.service"]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+    except subprocess.CalledProcessError as error:
+        print(f"systemd cannot be asked, so all requests wait for the app: {error.stderr.strip()}", flush=True)
+        return None
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"systemd cannot be asked, so all requests wait for the app: {error}", flush=True)
+        return None
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
     return [block for block in blocks if block]
 
@@ -67,7 +71,7 @@ def will_serve(unit: dict[str, str]) -> bool:
 class Watch:
     """Knows whether a release is still to be waited for; `now` is monotonic, in seconds."""
 
-    look: Callable[[], list[dict[str, str]]]
+    look: Callable[[], list[dict[str, str]] | None]
     now: Callable[[], float] = time.monotonic
     since: float = 0.0
     looked: float = field(default=float("-inf"))
@@ -80,6 +84,9 @@ class Watch:
         if now - self.looked > FORGOTTEN:
             self.since = now
         self.looked = self.now()
+        if found is None:
+            self.since = self.looked  # a release that is busy must lose nothing to somebody who sees nothing
+            return False
         if any(map(will_serve, found)):
             self.since = self.looked
             # One that ends has not been up; a crash loop comes through that state, too.

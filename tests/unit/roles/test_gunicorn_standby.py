@@ -199,3 +199,58 @@ def test_the_moment_between_two_restarts_is_no_absence(standby: ModuleType) -> N
         clock.now += 0.5
     found[0] = [down(3) | {"ActiveState": "inactive"}]
     assert not watch.gone()
+
+
+def test_who_sees_nothing_takes_nothing(standby: ModuleType) -> None:
+    """A release that is only busy would lose its requests to a 503."""
+    clock = Clock()
+    watch = standby.Watch(lambda: None, clock)
+    for _ in range(20):
+        assert not watch.gone()
+        clock.now += 0.5
+
+
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >asked
+printf 'Id=shop@one.service\nActiveState=active\n\nId=shop@two.service\nActiveState=activating\n'
+"""
+REFUSED = """#!/bin/sh
+echo 'Failed to list units: Transport endpoint is not connected' >&2
+exit 1
+"""
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "systemctl"
+    program.touch(mode=0o755)
+    return program
+
+
+def test_what_systemd_says_of_the_instances(standby: ModuleType, systemctl: Path) -> None:
+    systemctl.write_text(SYSTEMCTL)
+    states = [(unit["Id"], unit["ActiveState"]) for unit in standby.units("shop")]
+    assert states == [("shop@one.service", "active"), ("shop@two.service", "activating")]
+    assert systemctl.with_name("asked").read_text().split()[-1] == "shop@*.service"
+
+
+def test_that_systemd_cannot_be_asked_is_not_that_there_is_no_instance(
+    standby: ModuleType, systemctl: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    systemctl.write_text("#!/bin/sh\n")
+    assert standby.units("shop") == []
+    systemctl.write_text(REFUSED)
+    assert standby.units("shop") is None
+    assert capsys.readouterr().out == (
+        "systemd cannot be asked, so all requests wait for the app:"
+        " Failed to list units: Transport endpoint is not connected\n"
+    )
+
+
+def test_its_account_is_one_that_every_host_knows(render: Any) -> None:
+    """D-Bus turns away an account that is in no database, which a dynamic one is without libnss-systemd."""
+    unit = render("gunicorn", "app-standby.service.j2", {})
+    assert "\nUser=daemon\n" in unit
+    assert "\nDynamicUser" not in unit
