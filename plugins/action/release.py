@@ -24,12 +24,24 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_tree im
     pack,
     tree_hash,
 )
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
-SEALED = ("source", "index_url", "install_options", "proxy", "environment", "build_environment")
+SEALED = (
+    "source",
+    "index_url",
+    "index_credentials",
+    "install_options",
+    "proxy",
+    "environment",
+    "build_environment",
+)
 
 # Options that are an environment, and the variable that a user writes it in.
 ENVIRONMENTS = {"environment": "app_environment (gunicorn_environment)", "build_environment": "app_build_environment"}
+
+# Options that are not shown at all, masked or not.
+HIDDEN = {*ENVIRONMENTS, "index_credentials"}
 
 # What an earlier task of the run has found and a later one need not ask for again.
 KEPT = ("release", "complete", "key", "live", "locked")
@@ -55,6 +67,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if problems := environment_problems(environment, variable):
                 raise AnsibleActionFail(" ".join(problems))
             options[name] = {key: as_text(value) for key, value in environment.items()}
+        credentials = options.get("index_credentials") or {}
+        if problems := index_credentials_problems(credentials):
+            raise AnsibleActionFail(" ".join(problems))
+        options["index_credentials"] = {
+            str(index): {key: str(value) for key, value in pair.items()} for index, pair in credentials.items()
+        }
 
         key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
         found = task_vars.get("app_release")
@@ -141,8 +159,6 @@ def seal(options: Mapping[str, Any]) -> dict[str, Any]:
     Ansible cuts every value that is not logged out of the results; encoded, a value "1" does not cut up release names.
     """
     hidden = {name: options[name] for name in SEALED if name in options}
-    shown = {
-        name: json.loads(mask_url(json.dumps(value))) for name, value in hidden.items() if name not in ENVIRONMENTS
-    }
+    shown = {name: json.loads(mask_url(json.dumps(value))) for name, value in hidden.items() if name not in HIDDEN}
     open_ = {name: value for name, value in options.items() if name not in SEALED}
     return {**open_, **shown, "sealed": base64.b64encode(json.dumps(hidden).encode()).decode()}

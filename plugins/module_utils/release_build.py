@@ -35,6 +35,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     download,
     run,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_index import Credentials
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import (
     TOOLS,
     Bytecode,
@@ -42,6 +43,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_install
     NeedsCodeError,
     Wanted,
     install_uv,
+    project_indexes,
     read_pyproject,
     refuse_pins,
 )
@@ -127,6 +129,7 @@ class Spec:
     install_options: Sequence[str] = ()
     extras: Sequence[str] = ()
     groups: Sequence[str] = ()
+    index_credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     build_commands: Sequence[str] = ()
     build_environment: Mapping[str, str] = field(default_factory=dict)
     uv_version: str = ""
@@ -254,6 +257,11 @@ class Release:
             return known
 
     @property
+    def credentials(self) -> Credentials:
+        """What opens the indexes."""
+        return Credentials(self.spec.index_credentials)
+
+    @property
     def place(self) -> Place:
         """Where the release is built."""
         return Place(self.spec.name, self.spec.directory, self.path, self.builder)
@@ -333,6 +341,7 @@ class Release:
         chosen = Chosen(self.spec.extras, self.spec.groups)
         chosen.check(form, pyproject)
         refuse_pins(pinned(form, source, project, chosen), self.spec.requirements, form)
+        self.credentials.check(project_indexes(source, project), self.spec.install_options)
 
         uv = self._uv()
         wish = Wish.read(self.spec.python, source, project, pyproject)
@@ -379,7 +388,9 @@ class Release:
     def _install(self, uv: Path, interpreter: Path, wanted: Wanted, chosen: Chosen) -> Installer:
         """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
         place, requirements = self.place, self.spec.requirements
-        installer = Installer(uv, place, self.spec.settings, self.spec.install_options, chosen)
+        installer = Installer(
+            uv, place, self.spec.settings, self.spec.install_options, chosen, credentials=self.credentials
+        )
         careful = replace(installer, unpacking=True, links=not wanted.local)
         with contextlib.suppress(NeedsCodeError):
             careful.create(interpreter)
@@ -473,7 +484,8 @@ class Release:
         return Git(source["git"], source.get("key", ""), self.place, self.spec.settings)
 
     def _uv(self) -> Path:
-        return install_uv(self.spec.uv_version, self.spec.uv_hashes, self.spec.settings)
+        spec = self.spec
+        return install_uv(spec.uv_version, spec.uv_hashes, spec.settings, credentials=self.credentials)
 
     def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> str:
         """Import the app once as it will be imported when it is served, so that a broken one never gets that far.

@@ -22,10 +22,12 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     Settings,
     run,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_index import NONE, Credentials
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
     explain_install,
+    explain_refusal,
     last_line,
     normalise,
     split_requirement,
@@ -89,7 +91,13 @@ def pip_command() -> list[str]:
     return ["/usr/bin/python3", f"{wheel}/pip"]
 
 
-def install_uv(version: str, hashes: Sequence[str], settings: Settings, tools: Path = TOOLS) -> Path:
+def install_uv(
+    version: str,
+    hashes: Sequence[str],
+    settings: Settings,
+    tools: Path = TOOLS,
+    credentials: Credentials = NONE,
+) -> Path:
     """The program uv of this version, which has one of these hashes; fetched from the index when it is not there yet.
 
     Raises `ReleaseError` when it cannot be had, or when nobody has said which hashes it has.
@@ -108,17 +116,22 @@ def install_uv(version: str, hashes: Sequence[str], settings: Settings, tools: P
             pins.write_text(" ".join([f"uv=={version}", *(f"--hash={digest}" for digest in wanted)]) + "\n")
             words = ["install", "--quiet", "--no-deps", "--only-binary=:all:", "--no-compile", f"--target={stage}"]
             words += ["--require-hashes", f"--requirement={pins}"]
-            environment = settings.environment() | {
-                "HOME": name,
-                "PIP_NO_CACHE_DIR": "1",
-                "PIP_ROOT_USER_ACTION": "ignore",
-            }
+            environment = (
+                settings.environment()
+                | credentials.write(Path(name), Path(name))
+                | {
+                    "HOME": name,
+                    "PIP_NO_CACHE_DIR": "1",
+                    "PIP_ROOT_USER_ACTION": "ignore",
+                }
+            )
             # A wheel is only unpacked: nothing of it runs while root installs it.
             code, output = run([*pip_command(), *words], Confinement(Account(None)), environment, folder=Path("/"))
             if code != 0 and re.search("do not match the hashes|hash mismatch", output, re.IGNORECASE):
                 raise ReleaseError(f"app_uv_hashes: what the index has as uv {version} has another hash.", output)
             if code != 0:
-                raise ReleaseError(f"uv {version} cannot be installed: {last_line(output)}", output)
+                reason = explain_refusal(output) or last_line(output)
+                raise ReleaseError(f"uv {version} cannot be installed: {reason}", output)
             if not home.exists():
                 stage.rename(home)
     return home / "bin" / "uv"
@@ -137,6 +150,7 @@ class Installer:
     options: Sequence[str] = ()  # for what the app depends on, and for itself
     chosen: Chosen = PLAIN
     unpacking: bool = False
+    credentials: Credentials = NONE
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
     @property
@@ -192,7 +206,8 @@ class Installer:
         code, output = replace(self, options=())._pip(words, Path("/"))
         if code != 0:
             raise ReleaseError(
-                f"Gunicorn and its worker cannot be installed beside what {wanted.form} pins: {last_line(output)}",
+                explain_refusal(output)
+                or f"Gunicorn and its worker cannot be installed beside what {wanted.form} pins: {last_line(output)}",
                 output,
             )
 
@@ -223,7 +238,10 @@ class Installer:
             raise ReleaseError(explain_install("needs to be updated", "uv.lock"), output)
         folders = (wanted.project, *wanted.project.parents)
         workspace = next(folder for folder in folders if (folder / "uv.lock").is_file())
-        self._install(["-r", self._note("locked.txt", output)], "uv.lock", workspace)
+        # What the lock has from an index that is asked for by its name alone, no other one need have.
+        named = (index for index in project_indexes(workspace, workspace) if index.get("explicit") is True)
+        also = [word for index in named for word in ("--index", f"{index.get('name', '')}={index.get('url', '')}")]
+        self._install([*also, "-r", self._note("locked.txt", output)], "uv.lock", workspace)
 
     def _note(self, name: str, text: str) -> str:
         """Write a file for the units; returns the path at which they see it."""
@@ -243,8 +261,11 @@ class Installer:
         return self._uv(["pip", "install", "--python", str(self.python), *self.options, *words], folder)
 
     def _uv(self, words: Sequence[str], folder: Path) -> tuple[int, str]:
-        confinement = self.place.unpacking([self.uv]) if self.unpacking else self.place.building()
-        code, output = run([self.uv, *words], confinement, self._environment(), folder=self._at(folder))
+        place = self.place
+        with self.credentials.lent(place) as lent:
+            confinement = place.unpacking([self.uv], lent.folders) if self.unpacking else place.building(lent.folders)
+            environment = {**self._environment(), **lent.environment}
+            code, output = run([self.uv, *words], confinement, environment, folder=self._at(folder))
         if code != 0 and self.unpacking and any(words in output for words in NOT_EXECUTED):
             raise NeedsCodeError(last_line(output))
         return code, output
@@ -344,9 +365,11 @@ class Wanted:
             package, equals, version = form.partition("==")
             extras = f"[{','.join(chosen.extras)}]" if chosen.extras else ""
             return cls(form, project, [f"{package}{extras}{equals}{version}"])
-        if chosen.words or buildable:
+        described = read_pyproject(project)
+        # Where a package is to come from says the file alone, and not the list in it.
+        if chosen.words or buildable or described.get("tool", {}).get("uv", {}).get("sources"):
             return cls(form, project, ["-r", form, *chosen.words], buildable)
-        return cls(form, project, list(read_pyproject(project).get("project", {}).get("dependencies", [])))
+        return cls(form, project, list(described.get("project", {}).get("dependencies", [])))
 
 
 def _has_local_packages(project: Path) -> bool:
@@ -366,6 +389,15 @@ def read_pyproject(project: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ReleaseError(f"pyproject.toml of the source cannot be read: {error}.") from error
+
+
+def project_indexes(root: Path, project: Path) -> list[dict[str, Any]]:
+    """The indexes that a project names for uv, in its folder or above it in its source."""
+    found: list[dict[str, Any]] = []
+    for folder in (project, *(parent for parent in project.parents if parent.is_relative_to(root))):
+        named = read_pyproject(folder).get("tool", {}).get("uv", {}).get("index", [])
+        found += [index for index in named if isinstance(index, dict)]
+    return found
 
 
 def is_buildable(project: Path) -> bool:

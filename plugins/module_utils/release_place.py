@@ -25,7 +25,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import private_folder
 from ansible_collections.production.fastapi.plugins.module_utils.sandbox import build_sandbox
 
-# Where a unit that fetches finds the secrets of the repository, and where all find what root tells them.
+# Where a unit that fetches finds the secrets of the repository or index, and where all find what root tells them.
 SECRETS = Path("/run/fetch")
 NOTES = Path("/run/notes")
 
@@ -155,14 +155,19 @@ class Place:
         # What a branch means is asked outside of a build, which must not end it.
         return self._unit("build-fetch" if self.source in folders else "resolve", lines)
 
-    def unpacking(self, programs: Sequence[Path]) -> Confinement:
-        """The unit that unpacks wheels: with the caches, and nothing else than `programs` can be executed."""
-        return self._unit("build-wheels", build_sandbox([(self.work, self.path)], self._told, programs=programs))
+    def unpacking(self, programs: Sequence[Path], lent: Sequence[tuple[Path, Path]] = ()) -> Confinement:
+        """The unit that unpacks wheels: with the caches, and nothing else than `programs` can be executed.
 
-    def building(self) -> Confinement:
+        In `lent` is what it alone may read beside its notes.
+        """
+        readable = [*self._told, *lent]
+        return self._unit("build-wheels", build_sandbox([(self.work, self.path)], readable, programs=programs))
+
+    def building(self, lent: Sequence[tuple[Path, Path]] = ()) -> Confinement:
         """The unit in which code of packages runs, so it has neither the caches nor the notes to write in."""
         writable = [(self.outside(folder), folder) for folder in (self.source, self.venv)]
-        return self._unit("build-code", build_sandbox([*writable, (self.scratch, self.cache)], self._told))
+        readable = [*self._told, *lent]
+        return self._unit("build-code", build_sandbox([*writable, (self.scratch, self.cache)], readable))
 
     def compiling(self) -> Confinement:
         """The unit that compiles what is finished."""

@@ -157,10 +157,34 @@ def unfit(installed: Mapping[str, str], requirements: Iterable[str]) -> dict[str
     return found
 
 
+# How uv and pip say that an index does not let one in, and where.
+_REFUSALS = (
+    re.compile(r"An index URL \((?P<url>\S+)\) could not be queried .*\((?P<status>40[13]) \w+\)"),
+    re.compile(r"\((?P<status>40[13]) \w+\) for url \((?P<url>\S+)\)"),
+    re.compile(r"(?P<status>40[13]) Client Error: \w+ for url: (?P<url>\S+)"),
+    re.compile(r"(?P<status>40[13]) Error, Credentials not correct for (?P<url>\S+)"),
+    re.compile(r"HTTP error (?P<status>40[13]) while getting (?P<url>\S+)"),
+)
+_MEANING = {"401": "401 Unauthorized", "403": "403 Forbidden"}
+
+
+def explain_refusal(output: str) -> str:
+    """One sentence about the index that has refused to answer uv or pip; empty when none has."""
+    found = next((match for pattern in _REFUSALS if (match := pattern.search(output))), None)
+    if found is None:
+        return ""
+    return (
+        f"app_index_credentials: {mask_url(found['url'])} answers {_MEANING[found['status']]}; write the username and"
+        " the password of its index there, under the name that the index has in pyproject.toml or under its URL."
+    )
+
+
 def explain_install(output: str, form: str) -> str:
     """What went wrong in an installation, in one sentence."""
     if "--locked" in output or "needs to be updated" in output:
         return "uv.lock does not match pyproject.toml: run uv lock and commit it."
+    if refusal := explain_refusal(output):
+        return refusal
     if re.search(r"hash mismatch|do not match the hashes", output, re.IGNORECASE):
         return f"{form}: a package does not have the hash that is written there; find out why, and lock again."
     if re.search(r"require-hashes|must have their versions pinned|hashes are required", output, re.IGNORECASE):

@@ -80,6 +80,13 @@ options:
     description: URL of the package index. Empty is the installer's default.
     type: str
     default: ""
+  index_credentials:
+    description:
+      - What opens package indexes, each as C({username, password}) under its name in C([[tool.uv.index]]) or its URL.
+      - They are part of no release name, no command line and no log. Code of packages that have to be built can read
+        them while it runs, and build commands cannot.
+    type: dict
+    default: {}
   install_options:
     description:
       - Options for uv when it installs the app and what it depends on.
@@ -265,6 +272,7 @@ ARGUMENTS: dict[str, Any] = {
     "environment": {"type": "dict", "default": {}, "no_log": True},
     "requirements": {"type": "list", "elements": "str", "default": []},
     "index_url": {"type": "str", "default": ""},
+    "index_credentials": {"type": "dict", "default": {}, "no_log": True},
     "install_options": {"type": "list", "elements": "str", "default": []},
     "extras": {"type": "list", "elements": "str", "default": []},
     "groups": {"type": "list", "elements": "str", "default": []},
@@ -291,7 +299,8 @@ def main() -> None:
     if options["sealed"]:
         options |= json.loads(base64.b64decode(options["sealed"]))
     secrets = secrets_of_urls([options[name] for name in ("source", "index_url", "install_options", "proxy")])
-    secrets |= secrets_of([*options["environment"].values(), *options["build_environment"].values()])
+    passwords = [pair["password"] for pair in options["index_credentials"].values()]
+    secrets |= secrets_of([*options["environment"].values(), *options["build_environment"].values(), *passwords])
     try:
         module.exit_json(**build(module, options, secrets))
     except ReleaseError as error:
