@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import shared, values
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import system_problems
 
 KINDS: dict[str, Callable[[Any], Any]] = {
@@ -24,9 +24,16 @@ def invalid(given: Iterable[Any], kind: str) -> list[Any]:
     return [value for value in given if KINDS[kind](value) is None]
 
 
+def shared_problems(
+    paths: Any, static: Any = None, folder: str = "", writable: Sequence[str] | None = None
+) -> list[str]:
+    """What is wrong with `app_shared`."""
+    return list(shared.shared_problems(paths, static, folder, writable))
+
+
 class FilterModule:
     """The filters that Ansible finds here."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"invalid": invalid, "system_problems": system_problems}
+        return {"invalid": invalid, "shared_problems": shared_problems, "system_problems": system_problems}

@@ -66,10 +66,12 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
     release_name,
     slug,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_shared import Shared, normal
 from ansible_collections.production.fastapi.plugins.module_utils.release_take import read_plain, take
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, unpack
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils.sandbox import service_sandbox
+from ansible_collections.production.fastapi.plugins.module_utils.sandbox_symptoms import advice
 
 # A release is complete when this file is there; until then it is a build under way, or one that was killed.
 COMPLETE = "release.json"
@@ -83,9 +85,6 @@ LAYOUT = 2
 
 # Who reads the files for Nginx.
 WEB_GROUP = "www-data"
-
-# How a program hears that it may not write somewhere.
-NOT_WRITABLE = ("Read-only file system", "Permission denied")
 
 # Arguments: the entry point, and what to print when it is a function that makes the app, which has to be called.
 CHECK_ENTRYPOINT = """
@@ -135,6 +134,7 @@ class Spec:
     uv_version: str = ""
     uv_hashes: Sequence[str] = ()
     static: Sequence[str] = ()
+    shared: Sequence[str] = ()
     sandbox: Sequence[str] = ()
     minimum_free_disk_mb: int = 0
     minimum_free_memory_mb: int = 0
@@ -293,6 +293,8 @@ class Release:
                 "build_commands": list(self.spec.build_commands),
                 "build_environment": dict(self.spec.build_environment),
             }
+        if self.spec.shared:
+            build["shared"] = sorted(map(normal, self.spec.shared))
         return release_name(source_id, build)
 
     @contextlib.contextmanager
@@ -355,7 +357,8 @@ class Release:
 
         # From here on nothing of the build runs any more, and what root has copied nobody else can change.
         self.builder.end()
-        bytecode = self._take(interpreter, version)
+        bytecode = self._take(interpreter, version, project.relative_to(source), entrypoint)
+        self._shared.fill(self.path)
         directory = self.path / "src" / project.relative_to(source)
         variables = {
             "APP_NAME": self.spec.name,
@@ -426,7 +429,11 @@ class Release:
             if code != 0:
                 raise ReleaseError(f"app_build: {command} ended with exit code {code}: {last_line(output)}", output)
 
-    def _take(self, interpreter: Path, version: str) -> Bytecode:
+    @property
+    def _shared(self) -> Shared:
+        return Shared(self.spec.name, self.spec.directory, self.account, self.spec.shared)
+
+    def _take(self, interpreter: Path, version: str, project: Path, entrypoint: str) -> Bytecode:
         """Copy what was built to where the release will be, as root's own; returns what is to be compiled."""
         place = self.place
         self.path.mkdir(mode=0o755)
@@ -435,6 +442,7 @@ class Release:
         (place.outside(place.venv) / ".lock").unlink(missing_ok=True)
         source = take(place.outside(place.source), self.path / "src")
         venv = take(place.outside(place.venv), self.path / "venv")
+        self._shared.link(self.path, source, project, entrypoint)
         for digest, paths in source.sources.items():
             venv.sources.setdefault(digest, []).extend(paths)
         if self.account.name is not None:
@@ -504,8 +512,8 @@ class Release:
             raise ReleaseError(f"{entrypoint} cannot be imported: it takes more than {IMPORT_TIMEOUT} seconds.", output)
         if code != 0:
             reason = last_error(output)
-            if any(words in reason for words in NOT_WRITABLE):
-                reason = f"{reason.rstrip('.')}. An app can only write in {shared} and in /tmp; let it write there."
+            if helps := advice(reason, str(shared)):
+                reason = f"{reason.rstrip('.')}. {helps}"
             raise ReleaseError(f"{entrypoint} cannot be imported: {reason}", output)
         return f"{entrypoint}()" if factory in output.splitlines() else entrypoint
 

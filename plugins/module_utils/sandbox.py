@@ -27,7 +27,8 @@ _CONFINED = (
     "NoNewPrivileges=yes",
     "CapabilityBoundingSet=",
     "AmbientCapabilities=",
-    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+    # The last one is how a program asks for the addresses of its host.
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
     "RestrictNamespaces=yes",
     "RestrictRealtime=yes",
     "RestrictSUIDSGID=yes",

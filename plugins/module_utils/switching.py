@@ -29,6 +29,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     History,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
+from ansible_collections.production.fastapi.plugins.module_utils.sandbox_symptoms import advice
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app import over_tls
 
@@ -490,6 +491,8 @@ class Switch:
         serving = f"Release {live} serves." if live else "No release serves."
         lines = "".join(f"\n  {line}" for line in log)
         said = f" The last lines of its log:{lines}" if log else " Its log is empty."
+        helps = advice("\n".join(log), f"/srv/{self.name}/shared")
+        said += f"\n{helps}" if helps else ""
         return SwitchError(f"{message} {serving}{said}", {"live": live, "log": log})
 
     # Asking over the socket

@@ -141,6 +141,13 @@ options:
     type: list
     elements: str
     default: []
+  shared:
+    description:
+      - Paths of the source that are links to C(shared) in the release.
+      - What the source has there is copied by the app's user, once.
+    type: list
+    elements: str
+    default: []
   sandbox:
     description:
       - Settings of the service's unit that make its sandbox, a line each, as the filter
@@ -283,6 +290,7 @@ ARGUMENTS: dict[str, Any] = {
     "uv_version": {"type": "str", "default": "0.13.9"},
     "uv_hashes": {"type": "list", "elements": "str", "default": []},
     "static": {"type": "list", "elements": "str", "default": []},
+    "shared": {"type": "list", "elements": "str", "default": []},
     "sandbox": {"type": "list", "elements": "str", "default": []},
     "minimum_free_disk_mb": {"type": "int", "default": 0},
     "minimum_free_memory_mb": {"type": "int", "default": 0},

@@ -211,7 +211,7 @@ def test_what_the_import_may_not_write_is_explained(source):
     (source / "main.py").write_text("raise OSError(30, 'Read-only file system', '/var/log/hello')")
     release, upload = prepare(source)
     with pytest.raises(
-        ReleaseError, match=rf"'/var/log/hello'\. An app can only write in {source.parent}/srv/shared and"
+        ReleaseError, match=rf"'/var/log/hello'\. The app can write only in {source.parent}/srv/shared and"
     ):
         release.build(upload)
 

@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an app that cannot start has met: its sandbox, or its other workers; and the setting that helps.
+
+`docs/how-to/troubleshooting.md` has the same as a table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+_ERROR = re.compile(r"Error|Exception|Errno|errors\.|No usable sandbox|new namespace")
+_REFUSED = r"(?:Read-only file system|Permission denied)"
+_PATH = re.compile(_REFUSED + r":? ['\"](?P<path>[^'\"]+)['\"]")
+_IN_RELEASE = re.compile(r"/srv/[^/]+/(?:releases/[^/]+|current)/src/(?P<rest>.+)")
+
+
+def advice(said: str, shared: str) -> str:
+    """A sentence with the setting that helps; empty when no error in this log is of the kind, the last one first.
+
+    `said` is the log of an app that did not start, and `shared` the folder in which it may write.
+    """
+    for line in filter(_ERROR.search, reversed(said.splitlines())):
+        for pattern, sentence in _RULES:
+            if re.search(pattern, line):
+                return sentence(line, shared)
+    return ""
+
+
+def _write(said: str, shared: str) -> str:
+    found = _PATH.search(said)
+    only = f"The app can write only in {shared} and in /tmp;"
+    if not found:
+        return f"{only} name the paths of the source that it writes in app_shared."
+    path = found["path"]
+    inside = _IN_RELEASE.fullmatch(path)
+    relative = PurePosixPath(inside["rest"] if inside else path)
+    if relative.is_absolute():
+        return (
+            f"{only} let it save there, or set gunicorn_writable_folders: [{shared}, {relative.parent}], a folder that"
+            " belongs to its user."
+        )
+    named = relative.parent if len(relative.parts) > 1 else relative
+    return f"{only} set app_shared: [{named}] to have {named} of the source there."
+
+
+def _database(_said: str, shared: str) -> str:
+    return (
+        f"The app can write only in {shared} and in /tmp; name the file of the database in app_shared, such as"
+        " app_shared: [notes.db], or its folder."
+    )
+
+
+def _family(_said: str, _shared: str) -> str:
+    return (
+        "The sandbox has sockets of AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK; add another family by"
+        ' gunicorn_unit_extra_config: "RestrictAddressFamilies=AF_PACKET".'
+    )
+
+
+def _namespace(_said: str, _shared: str) -> str:
+    return (
+        "The sandbox lets nobody make a namespace, which the sandbox of a browser needs; start the browser without its"
+        ' own, or set gunicorn_unit_extra_config: "RestrictNamespaces=no".'
+    )
+
+
+def _call(_said: str, _shared: str) -> str:
+    return (
+        "The sandbox refuses system calls that change the host or a priority; allow a group of them by"
+        ' gunicorn_unit_extra_config, such as "SystemCallFilter=@resources".'
+    )
+
+
+def _tables(_said: str, _shared: str) -> str:
+    return (
+        "Several workers have made the same tables at the same moment; let app_migrate_command make them, which runs"
+        ' once, or set gunicorn_workers: "1".'
+    )
+
+
+def _port(_said: str, _shared: str) -> str:
+    return (
+        "Each worker opens this port, and only the first can; do that in a process of app_processes, or set"
+        ' gunicorn_workers: "1".'
+    )
+
+
+# The first that is found counts.
+_RULES: tuple[tuple[str, Callable[[str, str], str]], ...] = (
+    (r"unable to open database file|attempt to write a readonly database", _database),
+    (r"Address family not supported by protocol", _family),
+    (r"No usable sandbox|Failed to move to new namespace|unshare.*Operation not permitted", _namespace),
+    (_REFUSED, _write),
+    (r"Operation not permitted", _call),
+    (
+        r"(?i)(?:relation|table|type) \S+ already exists|DuplicateTable|pg_(?:type_typname|class_relname)_nsp_index",
+        _tables,
+    ),
+    (r"Address already in use", _port),
+)
