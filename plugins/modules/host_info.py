@@ -128,6 +128,28 @@ users:
   type: list
   elements: str
   sample: [root, www-data]
+groups:
+  description: Names of the local groups.
+  returned: success
+  type: list
+  elements: str
+  sample: [root, www-data]
+units:
+  description: Names of the files of systemd's units.
+  returned: success
+  type: list
+  elements: str
+  sample: [getty@.service, ssh.service]
+folders:
+  description: What is in C(/etc), C(/run) and C(/srv).
+  returned: success
+  type: dict
+  sample: {/etc: [hosts], /run: [lock], /srv: []}
+managed:
+  description: The units that each transaction of M(production.fastapi.config_tree) on this host has written.
+  returned: success
+  type: dict
+  sample: {gunicorn-shop: [shop.socket, shop@.service]}
 is_systemd:
   description: Whether the host was booted with systemd.
   returned: success
@@ -151,6 +173,16 @@ TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
 # What operators have asked for and no variable says: a file for each.
 ASKED_FOR = "var/lib/production.fastapi"
+# Where systemd looks for units, those that it makes of scripts in /etc/init.d among them.
+UNITS = [
+    "etc/systemd/system",
+    "run/systemd/system",
+    "run/systemd/generator",
+    "run/systemd/generator.early",
+    "run/systemd/generator.late",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+]
 
 
 def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) -> dict[str, Any]:
@@ -176,7 +208,7 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "drained": asked_for(root, "drained"),
         "maintenance": asked_for(root, "maintenance"),
         "addresses": parse_addresses(_output("ip", "-oneline", "-family", "inet", "address", "show")),
-        "users": [line.split(":")[0] for line in _text(root / "etc/passwd").splitlines() if ":" in line],
+        **read_names(root),
         "is_systemd": (root / "run/systemd/system").is_dir(),
     }
 
@@ -184,6 +216,34 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
 def asked_for(root: Path, what: str) -> dict[str, Any]:
     """What operators have asked for: the content of each file of that folder, by its name."""
     return {path.name: json.loads(_text(path)) for path in sorted((root / ASKED_FOR / what).glob("*"))}
+
+
+def read_names(root: Path) -> dict[str, Any]:
+    """The names that are in use on a host, by kind, and the units that are `managed`."""
+    state = root / ASKED_FOR
+    return {
+        "users": first_fields(_text(root / "etc/passwd")),
+        "groups": first_fields(_text(root / "etc/group")),
+        "units": sorted({path.name for folder in UNITS for path in (root / folder).glob("*.*") if not path.is_dir()}),
+        "folders": {
+            f"/{name}": sorted(path.name for path in (root / name).glob("*")) for name in ("etc", "run", "srv")
+        },
+        "managed": {path.stem: managed_units(_text(path)) for path in sorted(state.glob("*.json"))},
+    }
+
+
+def first_fields(text: str) -> list[str]:
+    """The names in `/etc/passwd` or `/etc/group`."""
+    return [line.split(":")[0] for line in text.splitlines() if ":" in line]
+
+
+def managed_units(manifest: str) -> list[str]:
+    """The units among the files of a manifest of `config_tree`; none in one that is damaged."""
+    try:
+        files = json.loads(manifest)["files"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return sorted(path.rpartition("/")[2] for path in files if path.startswith("/etc/systemd/system/"))
 
 
 def os_release(text: str) -> dict[str, str]:

@@ -78,6 +78,10 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
         "drained": {},
         "maintenance": {},
         "users": ["root", "www-data"],
+        "groups": [],
+        "units": [],
+        "folders": {"/etc": ["os-release", "passwd"], "/run": ["systemd"], "/srv": []},
+        "managed": {},
         "is_systemd": True,
     }
 

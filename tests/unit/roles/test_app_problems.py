@@ -124,7 +124,7 @@ def test_bad_input_is_one_sentence(problems, variables, sentence):
 
 def test_who_builds_is_nobody_s_app_and_has_a_name_that_fits(tmp_path):
     missing = evaluate("__app_missing_users", tmp_path, app_name="a" * 31)
-    assert [user["name"] for user in missing] == ["a" * 31, "a" * 31 + "_"]
+    assert [user["name"] for user in missing] == ["a" * 31 + "_", "a" * 31]
     assert evaluate("__app_problems", tmp_path, app_name="shop_")
 
 
