@@ -91,8 +91,8 @@ class Shared:
             for parent in [*here.parents][: len(Path(path).parts) - 1][::-1]:
                 if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
                     raise ReleaseError(
-                        f"app_shared: {parent.relative_to(source)} of {path} is no folder in the source; name the folder"
-                        " that is meant."
+                        f"app_shared: {parent.relative_to(source)} of {path} is no folder in the source; name the"
+                        " folder that is meant."
                     )
             if here.is_symlink():
                 raise ReleaseError(f"app_shared: {path} is a link in the source; take it out there, or name another.")
