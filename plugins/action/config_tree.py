@@ -38,14 +38,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         options = dict(self._task.args)
         try:
             _check_options(options)
+            variables = {**(task_vars or {}), **_settings(options)}
             entries = [] if options.get("state") == "absent" else _list(options, "files")
-            files = [
-                file for number, entry in enumerate(entries, 1) for file in self._files(number, entry, task_vars or {})
-            ]
+            files = [file for number, entry in enumerate(entries, 1) for file in self._files(number, entry, variables)]
             check_files(files)
         except ConfigError as error:
             raise AnsibleActionFail(str(error)) from error
         options.pop("files", None)
+        options.pop("settings", None)
         options["payload"] = encode(files)
         result.update(
             self._execute_module("production.fastapi.config_tree", module_args=options, task_vars=task_vars or {})
@@ -124,6 +124,13 @@ def _list(options: Mapping[str, Any], option: str) -> list[Any]:
     if not isinstance(value, list):
         raise ConfigError(f"{option} must be a list, even for a single entry.")
     return value
+
+
+def _settings(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = options.get("settings") or {}
+    if not isinstance(settings, Mapping):
+        raise ConfigError("settings must be a dictionary, as `preflight` returns it.")
+    return settings
 
 
 def _dest(where: str, dest: Any, item: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -11,12 +12,34 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host imp
 from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, examine
 
 
+class Variables(Mapping[str, Any]):
+    """The variables of a task, each rendered when it is asked for."""
+
+    def __init__(self, names: Mapping[str, Any], value_of: Callable[[str], Any]) -> None:
+        """`value_of` renders the variable of a name."""
+        self.names, self.value_of = names, value_of
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a variable; raises KeyError when there is none."""
+        if name not in self.names:
+            raise KeyError(name)
+        return self.value_of(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all."""
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
     """See the module of the same name for the options."""
 
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("role", "host"))
+    _VALID_ARGS = frozenset(("role", "host", "seen"))
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -27,8 +50,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             argument_spec={
                 "role": {"type": "str", "required": True, "choices": sorted(CHECKS)},
                 "host": {"type": "dict", "required": True},
+                "seen": {"type": "dict", "default": {}},
             }
         )
-        view = View(known["inventory_hostname"], options["host"], known["groups"], known["hostvars"])
-        settings, problems = examine(options["role"], self._templar.resolve_variable_expression, view)
-        return result | {"changed": False, "failed": bool(problems), "msg": " ".join(problems), "settings": settings}
+        value_of = self._templar.resolve_variable_expression
+        view = View(
+            host=known["inventory_hostname"],
+            facts=options["host"],
+            groups=known["groups"],
+            hostvars=known["hostvars"],
+            variables=Variables(known, value_of),
+            seen=options["seen"],
+        )
+        found = examine(options["role"], value_of, view)
+        return result | {
+            "changed": False,
+            "failed": bool(found.problems),
+            "msg": " ".join(found.problems),
+            "settings": found.settings,
+            "derived": found.derived,
+        }

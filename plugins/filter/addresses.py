@@ -47,18 +47,10 @@ _value:
   sample: [10.0.0.2, 10.0.0.3]
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.filter.sites import machine, private_address
-
-
-def addresses(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], host: str, group: str) -> list[str]:
-    """Where the machines of a group are reached by a host that is none of them."""
-    members = groups.get(group) or []
-    here = machine(host, hostvars) if members and host in hostvars else None
-    others = [private_address(member, hostvars) for member in members if machine(member, hostvars) != here]
-    return list(dict.fromkeys(others))
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses
 
 
 class FilterModule:

@@ -60,23 +60,11 @@ _value:
   type: dict
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.filter.sites import server_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.canary import judge
-
-
-def servers_of(servers: Sequence[str], app: str, hostvars: Mapping[str, Any]) -> list[str]:
-    """Those servers that are of the app, whether they take part in the run or not."""
-    return [server for server in servers if hostvars[server].get("app_name", "app") == app]
-
-
-def server_addresses(
-    servers: Sequence[str], app: str, hostvars: Mapping[str, Any], load_balancer: str
-) -> dict[str, str]:
-    """The address of each server of an app as Nginx of the load balancer writes it."""
-    return {server: server_of(app, server, hostvars, load_balancer) for server in servers}
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_addresses, servers_of
 
 
 class FilterModule:

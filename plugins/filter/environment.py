@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The environment of an app, as people write it: what is wrong with it, and the lines of the file that it becomes."""
+"""The environment of an app, as people write it, and the lines of the file that it becomes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import quote
 
 
@@ -21,4 +21,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"environment_lines": environment_lines, "environment_problems": environment_problems}
+        return {"environment_lines": environment_lines}

@@ -41,13 +41,10 @@ _value:
   sample: [redis1]
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
-
-def hosts_of(groups: Mapping[str, Sequence[str]], *names: str) -> list[str]:
-    """The hosts of these groups, each once; none of a group that is not there."""
-    return list(dict.fromkeys(host for name in names for host in groups.get(name, ())))
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import hosts_of
 
 
 class FilterModule:

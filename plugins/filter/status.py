@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.production.fastapi.plugins.filter.sites import server_of
-from ansible_collections.production.fastapi.plugins.filter.upstream import address_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import (
     GROUPS,
     Report,
@@ -18,13 +17,14 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.status import (
     table_of,
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.status_page import page_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import server_address
 
 Hosts = Mapping[str, Any]
 
 
 def status_members(sites: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """The addresses of the members of each site."""
-    return {site["name"]: [address_of(server) for server in site["servers"]] for site in sites}
+    return {site["name"]: [server_address(server) for server in site["servers"]] for site in sites}
 
 
 def status_report(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: str) -> Report:

@@ -7,11 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names import (
-    app_name_problems,
-    background_name_problems,
-    service_name_problems,
-)
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names import app_name_problems
 
 DOCUMENTATION = r"""
 name: taken_names
@@ -32,18 +28,6 @@ options:
     description: The name of the app.
     type: str
     required: true
-  alone:
-    description: Whether the app is on the host already, with an account and a folder of its own.
-    type: bool
-    default: false
-  processes:
-    description: The processes of the app.
-    type: list
-    elements: dict
-  jobs:
-    description: The jobs of the app.
-    type: list
-    elements: dict
 """
 
 EXAMPLES = r"""
@@ -60,14 +44,9 @@ _value:
 """
 
 
-def taken_names(
-    host: Mapping[str, Any], name: Any, alone: bool = False, processes: Any = None, jobs: Any = None
-) -> list[str]:
-    """A sentence for each name that is taken: of the app, or, where there are lists of them, of processes and jobs."""
-    if processes is None and jobs is None:
-        return list(app_name_problems(host, name))
-    of_app = service_name_problems(host, name) if alone else ()
-    return [*of_app, *background_name_problems(host, name, processes, jobs)]
+def taken_names(host: Mapping[str, Any], name: Any) -> list[str]:
+    """A sentence for each name that is taken."""
+    return list(app_name_problems(host, name))
 
 
 class FilterModule:

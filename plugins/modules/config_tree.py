@@ -67,6 +67,12 @@ options:
         description: Never show the content in results, differences or errors.
         type: bool
         default: false
+  settings:
+    description: >-
+      Variables as the templates are to see them, in place of those of the same name. M(production.fastapi.preflight)
+      returns them, converted to what they mean.
+    type: dict
+    default: {}
   stage_with:
     description: Existing folders that are copied into the stage, for validators that read a whole tree.
     type: list
@@ -184,6 +190,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
+            "settings": {"type": "dict", "default": {}},
             "stage_with": {"type": "list", "elements": "path", "default": []},
             "validate": COMMANDS,
             "apply": COMMANDS,

@@ -20,11 +20,17 @@ options:
     description: The role whose settings are checked.
     type: str
     required: true
-    choices: [keepalived, redis]
+    choices: [gunicorn, keepalived, redis]
   host:
     description: What M(production.fastapi.host_info) has returned.
     type: dict
     required: true
+  seen:
+    description:
+      - What other tasks of the role have found on the host. Of P(production.fastapi.gunicorn#role) this is C(gunicorn),
+        whether the virtualenv of an app without releases has that program.
+    type: dict
+    default: {}
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -51,4 +57,9 @@ settings:
   returned: always
   type: dict
   sample: {redis_bind: "10.0.0.5:6379", redis_allowed_addresses: [], redis_memory: 64}
+derived:
+  description: What the role works out from its settings and the inventory, for its templates.
+  returned: always
+  type: dict
+  sample: {trusted_proxies: [127.0.0.1, "::1", 10.0.0.10]}
 """

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.filter.redis_url import SENTINEL_PORT, redis_group
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import address
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis import SENTINEL_PORT, redis_group
 
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
 CLOCK = 5.0  # seconds; the time that asking takes is in it

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.production.fastapi.plugins.filter.redis_url import USER_PREFIX, redis_servers_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis import USER_PREFIX, redis_servers_of
 
 # Redis reads more into a pattern; a beginning is what can be compared with those of other apps.
 KEYS = re.compile(r"[A-Za-z0-9._:{}-]+\*")

@@ -32,20 +32,35 @@ def role_variables(role: str) -> dict[str, Any]:
     return variables
 
 
-def checked(role: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The settings of a role, and what is wrong with them, as the action `preflight` finds it for these variables."""
+def view_of(role: str, variables: Mapping[str, Any], **seen: Any) -> Any:
+    """What a check may look at, with these variables of a role."""
+    from ansible_collections.production.fastapi.plugins.action.preflight import Variables
     from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
-    from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import examine
 
     values = {**role_variables(role), **variables}
-    templar = Templar(loader=DataLoader(), variables=values)
-    view = View(
+    debian = {"distribution": "debian", "distribution_version": "13", "users": []}
+    return View(
         values.get("inventory_hostname", ""),
-        values.get("__fastapi_host", {"distribution": "debian", "distribution_version": "13"}),
+        debian | dict(values.get("__fastapi_host", {})),
         values.get("groups", {}),
         values.get("hostvars", {}),
+        Variables(values, Templar(loader=DataLoader(), variables=values).resolve_variable_expression),
+        seen,
     )
-    return examine(role, templar.resolve_variable_expression, view)
+
+
+def examined(role: str, variables: Mapping[str, Any], **seen: Any) -> Any:
+    """What the action `preflight` finds for these variables of a role."""
+    from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import examine
+
+    view = view_of(role, variables, **seen)
+    return examine(role, view.variables.__getitem__, view)
+
+
+def checked(role: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a role, and what is wrong with them, as the action `preflight` finds it for these variables."""
+    found = examined(role, variables)
+    return found.settings, found.problems
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +73,10 @@ def render() -> Render:
         folder = REPOSITORY / "roles" / role
         values = {**role_variables(role), **(variables or {})}
         if role in CHECKS:
-            values[f"__{role}_checked"] = {"settings": checked(role, values)[0]}
+            settings = checked(role, values)[0]
+            derived = CHECKS[role].derived(settings, view_of(role, values))
+            values |= settings
+            values[f"__{role}_checked"] = {"settings": settings, "derived": derived}
         templar = Templar(loader=DataLoader(), variables=values)
         return render_file(templar, folder / "templates" / template, values, [str(folder)])
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 VERSIONS = ("12", "13")
@@ -19,6 +19,8 @@ class View:
     facts: Mapping[str, Any]
     groups: Mapping[str, Sequence[str]]
     hostvars: Mapping[str, Any]
+    variables: Mapping[str, Any] = field(default_factory=dict)  # of the host, as a task of the role has them
+    seen: Mapping[str, Any] = field(default_factory=dict)  # what other tasks of the role have found on the host
 
 
 def system_problems(host: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.filter.virtual_router import virtual_router
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import number
+from ansible_collections.production.fastapi.plugins.plugin_utils.virtual_router import virtual_router
 
 
 def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:

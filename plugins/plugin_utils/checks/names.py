@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.filter.background import background_problems, process_units
+from ansible_collections.production.fastapi.plugins.plugin_utils.background import process_units
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.background import background_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import name as valid_name
 
 SYSTEM = frozenset(

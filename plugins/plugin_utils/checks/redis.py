@@ -7,15 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.filter.addresses import addresses
-from ansible_collections.production.fastapi.plugins.filter.redis_url import (
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import endpoint, network, number
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis import (
     GROUP,
     SENTINEL_PORT,
     bind_of,
     redis_group,
 )
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import endpoint, network, number
 from ansible_collections.production.fastapi.plugins.plugin_utils.redis_users import redis_users, user_problems
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, number
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, decimal, number
 
 LARGEST = 10**15
 # What to write instead of a value that cannot be converted.
@@ -54,7 +54,7 @@ def converted(kind: str, value: Any) -> Any:
     elif kind == "int":
         found = number(value, -LARGEST, LARGEST)
     elif kind == "float":
-        found = None if isinstance(value, bool) or not isinstance(value, (int, float, str)) else float(value)
+        found = decimal(value)
     else:
         found = None if value is None or isinstance(value, (Mapping, list)) else str(value)
     if found is None:

@@ -9,6 +9,7 @@ means, or None where it means nothing of the kind. None of them raises an error.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from typing import Any, NamedTuple
 
@@ -22,6 +23,10 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 PATH = re.compile(r"/[^\s\"'\\\x00-\x1f\x7f]*")
+SOCKET = re.compile(r"unix:(/[^\s%;{}:$\"'\\]+)")
+URL_PATH = re.compile(r"/[^\s?#]*")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+RELEASE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?", re.ASCII)
 
 
@@ -40,6 +45,11 @@ def address(value: Any) -> Address | None:
         return ipaddress.ip_address(value)
     except ValueError:
         return None
+
+
+def bare_address(value: str) -> Address | None:
+    """An IP address, with or without the brackets that an IPv6 address has before a port."""
+    return address(value.removeprefix("[").removesuffix("]"))
 
 
 def network(value: Any) -> Network | None:
@@ -66,6 +76,17 @@ def endpoint(value: Any) -> Endpoint | None:
     return Endpoint(where, which)
 
 
+def socket(value: Any) -> str | None:
+    """The path of a Unix socket that is written as `unix:/PATH`, which Nginx, Gunicorn and systemd all take."""
+    found = SOCKET.fullmatch(str(value))
+    return found[1] if found else None
+
+
+def url_path(value: Any) -> str | None:
+    """The path of a URL such as `/ready`, without a query and a fragment."""
+    return value if isinstance(value, str) and URL_PATH.fullmatch(value) else None
+
+
 def path(value: Any) -> str | None:
     """An absolute path without spaces, quotes, backslashes and control characters, and without `..`."""
     if not isinstance(value, str) or not PATH.fullmatch(value) or ".." in value.split("/"):
@@ -78,6 +99,16 @@ def name(value: Any) -> str | None:
     return value if isinstance(value, str) and NAME.fullmatch(value) else None
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a text has no line break and no other control character."""
+    return not CONTROL.search(text)
+
+
+def release(value: Any) -> str | None:
+    """The name of a release: lower-case letters, digits, dots and dashes."""
+    return value if isinstance(value, str) and RELEASE.fullmatch(value) else None
+
+
 def entrypoint(value: Any) -> str | None:
     """An app in a module, `shop.main:app`, or what makes it, `shop.main:create_app()`."""
     return value if isinstance(value, str) and ENTRYPOINT.fullmatch(value) else None
@@ -88,6 +119,17 @@ def number(value: Any, lowest: int, highest: int) -> int | None:
     if not re.fullmatch(r"-?[0-9]{1,18}", str(value), re.ASCII):
         return None
     return int(value) if lowest <= int(value) <= highest else None
+
+
+def decimal(value: Any) -> float | None:
+    """A number, as a number or as a text; a boolean, infinity and what is no number are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def boolean(value: Any) -> bool | None:

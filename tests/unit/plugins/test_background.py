@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.background import job_units, process_units, unit_command
+from ansible_collections.production.fastapi.plugins.plugin_utils.background import (
+    job_units,
+    process_units,
+    unit_command,
+)
 
 
 @pytest.mark.parametrize(

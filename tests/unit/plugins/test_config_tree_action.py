@@ -139,3 +139,11 @@ def test_a_payload_is_smaller_than_its_text(send: Send) -> None:
     text = "".join(f"server_name shop-{number}.example.com;\n" for number in range(1000))
     _, arguments = send(files=[TEXT | {"content": text}])
     assert len(json.dumps(arguments)) < len(text) / 4
+
+
+def test_templates_see_the_settings_that_were_given(send: Send) -> None:
+    site = {"dest": "/etc/a", "template": "site.j2", "each": [{"name": "shop"}]}
+    (file,), arguments = send(files=[site], settings={"port": 8080})
+    assert (file.content, "settings" in arguments) == (b"server shop 8080;\n", False)
+    with pytest.raises(AnsibleActionFail, match="settings must be a dictionary, as `preflight` returns it"):
+        send(files=[site], settings="port=8080")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.filter.drained import drain_problems, drain_step, drained
-from ansible_collections.production.fastapi.plugins.filter.sites import sites
+from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_problems, drain_step
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
 
 GROUPS = {"load_balancers": ["lb1", "lb2"], "app_servers": ["app1", "app2"]}
 

@@ -1,6 +1,6 @@
 """Which hosts a play is for."""
 
-from ansible_collections.production.fastapi.plugins.filter.hosts_of import hosts_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import hosts_of
 
 
 def test_a_group_that_the_inventory_has_not_is_empty():

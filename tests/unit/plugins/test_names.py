@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.taken_names import taken_names
 from ansible_collections.production.fastapi.plugins.modules.host_info import read_names
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names import (
+    app_name_problems,
+    background_name_problems,
+    service_name_problems,
+)
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import name as valid_name
 
 NAMES = Path(__file__).resolve().parents[2] / "fixtures" / "names"
@@ -20,6 +24,10 @@ CLEANUP = {"name": "cleanup", "command": "python -m shop.cleanup", "schedule": "
 def names_of(image: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((NAMES / f"{image}.json").read_text(encoding="utf-8"))
     return found
+
+
+def taken_names(host: dict[str, Any], name: Any) -> list[str]:
+    return list(app_name_problems(host, name))
 
 
 def app_names(host: dict[str, Any]) -> set[str]:
@@ -110,10 +118,10 @@ def test_a_long_name_gets_one_that_is_short_enough() -> None:
 
 def test_an_app_that_is_on_the_host_already_has_its_own_account_and_folders() -> None:
     host = {"users": ["legacy"], "groups": ["legacy"], "folders": {"/srv": ["legacy"], "/run": ["legacy"]}}
-    assert taken_names(host, "legacy", alone=True, processes=[], jobs=[]) == []
-    (sentence,) = taken_names(host | {"units": ["legacy.service"]}, "legacy", alone=True, processes=[], jobs=[])
+    assert list(service_name_problems(host, "legacy")) == []
+    (sentence,) = service_name_problems(host | {"units": ["legacy.service"]}, "legacy")
     assert sentence.startswith("gunicorn_name: legacy is taken on this host by the unit legacy.service, ")
-    assert len(taken_names(host, "nginx", alone=True, processes=[], jobs=[])) == 1
+    assert len(list(service_name_problems(host, "nginx"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,16 +134,17 @@ def test_an_app_that_is_on_the_host_already_has_its_own_account_and_folders() ->
 )
 def test_processes_and_jobs_do_not_replace_a_unit_that_somebody_has_made(unit: str, sentence: str) -> None:
     host = {"units": [unit], "managed": {"gunicorn-shop": ["shop.socket"]}}
-    (found,) = taken_names(host, "shop", processes=[MAILER], jobs=[CLEANUP])
+    (found,) = background_name_problems(host, "shop", [MAILER], [CLEANUP])
     assert found.startswith(sentence)
     ours = host | {"managed": {"gunicorn-shop": ["shop.socket", unit]}}
-    assert taken_names(ours, "shop", processes=[MAILER], jobs=[CLEANUP]) == []
+    assert list(background_name_problems(ours, "shop", [MAILER], [CLEANUP])) == []
 
 
 @pytest.mark.parametrize("name", ["My App", None, 5, ["shop"]])
 def test_what_is_no_name_is_told_elsewhere(name: Any) -> None:
     assert taken_names(names_of("debian13"), name) == []
-    assert taken_names(names_of("debian13"), name, alone=True, processes="x", jobs=[]) == []
+    assert list(service_name_problems(names_of("debian13"), name)) == []
+    assert list(background_name_problems(names_of("debian13"), name, "x", [])) == []
 
 
 def test_the_names_of_a_host_are_read(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """In which order machines are upgraded, and what is refused."""
 
-from ansible_collections.production.fastapi.plugins.filter.patching import patch_plan, patch_problems, patch_questions
+from ansible_collections.production.fastapi.plugins.plugin_utils.patching import (
+    patch_plan,
+    patch_problems,
+    patch_questions,
+)
 
 GROUPS = {"load_balancers": ["lb1", "lb2"], "app_servers": ["app1", "app2"], "redis_servers": ["app1"]}
 ALL = ["lb1", "lb2", "app1", "app2"]

@@ -4,13 +4,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.production.fastapi.plugins.filter.redis_url import (
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import redis
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis import (
     SOCKET_URL,
     redis_group,
     redis_url,
 )
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks import redis
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 
 APP = {"ansible_host": "10.0.0.1"}
 REDIS = {"ansible_host": "10.0.0.5", "redis_bind": "10.0.0.5:6379", "redis_password": "a-long-password-of-theirs"}

@@ -1,8 +1,8 @@
 """How the servers of a site share its requests, as Nginx is told it."""
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.sites import site_problems, sites
-from ansible_collections.production.fastapi.plugins.filter.upstream import upstream
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import site_problems, sites
+from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import upstream
 
 TWO = ["10.0.0.1:8000", "10.0.0.2:8000"]
 SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": TWO}

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from conftest import role_variables
+from conftest import examined
 
 HOST = {"distribution": "debian", "distribution_version": "13", "users": ["root", "shop"]}
 
 
 def problems(**variables: Any) -> list[str]:
-    values = {**role_variables("gunicorn"), "gunicorn_name": "shop", "__fastapi_host": HOST, **variables}
-    found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __gunicorn_problems }}"))
-    assert isinstance(found, list)
+    seen = variables.pop("seen", {})
+    values = {"gunicorn_name": "shop", "__fastapi_host": HOST, **variables}
+    found: list[str] = examined("gunicorn", values, **seen).problems
     return found
 
 
@@ -106,7 +104,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({**ALONE, "gunicorn_entrypoint": ""}, "gunicorn_entrypoint is empty; write MODULE:ATTRIBUTE"),
         ({**ALONE, "__fastapi_host": {**HOST, "users": ["root"]}}, 'The user "shop" does not exist; make it, or set'),
         (
-            {**ALONE, "__gunicorn_program": {"stat": {"exists": False}}},
+            {**ALONE, "seen": {"gunicorn": False}},
             "There is no /opt/legacy/venv/bin/gunicorn; set gunicorn_virtualenv",
         ),
         (
@@ -136,7 +134,8 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_bind": "300.0.0.5:80"}, 'gunicorn_bind is "300.0.0.5:80"; write unix:/PATH or ADDRESS:PORT'),
         ({"gunicorn_allowed_addresses": ["10.0.0.0/99"]}, "gunicorn_allowed_addresses has 10.0.0.0/99; write IP"),
         ({"gunicorn_entrypoint": "a..b:c"}, 'gunicorn_entrypoint is "a..b:c"; write MODULE:ATTRIBUTE'),
-        ({"app_processes": {"name": "mailer"}}, "app_processes is no list of dictionaries; write one, each with name"),
+        ({"app_processes": {"name": "mailer"}}, 'gunicorn_processes is {"name": "mailer"}; write a list, such as [one'),
+        ({"app_processes": ["mailer"]}, "app_processes is no list of dictionaries; write one, each with name"),
         (
             {"app_processes": [MAILER | {"name": "Mailer"}]},
             'app_processes, entry 1: name is "Mailer"; write a lower-case',

@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from conftest import role_variables
+from conftest import examined
 
 Render = Callable[..., str]
 WORKER = "one_more_at_most = int\n\n\nclass DrainWorker:\n    shutdown_grace = 3.0\n"
@@ -394,7 +392,6 @@ def test_a_job_runs_in_the_live_release_and_is_made_up_for(render: Render) -> No
 @pytest.mark.parametrize(("server", "jobs"), [("one", ["cleanup"]), ("two", []), ("other", ["cleanup"])])
 def test_the_first_server_of_the_app_in_the_inventory_runs_its_jobs(server: str, jobs: list[str]) -> None:
     values = {
-        **role_variables("gunicorn"),
         "gunicorn_name": "shop",
         "gunicorn_jobs": [{"name": "cleanup", "command": "true", "schedule": "daily"}],
         "inventory_hostname": server,
@@ -403,8 +400,7 @@ def test_the_first_server_of_the_app_in_the_inventory_runs_its_jobs(server: str,
     }
     if server == "other":
         values["groups"] = {}
-    found = Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __gunicorn_jobs }}"))
-    assert [job["name"] for job in found] == jobs
+    assert [job["name"] for job in examined("gunicorn", values).derived["jobs"]] == jobs
 
 
 def test_systemd_waits_longer_than_gunicorn_and_gunicorn_longer_than_the_worker(service: Any, config: Any) -> None:
@@ -461,3 +457,11 @@ def test_the_app_role_installs_what_the_worker_takes() -> None:
     installed = yaml.safe_load((root / "app/vars/main.yml").read_text())["__app_stack_requirements"]
     wanted = {f"{package}>={lowest},<{too_new}" for package, (lowest, too_new) in names["SUPPORTED"].items()}
     assert wanted <= set(installed)
+
+
+def test_settings_of_an_ini_inventory_are_what_they_mean(render: Render, config: Any) -> None:
+    given = {"gunicorn_access_log": "no", "gunicorn_backlog": "512", "gunicorn_bind": "10.0.0.5:8000"}
+    made = config(**given, gunicorn_trusted_proxies="10.0.0.8, 10.0.0.9")
+    assert (made.accesslog, made.backlog, made.forwarded_allow_ips) == (None, 512, "10.0.0.8,10.0.0.9")
+    unit = render("gunicorn", "unit/sandbox.j2", {"gunicorn_writable_folders": "/srv/a, /srv/b"})
+    assert "ReadWritePaths=/srv/a /srv/b" in unit or "/srv/a\n" in unit, unit

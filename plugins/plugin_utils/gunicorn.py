@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the role gunicorn works out from its settings and the inventory: who gets through, and what runs beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.plugin_utils.background import job_units, process_units
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, endpoint, number
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses, servers_of
+
+# Seconds for which Nginx keeps an idle connection to an app: by the default of its role, and by its own.
+NGINX_IDLE = 2
+ANY_NGINX_IDLE = 60
+
+
+def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What templates read besides the settings."""
+    jobs = job_units(settings["gunicorn_jobs"], runs_first(settings, view))
+    return {
+        "allowed": allowed(settings, view),
+        "jobs": jobs,
+        "processes": process_units(settings["gunicorn_processes"]),
+        "schedules": [
+            {
+                "command": ["systemd-analyze", "calendar", job["schedule"]],
+                "hint": f"Look at the schedule of {job['name']} in app_jobs.",
+            }
+            for job in jobs
+        ],
+        "trusted_proxies": trusted_proxies(settings, view),
+    }
+
+
+def has_releases(settings: Mapping[str, Any]) -> bool:
+    """Whether the app has releases, or one folder of its own."""
+    return "%i" in settings["gunicorn_directory"]
+
+
+def binds_to_path(settings: Mapping[str, Any]) -> bool:
+    """Whether it listens on a Unix socket, over which clients have no address."""
+    return bool(settings["gunicorn_bind"].startswith("unix:"))
+
+
+def is_reached_from_outside(settings: Mapping[str, Any]) -> bool:
+    """Whether other machines could connect."""
+    where = endpoint(settings["gunicorn_bind"])
+    return where is not None and not where.address.is_loopback
+
+
+def load_balancers(settings: Mapping[str, Any], view: View) -> list[str]:
+    """Where the load balancers of the inventory connect from."""
+    if not is_reached_from_outside(settings):
+        return []
+    return addresses(view.groups, view.hostvars, view.host, "load_balancers")
+
+
+def other_apps(settings: Mapping[str, Any], view: View) -> list[str]:
+    """Where the other app servers connect from, to an app that clients do not ask."""
+    if boolean(view.variables.get("app_public", True)) or not is_reached_from_outside(settings):
+        return []
+    return addresses(view.groups, view.hostvars, view.host, "app_servers")
+
+
+def trusted_proxies(settings: Mapping[str, Any], view: View) -> list[str]:
+    """Whose headers are believed.
+
+    Over a Unix socket clients have no address, and its mode 0660 says who may connect. On TCP: this host, and the load
+    balancers of the inventory.
+    """
+    given: list[str] = settings["gunicorn_trusted_proxies"]
+    if given:
+        return given
+    return ["*"] if binds_to_path(settings) else ["127.0.0.1", "::1", *load_balancers(settings, view)]
+
+
+def allowed(settings: Mapping[str, Any], view: View) -> list[str]:
+    """Who gets through to a TCP address, as systemd writes it: this host, by that address too, and those it serves."""
+    where = endpoint(settings["gunicorn_bind"])
+    own = [str(where.address)] if where is not None and not where.address.is_unspecified else []
+    trusted = ["any" if each == "*" else each for each in trusted_proxies(settings, view)]
+    others = [*other_apps(settings, view), *settings["gunicorn_allowed_addresses"]]
+    return list(dict.fromkeys(["localhost", *own, *trusted, *others]))
+
+
+def runs_first(settings: Mapping[str, Any], view: View) -> bool:
+    """Whether this is the server that has the jobs of which one server is enough: the app's first in the inventory."""
+    servers = servers_of(view.groups.get("app_servers", []), settings["gunicorn_name"], view.hostvars)
+    return not servers or servers[0] == view.host
+
+
+def nginx_idle(view: View) -> int:
+    """Seconds for which an Nginx keeps an idle connection to the app, on whichever load balancer longest."""
+    balancers = view.groups.get("load_balancers", [])
+    times = [view.hostvars[host].get("nginx_upstream_keepalive_timeout", NGINX_IDLE) for host in balancers]
+    return max((number(each, 0, 10**9) or 0 for each in times), default=ANY_NGINX_IDLE)
