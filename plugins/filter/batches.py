@@ -40,37 +40,10 @@ _value:
   sample: [[app1], [app2, app3]]
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-SIZE = re.compile(r"([1-9][0-9]*)(%?)")
-
-
-def batches(servers: Sequence[str], sizes: Sequence[int | str]) -> list[list[str]]:
-    """Divide the servers; raises AnsibleFilterError when a size is neither a number from 1 nor a share up to 100%."""
-    numbers = [number_of(size, len(servers)) for size in sizes]
-    if not numbers:
-        raise AnsibleFilterError('app_batches is empty; write sizes of batches, such as [1, "50%"].')
-    found: list[list[str]] = []
-    rest = list(servers)
-    while rest:
-        number = numbers[min(len(found), len(numbers) - 1)]
-        found.append(rest[:number])
-        rest = rest[number:]
-    return found
-
-
-def number_of(size: int | str, servers: int) -> int:
-    """How many servers a size means."""
-    match = SIZE.fullmatch(str(size))
-    if match is None or (match[2] and int(match[1]) > 100):
-        raise AnsibleFilterError(
-            f'app_batches has {size}; write numbers from 1 or shares up to 100%, such as [1, "50%"].'
-        )
-    return -(-servers * int(match[1]) // 100) if match[2] else int(match[1])
+from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import batches
 
 
 class FilterModule:

@@ -23,7 +23,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_listing
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
 from test_switch import TIMERS, WANTS, FakeHost
 
-STEPS = Path(__file__).parents[3] / "playbooks/steps/tasks"
+STEPS = Path(__file__).parents[3] / "playbooks/steps/deploy"
 CONTROLLER = {"host": "laptop", "pid": "7"}
 
 
@@ -138,7 +138,7 @@ class App:
 
 def trial_of_a_batch() -> bool:
     """What the playbook says of a release that it switches to while the deploy goes on."""
-    (task,) = [task for task in yaml.safe_load((STEPS / "batch.yml").read_text()) if "include_role" in str(task)]
+    (task,) = [task for task in yaml.safe_load((STEPS / "switch.yml").read_text()) if "include_role" in str(task)]
     return "__gunicorn_trial" in task.get("vars", {})
 
 

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which servers deploy together, in which batches, and by which steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+SIZE = re.compile(r"([1-9][0-9]*)(%?)")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A file of playbooks/steps/deploy, the number of the batch that it is about, and whether it follows success or trouble."""
+
+    name: str
+    batch: int = 0
+    after: str = "success"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What one server says of the deploy: the fact `__deploy`, see playbooks/steps/app.yml."""
+
+    app: str
+    changes: bool
+    batches: Sequence[int | str]
+    migrates: bool
+
+
+def deploy_plan(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """For each app its servers in this run, whether any of them gets another release, the batches and the steps."""
+    apps: dict[str, dict[str, Wishes]] = {}
+    for host in hosts:
+        wishes = hostvars[host].get("__deploy")
+        if wishes is not None:
+            known = Wishes(**{name: wishes[name] for name in Wishes.__dataclass_fields__})
+            apps.setdefault(known.app, {})[host] = known
+    return {app: plan(servers) for app, servers in apps.items()}
+
+
+def plan(servers: Mapping[str, Wishes]) -> dict[str, Any]:
+    """The deploy of one app to these servers."""
+    first = next(iter(servers.values()))
+    new = any(wishes.changes for wishes in servers.values())
+    # Without a new release there is nothing for clients to see, and so one batch.
+    divided = batches(list(servers), first.batches if new else ["100%"])
+    found = steps(len(divided), migrates=first.migrates) if new else [Step("build"), Step("switch")]
+    return {"servers": list(servers), "new": new, "batches": divided, "steps": [asdict(step) for step in found]}
+
+
+def steps(number_of_batches: int, *, migrates: bool) -> list[Step]:
+    """The steps of a deploy that brings a new release, in their order."""
+    found = [Step("begin"), Step("build")]
+    # Without a migration the switch is soon enough to see whether there is memory for the release.
+    found += [Step("migrate")] if migrates else []
+    for batch in range(number_of_batches):
+        found.append(Step("switch", batch))
+        found += [Step("watch", batch)] if batch < number_of_batches - 1 else []
+    return [*found, Step("verify"), Step("back", after="trouble")]
+
+
+def batches(servers: Sequence[str], sizes: Sequence[int | str]) -> list[list[str]]:
+    """Divide the servers: the first size is that of the first batch, and the last one holds for all that remain.
+
+    Raises AnsibleFilterError when a size is neither a number from 1 nor a share up to 100%, which is rounded up.
+    """
+    numbers = [number_of(size, len(servers)) for size in sizes]
+    if not numbers:
+        raise AnsibleFilterError('app_batches is empty; write sizes of batches, such as [1, "50%"].')
+    found: list[list[str]] = []
+    rest = list(servers)
+    while rest:
+        number = numbers[min(len(found), len(numbers) - 1)]
+        found.append(rest[:number])
+        rest = rest[number:]
+    return found
+
+
+def number_of(size: int | str, servers: int) -> int:
+    """How many servers a size means."""
+    match = SIZE.fullmatch(str(size))
+    if match is None or (match[2] and int(match[1]) > 100):
+        raise AnsibleFilterError(
+            f'app_batches has {size}; write numbers from 1 or shares up to 100%, such as [1, "50%"].'
+        )
+    return -(-servers * int(match[1]) // 100) if match[2] else int(match[1])

@@ -1,0 +1,89 @@
+"""Who deploys together, in which batches, and by which steps."""
+
+from pathlib import Path
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import batches, deploy_plan
+
+SERVERS = [f"app{number}" for number in range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("servers", "sizes", "lengths"),
+    [
+        (0, [1], []),
+        (1, [1, "50%"], [1]),
+        (2, [1, "50%"], [1, 1]),
+        (3, [1, "50%"], [1, 2]),
+        (7, [1, "50%"], [1, 4, 2]),
+        (7, ["100%"], [7]),
+        (7, [1], [1] * 7),
+        (7, [2, 10], [2, 5]),
+        (7, ["1%"], [1] * 7),
+    ],
+)
+def test_the_last_size_holds_for_all_that_remain(servers, sizes, lengths):
+    found = batches(SERVERS[:servers], sizes)
+    assert [len(batch) for batch in found] == lengths
+    assert [server for batch in found for server in batch] == SERVERS[:servers]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], ["0%"], ["101%"], [-1], ["half"], [1.5]])
+def test_a_size_that_is_none_is_refused(sizes):
+    with pytest.raises(AnsibleFilterError, match=r"^app_batches (has|is)"):
+        batches(SERVERS, sizes)
+
+
+STEPS = Path(__file__).parents[3] / "playbooks/steps/deploy"
+
+
+def wishes(app="shop", *, changes=True, sizes=(1,), migrates=False):
+    return {"__deploy": {"app": app, "changes": changes, "batches": list(sizes), "migrates": migrates, "live": "one"}}
+
+
+def names(plan):
+    return [f"{step['name']} {step['batch']}" if step["name"] in ("switch", "watch") else step["name"] for step in plan]
+
+
+def test_a_new_release_goes_through_all_steps():
+    (plan,) = deploy_plan(["app1"], {"app1": wishes(migrates=True)}).values()
+    assert names(plan["steps"]) == ["begin", "build", "migrate", "switch 0", "verify", "back"]
+    assert [step["name"] for step in plan["steps"] if step["after"] == "trouble"] == ["back"]
+    assert all((STEPS / f"{step['name']}.yml").is_file() for step in plan["steps"])
+
+
+def test_each_batch_but_the_last_is_watched():
+    hostvars = {name: wishes(sizes=(1,)) for name in SERVERS[:3]}
+    plan = deploy_plan(SERVERS[:3], hostvars)["shop"]
+    assert plan["batches"] == [["app1"], ["app2"], ["app3"]]
+    assert names(plan["steps"]) == [
+        "begin",
+        "build",
+        *["switch 0", "watch 0", "switch 1", "watch 1", "switch 2"],
+        "verify",
+        "back",
+    ]
+
+
+def test_without_a_new_release_there_is_one_batch_and_nothing_to_begin():
+    plan = deploy_plan(SERVERS[:3], {name: wishes(changes=False) for name in SERVERS[:3]})["shop"]
+    assert plan == {
+        "servers": SERVERS[:3],
+        "new": False,
+        "batches": [SERVERS[:3]],
+        "steps": [{"name": name, "batch": 0, "after": "success"} for name in ("build", "switch")],
+    }
+
+
+def test_one_server_with_a_new_release_makes_it_a_deploy_of_all():
+    plan = deploy_plan(SERVERS[:2], {"app1": wishes(changes=False), "app2": wishes()})["shop"]
+    assert plan["new"]
+    assert plan["batches"] == [["app1"], ["app2"]]
+
+
+def test_each_app_has_a_plan_of_its_own():
+    hostvars = {"shop1": wishes(), "blog1": wishes("blog", changes=False), "shop2": wishes(), "new": {}}
+    plans = deploy_plan(["shop1", "blog1", "shop2", "new"], hostvars)
+    assert {app: plan["servers"] for app, plan in plans.items()} == {"shop": ["shop1", "shop2"], "blog": ["blog1"]}
+    assert not plans["blog"]["new"]
