@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.leaving import strangers
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import (
     GROUPS,
     Report,
@@ -30,13 +31,14 @@ def status_members(sites: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 def status_report(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: str) -> Report:
     """The report of all hosts whose `variable` has what the module `server_state` has returned for them."""
     names = dict.fromkeys(host for group in GROUPS for host in groups.get(group, ()) if variable in hostvars[host])
-    servers = []
+    servers: list[dict[str, Any]] = []
     for name in names:
         told = hostvars[name][variable]
         server = {"name": name, "groups": [group for group in GROUPS if name in groups.get(group, ())]}
         said = str(told.get("msg", "it gave no answer")).strip().splitlines()
         servers.append(server | ({"state": told} if "disks" in told else {"error": said[-1] if said else ""}))
-    return report_of(servers, list(ways(servers, hostvars)))
+    installed = {server["name"]: server["state"].get("installed", {}) for server in servers if "state" in server}
+    return report_of(servers, list(ways(servers, hostvars)), strangers(groups, hostvars, installed))
 
 
 def ways(servers: Sequence[Mapping[str, Any]], hostvars: Hosts) -> Iterator[dict[str, Any]]:

@@ -117,6 +117,22 @@ maintenance:
   returned: success
   type: dict
   sample: {shop: {retry_after: 300, allow: [192.0.2.7]}}
+apps:
+  description: The apps that the role gunicorn has configured, each with the inventory that it came from, empty where
+    that is not known.
+  returned: success
+  type: dict
+  sample: {shop: production}
+sites:
+  description: The sites that the role nginx has configured, as its program for certificates knows them.
+  returned: success
+  type: dict
+  sample: {shop: {name: shop, domains: [shop.example.com], mode: self-signed}}
+left:
+  description: The apps that were removed and whose data is still there, and when that was.
+  returned: success
+  type: dict
+  sample: {blog: "2026-11-23T10:00:00+00:00"}
 addresses:
   description: The interface of each IPv4 address with its prefix length.
   returned: success
@@ -168,6 +184,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.installed import (
+    installed_apps,
+    installed_sites,
+    left_data,
+)
 
 TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
@@ -207,6 +228,9 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "services": _services(list(services)),
         "drained": asked_for(root, "drained"),
         "maintenance": asked_for(root, "maintenance"),
+        "apps": installed_apps(root),
+        "sites": installed_sites(root),
+        "left": left_data(root),
         "addresses": parse_addresses(_output("ip", "-oneline", "-family", "inet", "address", "show")),
         **read_names(root),
         "is_systemd": (root / "run/systemd/system").is_dir(),

@@ -29,6 +29,7 @@ options:
       - maintenance
       - patch
       - releases
+      - remove
       - rollback
       - status
       - undrain

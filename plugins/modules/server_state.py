@@ -114,6 +114,17 @@ touched:
   returned: success
   type: list
   elements: str
+installed:
+  description: All apps that the role gunicorn has configured, each with the inventory that it came from, empty where
+    that is not known.
+  returned: success
+  type: dict
+  sample: {shop: production, blog: production}
+left:
+  description: The apps that were removed and whose data is still there, and when that was.
+  returned: success
+  type: dict
+  sample: {blog: "2026-11-23T10:00:00+00:00"}
 apps:
   description:
     - For each of O(apps) its C(release), the C(previous) one, C(since) and C(by), the C(state) of its unit as systemd

@@ -49,6 +49,12 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "drain_timeout": "seconds for what is under way, 60 by default",
     },
     "releases": {"json": "the file to write"},
+    "remove": {
+        "app": "the app that leaves its servers",
+        "data": "whether its data goes, too",
+        "everything": "whether all of the collection leaves",
+        "packages": "the packages that leave with everything, with commas between them",
+    },
     "rollback": {
         "release": "the release to go back to; the beginning of its name will do",
         "insist": "whether one that failed or was interrupted is taken",

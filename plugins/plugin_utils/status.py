@@ -19,15 +19,18 @@ LIFE_LEFT = 0.2  # of a certificate: renewal begins at a third
 Report = dict[str, Any]
 
 
-def report_of(servers: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]] = ()) -> Report:
+def report_of(
+    servers: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]] = (), strangers: Sequence[str] = ()
+) -> Report:
     """One report of all servers: `problems` and `notes`, which are sentences, `ok` without a problem, and who told.
 
     Each server has `name`, `groups`, and either `state`, as the module `server_state` returns it, or `error`. Each of
     the `ways` has `balancer` and `member`, which are names, and `good`: whether that member answers that load balancer.
+    Each of the `strangers` is a sentence on an app that is on a server and not in the inventory.
     """
     problems = [sentence for server in servers for sentence in server_problems(server)]
     problems += list(several_releases(servers))
-    notes = [note for server in servers for note in server_notes(server)]
+    notes = [note for server in servers for note in server_notes(server)] + list(strangers)
     for address, holders in virtual_addresses(servers).items():
         if len(holders) == 1:
             notes.append(f"{holders[0]} holds the virtual address {address}.")
@@ -107,6 +110,11 @@ def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} waits for a restart after an upgrade."
     for path in state["touched"]:
         yield f"{name}: {path} was changed since the run that wrote it; the next run puts it back."
+    for app, since in state.get("left", {}).items():
+        yield (
+            f"{name}: /srv/{app}/shared is what {app} has left, which was removed on {since[:10]}; "
+            f"`remove -e app={app} -e data=true` takes it away."
+        )
     for app, found in state["apps"].items():
         if found["restarts"]:
             yield f"{name}: systemd has started {app} again {found['restarts']} times since its release is live."

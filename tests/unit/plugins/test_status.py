@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.filter.status import status_members, status_report
-from ansible_collections.production.fastapi.plugins.plugin_utils.status import duration, table_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.status import duration, report_of, table_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.status_page import page_of
 
 APP: dict[str, Any] = {
@@ -279,3 +279,21 @@ def test_who_shares_a_virtual_address_runs_keepalived(inventory):
     inventory["lb2"]["told"]["services"]["keepalived"] = "failed"
     made = status_report({"load_balancers": ["lb1", "lb2"]}, inventory, "told")
     assert made["problems"] == ["lb2: keepalived does not run (failed)."]
+
+
+def test_what_a_removed_app_has_left_is_a_note():
+    report = report_of(
+        [{"name": "web", "groups": [], "state": {**deepcopy(STATE), "left": {"blog": "2026-03-01T10:00"}}}]
+    )
+    assert report["notes"][-1] == (
+        "web: /srv/blog/shared is what blog has left, which was removed on 2026-03-01; "
+        "`remove -e app=blog -e data=true` takes it away."
+    )
+
+
+def test_an_app_that_the_inventory_does_not_have_is_a_note_and_no_problem():
+    state = {**deepcopy(STATE), "installed": {"old": "", "shop": ""}}
+    hosts = {"web": {"app_name": "shop", "state": state}}
+    report = status_report({"app_servers": ["web"]}, hosts, "state")
+    assert report["notes"][-1].startswith("web still has the app old, which is not in the inventory")
+    assert not any("app shop" in note for note in report["notes"])
