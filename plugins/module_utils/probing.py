@@ -69,6 +69,7 @@ class Probe:
         """
         self._remove()
         self.folder.mkdir(parents=True)
+        self.folder.parent.chmod(0o755)  # a run with a strict umask may have made it
         self.folder.chmod(0o711)
         program = self.folder / "client.py"
         program.write_text(inspect.getsource(probing_client), encoding="utf-8")

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+import stat
 import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,7 @@ def install_uv(
             f"app_uv_version: {version} is not the version {UV_VERSION} whose hashes are known here; write those of"
             " its wheels in app_uv_hashes, as sha256:…."
         )
+    open_to_all(tools)
     home = tools / f"uv-{version}-{hashlib.sha256(' '.join(sorted(wanted)).encode()).hexdigest()[:8]}"
     if not (home / "bin" / "uv").is_file():
         tools.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -135,6 +139,21 @@ def install_uv(
             if not home.exists():
                 stage.rename(home)
     return home / "bin" / "uv"
+
+
+def open_to_all(tools: Path) -> None:
+    """Let every account read what root has installed there, which a run with a strict umask may have left closed."""
+    # What begins with a dot is being installed.
+    installed = [path for path in tools.glob("[!.]*") if not path.is_symlink()]
+    inside = (Path(folder, name) for top in installed for folder, *names in os.walk(top) for name in chain(*names))
+    for path in chain([tools] if tools.is_dir() else [], installed, inside):
+        with contextlib.suppress(FileNotFoundError):  # another build may have removed it
+            if path.is_symlink():
+                continue
+            mode = stat.S_IMODE(path.stat().st_mode)
+            wanted = mode | 0o444 | (0o111 if mode & stat.S_IXUSR else 0)
+            if mode != wanted:
+                path.chmod(wanted)
 
 
 @dataclass(frozen=True)

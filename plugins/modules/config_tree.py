@@ -164,6 +164,8 @@ recovered:
   type: bool
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree import ConfigTree
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_commands import parse_commands
@@ -185,6 +187,7 @@ COMMANDS = {"type": "list", "elements": "raw", "default": []}
 
 def main() -> None:
     """Run the transaction on the host with what the action plugin has rendered."""
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

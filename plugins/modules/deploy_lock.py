@@ -124,6 +124,7 @@ lock:
       type: str
 """
 
+import os
 import time
 from dataclasses import asdict
 from typing import Any
@@ -150,6 +151,7 @@ ARGUMENTS: dict[str, Any] = {
 
 def main() -> None:
     """Run the module."""
+    os.umask(0o022)
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     options: dict[str, Any] = module.params
     if options["timeout"] < 1:

@@ -240,6 +240,7 @@ probe:
 """
 
 import ipaddress
+import os
 import re
 import time
 from typing import Any
@@ -275,6 +276,7 @@ def problem_of(options: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the module."""
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

@@ -167,6 +167,7 @@ table:
 """
 
 import contextlib
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -176,6 +177,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.systemd_host im
 
 def main() -> None:
     """Run the module."""
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

@@ -51,6 +51,7 @@ EXAMPLES = r"""
 
 RETURN = ""
 
+import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -59,6 +60,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.schema_record i
 
 def main() -> None:
     """Run the module."""
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

@@ -307,6 +307,7 @@ def describe(domains: frozenset[str] | list[str]) -> str:
 
 def main() -> None:
     """Compare, make what is missing, remove what is obsolete."""
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "certificates": {

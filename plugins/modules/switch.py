@@ -178,6 +178,8 @@ reasons:
   sample: ["/etc/shop/environment changed since release 4f2a9c01d3e5-8b1c2d3e started"]
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
@@ -185,6 +187,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.systemd_host im
 
 def main() -> None:
     """Run the module."""
+    os.umask(0o022)
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

@@ -701,3 +701,22 @@ def test_release_json_is_whole_or_absent(source, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         release.build(upload)
     assert releases(source) == []
+
+
+def test_what_a_run_with_a_strict_umask_has_left_closed_is_opened(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    for path, mode in (("uv/bin/uv", 0o700), ("uv/uv/__init__.py", 0o600), ("python/lib/.hidden", 0o640)):
+        (tools / path).parent.mkdir(parents=True, exist_ok=True)
+        (tools / path).touch()
+        (tools / path).chmod(mode)
+    (tools / "uv" / "link").symlink_to("/nowhere")
+    (tools / ".uv-being-installed").mkdir(mode=0o700)
+    for folder in [*tools.rglob("*/"), tools]:
+        folder.chmod(0o700)
+    release_install.open_to_all(tools)
+    modes = {str(path.relative_to(tmp_path)): path.lstat().st_mode & 0o777 for path in [tools, *tools.rglob("*")]}
+    assert modes.pop("tools/uv/link") == 0o777
+    assert modes.pop("tools/.uv-being-installed") == 0o700
+    files = {"tools/uv/uv/__init__.py": 0o644, "tools/python/lib/.hidden": 0o644}
+    assert modes == dict.fromkeys(modes, 0o755) | files
+    release_install.open_to_all(tmp_path / "missing")
