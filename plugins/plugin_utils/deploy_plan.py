@@ -16,7 +16,7 @@ SIZE = re.compile(r"([1-9][0-9]*)(%?)")
 
 @dataclass(frozen=True)
 class Step:
-    """A file of playbooks/steps/deploy, the number of the batch that it is about, and whether it follows success or trouble."""
+    """A file of playbooks/steps/deploy, the batch that it is about, and whether it follows success or trouble."""
 
     name: str
     batch: int = 0

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import machine
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import name as valid_name
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import machine
 from ansible_collections.production.fastapi.plugins.plugin_utils.parameters import resembles
 
 PACKAGES = ("certbot", "keepalived", "nginx", "prometheus-nginx-exporter", "redis-server")
