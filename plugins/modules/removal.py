@@ -66,6 +66,8 @@ stays:
   sample: [/srv/blog/shared with 2 files (3120 bytes); -e data=true removes it too]
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigError
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
@@ -84,6 +86,7 @@ def main() -> None:
         required_one_of=[("app", "everything")],
         supports_check_mode=True,
     )
+    os.umask(0o022)
     given = module.params
     removal = Removal(Host(), data=given["data"], check=module.check_mode)
     try:
