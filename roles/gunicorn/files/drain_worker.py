@@ -11,6 +11,8 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   what still runs after `request_grace`. It keeps its heartbeat meanwhile, so Gunicorn does not take it for hung.
 - Gunicorn's settings that UvicornWorker leaves out have an effect: worker_connections (503 above it),
   limit_request_line (414), limit_request_fields and limit_request_field_size (431). SIGQUIT ends it at once.
+- A request whose answer has not begun when Nginx is about to give up is answered 504 here. Nginx would take a slow
+  request for a server that is down, ask the next one too, and after some of them none for anybody.
 - Every answer, a WebSocket's handshake too, says in `release_header` which release gave it, if APP_RELEASE names one.
 - A worker that is told to go accepts until its siblings that are starting have started. One that has reached
   max_requests asks for one worker more, and when that one accepts, the oldest goes; one at a time.
@@ -78,6 +80,13 @@ from uvicorn_worker import UvicornWorker  # noqa: E402
 # Seconds in which what a client still sends is read, although its request or WebSocket has had the last word.
 LINGER = 2.0
 
+# The header in which Nginx says for how many seconds it waits, and by how much the worker comes before it.
+WAITS = b"x-answer-within"
+AHEAD = 0.8
+# Seconds between two looks for such requests.
+LOOK = 0.1
+TOO_LATE = b'{"detail":"The application took too long to answer"}'
+
 # Objects that are made before the collector looks at them. Of Python's 700 many still belong to requests under way.
 YOUNG_OBJECTS = 10_000
 
@@ -109,6 +118,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.head_open = False
         self.head_size = 0
         self.lingers = False
+        self.late_at = math.inf
 
     def on_message_begin(self) -> None:
         """Begin to count the bytes of a head."""
@@ -131,6 +141,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if excess := self._excess():
             self.refusal = excess
             raise ValueError(excess.phrase)  # httptools hands it to data_received, which calls send_400_response
+        self.late_at = math.inf
         super().on_headers_complete()
         cycle: Any = self.cycle
         if cycle is not None:
@@ -149,10 +160,38 @@ class LimitedProtocol(HttpToolsProtocol):
             self.loop.call_later(LINGER, self.transport.close)
 
     def on_message_complete(self) -> None:
-        """Close if the answer was the last one and the body was all that was waited for."""
+        """Close if the answer was the last one and the body was all that was waited for; else the answer is due."""
         super().on_message_complete()
         if self.lingers:
             self.transport.close()
+        waits = next((value for name, value in self.headers if name == WAITS), b"")
+        if waits.isdigit():
+            self.late_at = self.loop.time() + max(int(waits) - AHEAD, 0.2)
+
+    def give_up(self) -> str:
+        """Answer 504 if the answer of the app is late and has not begun; returns the request, or an empty text.
+
+        The app hears that the client has gone, as it does when Nginx gives up, and goes on with what it does.
+        """
+        cycle: Any = self.cycle
+        if self.loop.time() < self.late_at or cycle is None or self.transport.is_closing():
+            return ""
+        self.late_at = math.inf
+        if cycle.response_started or cycle.disconnected:
+            return ""
+        cycle.disconnected = True
+        cycle.message_event.set()
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(TOO_LATE)),
+            (b"connection", b"close"),
+        ]
+        head = b"".join(b"%s: %s\r\n" % header for header in headers)
+        body = b"" if cycle.scope["method"] == "HEAD" else TOO_LATE
+        self.transport.write(STATUS_LINE[HTTPStatus.GATEWAY_TIMEOUT] + head + b"\r\n" + body)
+        self.transport.close()
+        return f"{cycle.scope['method']} {cycle.scope['path']}"
 
     def send_400_response(self, msg: str) -> None:
         """Answer `refusal` and close; the parser calls this for all that is not a request we take."""
@@ -393,9 +432,10 @@ class DrainWorker(UvicornWorker):
         self.config.load()
         server = DrainServer(self)
         self.config.lifespan_class = partial(GatedLifespan, gate=partial(self._until_ready, server))
-        heartbeat = asyncio.create_task(self._heartbeat())
+        beside = [asyncio.create_task(self._heartbeat()), asyncio.create_task(self._give_up_in_time(server))]
         await server.serve(sockets=self.sockets)
-        heartbeat.cancel()
+        for task in beside:
+            task.cancel()
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
@@ -404,6 +444,14 @@ class DrainWorker(UvicornWorker):
         while True:
             self.notify()
             await asyncio.sleep(1)
+
+    async def _give_up_in_time(self, server: DrainServer) -> None:
+        """Answer 504 where the app is late, a moment before Nginx would."""
+        while True:
+            await asyncio.sleep(LOOK)
+            for connection in list(server.server_state.connections):
+                if isinstance(connection, LimitedProtocol) and (request := connection.give_up()):
+                    self.log.warning("%s was not answered in time; the client got 504, the app goes on.", request)
 
     async def _until_ready(self, server: DrainServer, state: dict[str, Any]) -> None:
         """Return when the readiness path answers below 500.

@@ -4,8 +4,9 @@ Written by Ansible, role production.fastapi.gunicorn. systemd holds the listenin
 while no process of the app would accept one: after a crash, in a crash loop, after a first deploy that was refused.
 Nginx connects at once then, and would wait for its whole read time-out.
 
-It has the same socket as the releases and accepts nothing while one of them is ready, or starts after it was told to or
-has crashed: what waits then is served in a moment. When such a start has failed, nobody is to wait any longer.
+It has the same socket as the releases and accepts nothing while one of them is ready, or starts because it was told to:
+what waits then is served in a moment. A release that has crashed has some seconds to come back. When they are over, or
+when its restart has failed, nobody is to wait any longer.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from dataclasses import dataclass, field
 LISTEN_FD = 3
 # Seconds that a connection waits in the queue before somebody wonders why, and between two looks.
 UNANSWERED = 0.25
-# Seconds without any instance that runs or starts until clients are told.
+# Seconds until clients are told: without any instance that runs or starts, and after a crash.
 PATIENCE = 3.0
+PATIENCE_AFTER_CRASH = 5.0
 # Without a look for so long, nobody knows since when no release is ready.
 FORGOTTEN = 2.0
 # Seconds for a client to send its request, and to read the answer.
@@ -73,22 +75,23 @@ class Watch:
 
     look: Callable[[], list[dict[str, str]] | None]
     now: Callable[[], float] = time.monotonic
-    since: float = 0.0
+    since: float = 0.0  # no instance runs or starts
+    down: float = 0.0  # none is ready
     looked: float = field(default=float("-inf"))
     # The restarts of each instance when it was first seen down, by its name and the time when it had come up last.
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def gone(self) -> bool:
-        """Whether nobody should wait: a restart of the release has failed, or none has been there for `PATIENCE`."""
+        """Whether nobody should wait: a restart has failed, or none has been there or ready for too long."""
         now, found = self.now(), self.look()
         if now - self.looked > FORGOTTEN:
-            self.since = now
+            self.since = self.down = now
         self.looked = self.now()
         if found is None:
-            self.since = self.looked  # a release that is busy must lose nothing to somebody who sees nothing
+            self.since = self.down = self.looked  # a busy release must lose nothing to somebody who sees nothing
             return False
         if any(map(will_serve, found)):
-            self.since = self.looked
+            self.since = self.down = self.looked
             # One that ends has not been up; a crash loop comes through that state, too.
             if any(unit.get("ActiveState") in {"active", "reloading"} for unit in found):
                 self.seen.clear()
@@ -97,7 +100,7 @@ class Watch:
         if trying:
             self.since = self.looked
             failed = [self._failed(unit) for unit in trying]
-            return all(failed)
+            return all(failed) or self.looked - self.down >= PATIENCE_AFTER_CRASH
         return self.looked - self.since >= PATIENCE
 
     def _failed(self, unit: dict[str, str]) -> bool:

@@ -135,11 +135,22 @@ def test_without_any_instance_clients_are_told_after_some_seconds(standby: Modul
     assert not watch.gone(), "it was ready a moment ago"
 
 
-def test_an_app_that_crashed_once_is_waited_for_however_long_it_takes_to_start(standby: ModuleType) -> None:
+def test_an_app_that_crashed_has_some_seconds_to_come_back(standby: ModuleType) -> None:
     clock, found = Clock(), [[down(3, "auto-restart")]]
     watch = standby.Watch(lambda: found[0], clock)
-    for unit in (down(3, "auto-restart"), *[down(4)] * 100):
+    told = []
+    for unit in (down(3, "auto-restart"), *[down(4)] * 20):
         found[0] = [unit]
+        told.append(watch.gone())
+        clock.now += 0.5
+    assert told.index(True) == standby.PATIENCE_AFTER_CRASH / 0.5
+    assert all(told[told.index(True) :])
+
+
+def test_an_app_that_somebody_starts_is_waited_for_however_long_it_takes(standby: ModuleType) -> None:
+    clock = Clock()
+    watch = standby.Watch(lambda: [down(0)], clock)
+    for _ in range(200):
         assert not watch.gone()
         clock.now += 0.5
 
@@ -194,7 +205,7 @@ def test_which_instance_serves_or_is_about_to(standby: ModuleType, unit: dict[st
 def test_the_moment_between_two_restarts_is_no_absence(standby: ModuleType) -> None:
     clock, found = Clock(), [[down(3)]]
     watch = standby.Watch(lambda: found[0], clock)
-    for _ in range(20):
+    for _ in range(8):
         assert not watch.gone()
         clock.now += 0.5
     found[0] = [down(3) | {"ActiveState": "inactive"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -33,3 +34,27 @@ def test_a_frozen_server_costs_the_deadline_of_a_request_and_a_second(main: Any,
     text = main(hostvars={"app1": {"app_request_timeout": deadline}})
     assert seconds(text, "proxy_read_timeout") == deadline + 1
     assert seconds(text, "proxy_next_upstream_timeout") > seconds(text, "proxy_read_timeout"), "another server is asked"
+
+
+# The worker, told by Nginx how long that waits, answers 504 first: three slow requests are no server that is down.
+
+
+@pytest.fixture
+def waits(render: Any) -> Any:
+    def told(site: dict[str, Any], **variables: Any) -> dict[str, list[str]]:
+        text = render("nginx", "site.conf.j2", {"__fastapi_host": DEBIAN_13, "item": site, **variables})
+        locations = re.findall(r"location (/\S*) \{([^}]*proxy_pass[^}]*)\}", text)
+        return {path: re.findall(r"proxy_set_header X-Answer-Within (\S+);", block) for path, block in locations}
+
+    return told
+
+
+def test_the_worker_is_told_how_long_nginx_waits(waits: Any) -> None:
+    site = {**SHOP, "routes": [{"path": "/events", "read_timeout": 3600}, {"path": "/api/"}]}
+    assert waits(site, nginx_proxy_read_timeout=31) == {"/events": ["3600"], "/api/": ["31"], "/": ["31"]}
+
+
+@pytest.mark.parametrize("where", ["extra_config", "proxy_extra_config"])
+def test_a_time_out_in_a_text_of_the_user_is_not_cut_short(waits: Any, where: str) -> None:
+    assert waits({**SHOP, where: "proxy_read_timeout 300s;"})["/"] == ["''"]
+    assert waits({**SHOP, where: "proxy_buffering off;"})["/"] != ["''"]
