@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from alembic.config import Config  # type: ignore[import-not-found]
-    from alembic.runtime.environment import EnvironmentContext  # type: ignore[import-not-found]
-    from alembic.script import ScriptDirectory  # type: ignore[import-not-found]
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
 except ImportError:
     print("{}")
     sys.exit()

@@ -1,4 +1,4 @@
-"""A real Redis of each test session's own, which tests may stop, freeze and start again."""
+"""A real Redis and a real PostgreSQL of each test session's own, which tests may stop, freeze and start again."""
 
 import contextlib
 import shutil
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import redis
+from postgres import PostgresServer
 from upkeeper.shared import SharedRedis
 
 
@@ -215,3 +216,23 @@ async def shared(redis_server):
     await redis.start()
     yield redis
     await redis.close()
+
+
+@pytest.fixture(scope="session")
+def _postgres_process():
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = PostgresServer(Path(folder))
+        server.create()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def postgres(_postgres_process):
+    """The PostgreSQL of the session with an empty database, and running again after a test that stopped it."""
+    if _postgres_process.running:
+        _postgres_process.thaw()
+    else:
+        _postgres_process.start()
+    _postgres_process.clear()
+    return _postgres_process

@@ -85,6 +85,16 @@ class _Metrics:
             "redis_refusing", "1 when Redis answers a worker and takes no writes, else 0.", multiprocess_mode="livemax"
         )
 
+    @functools.cached_property
+    def database_in_use(self) -> Gauge:
+        """As `redis_available`."""
+        return Gauge("database_connections_in_use", "Connections to the database in use.", multiprocess_mode="livesum")
+
+    @functools.cached_property
+    def database_limit(self) -> Gauge:
+        """As `redis_available`."""
+        return Gauge("database_connections_limit", "Connections to the database at most.", multiprocess_mode="livesum")
+
 
 @functools.cache
 def _metrics() -> _Metrics:
@@ -283,3 +293,9 @@ def redis_state(state: str) -> None:
     """For `on_change` of a `SharedRedis`."""
     _metrics().redis_available.set(state == "up")
     _metrics().redis_refusing.set(state == "refusing")
+
+
+def database_pool(in_use: int, limit: int) -> None:
+    """Listener of a `Database`."""
+    _metrics().database_in_use.set(in_use)
+    _metrics().database_limit.set(limit)

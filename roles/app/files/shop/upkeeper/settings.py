@@ -91,6 +91,15 @@ class TimeSettings(FittingSettings):
     )
 
 
+class DatabaseSettings(FittingSettings):
+    """The pool of connections to a database. Join it after TimeSettings: the pool ≤ a step ≤ the request."""
+
+    database_pool_size: Count = Field(default=5, description="Connections to the database, in each worker.")
+    database_pool_timeout: Seconds = Field(default=5, description="Waiting for a free connection of the pool.")
+
+    relations: ClassVar[tuple[Fits, ...]] = (Fits("database_pool_timeout", "step_timeout", equal=True),)
+
+
 class RetrySettings(FittingSettings):
     """How often and when a failed call is tried again."""
 

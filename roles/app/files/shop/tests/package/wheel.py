@@ -35,6 +35,7 @@ EXTRAS = {
         "sliding_window",
     ],
     "client": ["retry", "client"],
+    "database": ["database"],
     "metrics": ["metrics"],
     "logs": ["logs"],
     "settings": ["settings"],

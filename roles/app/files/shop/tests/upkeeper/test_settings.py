@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from upkeeper.settings import BreakerSettings, RateSettings, RetrySettings, TimeSettings, load
+from upkeeper.settings import BreakerSettings, DatabaseSettings, RateSettings, RetrySettings, TimeSettings, load
 
 PROJECT = Path(__file__).parents[2]
 
 
-class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
+class Settings(TimeSettings, DatabaseSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="APP_")
 
     token_key: SecretStr = Field(default=SecretStr("k" * 32), min_length=32)
@@ -69,6 +69,7 @@ def test_what_is_not_set_fits_into_a_shorter_request(monkeypatch):
     loaded = load(Settings)
     assert (loaded.dependency_timeout, loaded.attempt_timeout) == (2, 1)
     assert (loaded.connect_timeout, loaded.read_timeout, loaded.redis_timeout) == (1, 1, 0.25)
+    assert loaded.database_pool_timeout == loaded.step_timeout == 2
 
 
 @settings(max_examples=100, deadline=None)
@@ -108,6 +109,11 @@ def test_whatever_is_accepted_fits(values):
             {"APP_RETRY_BASE_DELAY": "20"},
             "APP_RETRY_BASE_DELAY (20 s) must not exceed APP_RETRY_MAX_DELAY (10 s): "
             "write APP_RETRY_BASE_DELAY=10, or raise APP_RETRY_MAX_DELAY above 20.",
+        ),
+        (
+            {"APP_DATABASE_POOL_TIMEOUT": "6"},
+            "APP_DATABASE_POOL_TIMEOUT (6 s) must not exceed APP_STEP_TIMEOUT (5 s): "
+            "write APP_DATABASE_POOL_TIMEOUT=5, or raise APP_STEP_TIMEOUT above 6.",
         ),
         ({"APP_REDIS_TIMEOUT": "3"}, "APP_REDIS_TIMEOUT should be less than or equal to 2, and is '3'."),
         ({"APP_RETRY_ATTEMPTS": "0"}, "APP_RETRY_ATTEMPTS should be greater than or equal to 1, and is '0'."),

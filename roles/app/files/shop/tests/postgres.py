@@ -1,0 +1,95 @@
+"""A real PostgreSQL, which tests may stop, freeze and start again; the system's own is not touched."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+SUPERUSER = "postgres"
+
+
+def program(name: str) -> str:
+    """Debian keeps the server's programs out of the PATH, by version."""
+    found = [str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")] or [shutil.which(name)]
+    assert found[-1], f"{name} is missing: install Debian's package postgresql"
+    return found[-1]
+
+
+class PostgresServer:
+    """A postgres on a Unix socket in a folder of its own, with the database `shop`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.url = f"postgresql://{SUPERUSER}@/shop?host={folder}"
+        self._options = options
+        self._process = None
+        # It refuses to run as root.
+        self._user = {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": ()} if os.geteuid() == 0 else {}
+        if self._user:
+            os.chown(folder, pwd.getpwnam(SUPERUSER).pw_uid, -1)
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def create(self) -> None:
+        command = [program("initdb"), "--pgdata", f"{self.folder}/data", "--auth", "trust", "--username", SUPERUSER]
+        command += ["--no-sync", "--encoding", "UTF8", "--locale", "C"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self._user)
+        self.start()
+        self.sql("CREATE DATABASE shop", database="postgres")
+
+    def start(self) -> None:
+        # What a process has written outlives its end without any sync.
+        settings = ("listen_addresses=", f"unix_socket_directories={self.folder}", "fsync=off", *self._options)
+        command = [program("postgres"), "-D", f"{self.folder}/data", *(f"--{setting}" for setting in settings)]
+        with (self.folder / "log").open("a") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self._user)
+        give_up = time.monotonic() + 60
+        while self._psql("SELECT 1", "postgres").returncode:
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < give_up, "postgres did not start within a minute"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._signal(signal.SIGSTOP)  # or it would start others in the place of those that end
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+            for left in (self.folder / "data/postmaster.pid", *self.folder.glob(".s.PGSQL.*")):
+                left.unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """Make it hold its connections and answer nothing, until it is thawed or killed."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def sql(self, statement: str, *, database: str = "shop") -> list[list[str]]:
+        """The rows that a superuser gets."""
+        ended = self._psql(statement, database)
+        assert ended.returncode == 0, ended.stderr
+        return [line.split("|") for line in ended.stdout.splitlines()]
+
+    def clear(self) -> None:
+        """End all sessions of the database, and make it empty."""
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'", database="postgres")
+        self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+    def _psql(self, statement: str, database: str) -> subprocess.CompletedProcess:
+        command = ["psql", "-h", self.folder, "-U", SUPERUSER, "-d", database, "-qXAtc", statement]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    def _signal(self, number: int) -> None:
+        main = self._process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for process in (main, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
