@@ -9,6 +9,7 @@ PREFIX=production-fastapi
 PACKAGES=systemd,systemd-sysv,dbus,python3,ca-certificates,iproute2,procps,sudo,openssh-server
 # What an image `-ready` has besides: the packages that the roles install, and those that tests need on hosts.
 READY='python3-apt python3-pip-whl nginx openssl logrotate redis-server keepalived certbot git python3-venv curl'
+NO_CLUSTER=/etc/postgresql-common/createcluster.d/production-fastapi.conf
 declare -A RELEASES=([debian12]=bookworm [debian13]=trixie)
 
 mkdir -p "$CACHE"
@@ -33,6 +34,9 @@ quietly() {
   }
 }
 
+# Debian keeps the programs of a PostgreSQL server out of the PATH, in a folder for each version.
+for folder in /usr/lib/postgresql/*/bin; do [[ ! -d $folder ]] || PATH=$PATH:$folder; done
+
 may_install() { [[ $EUID == 0 ]] && command -v apt-get >/dev/null; }
 
 # needs PROGRAM:PACKAGE…: make sure that programs are there, from Debian's packages where root may install them.
@@ -45,7 +49,10 @@ needs() {
   may_install || fail "Install these packages, or run this as root on Debian: ${missing[*]}."
   say "Installing ${missing[*]}"
   quietly apt-update apt-get update
+  # Each PostgreSQL of ours runs in a folder of its own, so the package makes none of the system.
+  [[ " ${missing[*]} " != *" postgresql "* ]] || { mkdir -p "$(dirname "$NO_CLUSTER")" && echo 'create_main_cluster = false' >"$NO_CLUSTER"; }
   DEBIAN_FRONTEND=noninteractive quietly apt-install apt-get install --yes --no-install-recommends "${missing[@]}"
+  rm -f "$NO_CLUSTER"
 }
 
 # virtualenv FOLDER: make it anew, with the first Python that is new enough.

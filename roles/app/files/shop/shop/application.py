@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -29,9 +30,9 @@ def create_app(settings: Settings) -> FastAPI:
     reader = StatusReader(services)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with services.running():
-            yield
+            yield {"database": services.database}
 
     app = FastAPI(
         title="Shop",
@@ -58,11 +59,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(pages.router(services, reader, app))
     app.include_router(health.router(services))
     app.include_router(status.router(reader))
-    app.include_router(orders.router(services.warehouse))
+    app.include_router(orders.router(services.warehouse, services.orders))
     app.include_router(
-        checkout.router(services.payments, services.idempotency, services.policies.checkout, services.policies.caller)
+        checkout.router(
+            services.payments,
+            services.orders,
+            services.idempotency,
+            services.policies.checkout,
+            services.policies.caller,
+        )
     )
-    app.include_router(slow.router())
+    app.include_router(slow.router(database=services.database is not None))
     app.include_router(upload.router(limit=settings.upload_limit))
     app.include_router(live.router(services, reader))
     app.include_router(session.router(services.identities, demo=settings.simulator_controls))

@@ -38,11 +38,10 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:
-    """Exception handler: 422 with the first thing that is wrong, in a sentence."""
+    """Exception handler: 422 with all that is wrong, in a sentence."""
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = " ".join(str(part) for part in first["loc"])
-    return JSONResponse({"detail": f"{place}: {first['msg']}."}, 422)
+    problems = (f"{' '.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
+    return JSONResponse({"detail": f"{'; '.join(problems)}."}, 422)
 
 
 async def answer_unexpected(_request: Request, _error: Exception) -> JSONResponse:

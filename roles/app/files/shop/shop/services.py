@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from upkeeper import metrics
 from upkeeper.bulkhead import Bulkhead
 from upkeeper.circuit_breaker import BreakerPolicy, CircuitBreaker
 from upkeeper.client import ServiceClient, Timeouts, http_client
+from upkeeper.database import Database
 from upkeeper.health import Check, Readiness
 from upkeeper.idempotency import IdempotencyStore
 from upkeeper.rate_limit import RateLimiter
@@ -17,6 +19,7 @@ from upkeeper.retry import RetryBudget, RetryPolicy
 from upkeeper.shared import SharedRedis
 
 from shop.identity import Identities
+from shop.orders import Orders, OrdersInDatabase, OrdersInMemory
 from shop.policies import Policies
 from shop.settings import Settings
 from shop.shutdown import noticing_shutdown
@@ -30,7 +33,7 @@ CHECK_EVERY = 2.0
 class Services:
     """What the routes use. It works between the beginning and the end of `running`, once.
 
-    `warehouse`, `payments` and `simulator` are None where the settings name none.
+    `database`, `warehouse`, `payments` and `simulator` are None where the settings name none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,6 +55,8 @@ class Services:
         )
         self.identities = Identities(settings.token_key.get_secret_value())
         self.policies = Policies(settings, self.identities)
+        self.database = self._database()
+        self.orders: Orders = OrdersInMemory() if self.database is None else OrdersInDatabase(self.database)
         self.http = http_client()
         self.breakers = {name: self._breaker(name) for name in ("warehouse", "payments")}
         self.warehouse = self._upstream("warehouse")
@@ -71,6 +76,8 @@ class Services:
                     yield
         finally:
             await self.redis.close()
+            if self.database is not None:
+                await self.database.close()
 
     async def stopped_within(self, seconds: float) -> bool:
         """Wait, but not into a shutdown. Returns whether there is one."""
@@ -82,6 +89,18 @@ class Services:
     def _stop(self) -> None:
         self.readiness.fail("it is shutting down")
         self.stopping.set()
+
+    def _database(self) -> Database | None:
+        settings = self.settings
+        if not (url := settings.database_url.get_secret_value()):
+            return None
+        return Database(
+            url,
+            pool_size=settings.database_pool_size,
+            pool_timeout=settings.database_pool_timeout,
+            query_timeout=settings.step_timeout,
+            listeners=[metrics.database_pool],
+        )
 
     def _breaker(self, name: str) -> CircuitBreaker:
         settings = self.settings
@@ -133,6 +152,8 @@ class Services:
         checks: dict[str, Check] = {}
         if self.settings.redis_url:
             checks["redis"] = self.redis.check
+        if self.database is not None:
+            checks["database"] = partial(self.database.check, "SELECT FROM orders LIMIT 1")
         if self.settings.dependencies_url:
             checks["simulator"] = self._check_simulator
         return checks

@@ -1,10 +1,11 @@
-"""What the environment says: every variable begins with `APP_`. Not one of them is needed to start."""
+"""What the environment says: every variable but `DATABASE_URL` begins with `APP_`. None of them is needed to start."""
 
+import re
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from upkeeper.settings import BreakerSettings, RateSettings, RetrySettings, TimeSettings
+from upkeeper.settings import BreakerSettings, DatabaseSettings, RateSettings, RetrySettings, TimeSettings
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -12,10 +13,10 @@ Count = Annotated[int, Field(ge=1)]
 KEY_LENGTH = 32
 
 
-class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
+class Settings(TimeSettings, DatabaseSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
     """The variables of the shop, besides those of upkeeper.settings."""
 
-    model_config = SettingsConfigDict(env_prefix="APP_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="APP_", frozen=True, populate_by_name=True)
 
     name: str = Field(default="shop", description="What the keys in a shared Redis begin with.")
     release: str = Field(default="development", description="The release that the role has built.")
@@ -25,6 +26,11 @@ class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseS
 
     redis_url: str = Field(
         default="", description="unix:///…, redis://… or redis+sentinel://…; empty: each worker is alone."
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="DATABASE_URL",
+        description="postgresql://…, which has orders and receipts; empty: they are in memory.",
     )
     dependencies_url: str = Field(
         default="", pattern="^(https?://[^/]+/?)?$", description="Where warehouse and payments answer; empty: nowhere."
@@ -50,14 +56,26 @@ class Settings(TimeSettings, RetrySettings, BreakerSettings, RateSettings, BaseS
             raise ValueError(f"a key has at least {KEY_LENGTH} bytes, as `openssl rand -hex 32` makes it")
         return key
 
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgresql(cls, url: SecretStr) -> SecretStr:
+        if not re.match("(postgres(ql)?://|$)", url.get_secret_value()):
+            raise ValueError("write the address of a PostgreSQL, such as postgresql://shop@db.example/shop")
+        return url
+
     def missing(self) -> list[tuple[str, str]]:
         """Return the variables to set for the parts of the page that do nothing yet, each with a sentence."""
         parts = [
             ("APP_REDIS_URL", self.redis_url, "Each worker counts and decides alone until it names a Redis."),
             (
+                "DATABASE_URL",
+                self.database_url.get_secret_value(),
+                "Orders are in memory and receipts are not kept until it names a PostgreSQL.",
+            ),
+            (
                 "APP_DEPENDENCIES_URL",
                 self.dependencies_url,
-                "Orders come from a table and nothing can be paid until it names the simulator.",
+                "There is no warehouse and nothing can be paid until it names the simulator.",
             ),
             (
                 "APP_SIMULATOR_CONTROLS",

@@ -72,9 +72,14 @@ class StatusReader:
         if shared is not None:
             # Every call tells whether it answers, which is newer than the last check.
             shared = {**shared, "state": self._services.redis.state.value, "latency_ms": None}
+        database, in_use = known.get("database"), ""
+        if database is not None and self._services.database is not None:
+            database = {**database, "latency_ms": None}
+            in_use = f"{self._services.database.in_use} of {self._services.database.pool_size} connections are in use."
         return [
             _dependency("redis", shared, up="Limits and breakers are shared.", down="Each worker is alone for now."),
             _dependency("simulator", known.get("simulator"), up="It answers.", down="It does not answer."),
+            _dependency("database", database, up=in_use, down="Nothing can be paid for now."),
         ]
 
     async def _simulator(self) -> Simulator | None:

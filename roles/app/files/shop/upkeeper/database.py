@@ -116,11 +116,11 @@ class Database:
                     raise self._unavailable() from error
                 raise
 
-    async def check(self) -> None:
+    async def check(self, query: str = "SELECT 1") -> None:
         """For `Readiness`: raises unless the database answers. A pool that is all in use says nothing against it."""
         if self.in_use < self.pool_size:
-            async with self.session():
-                pass
+            async with self.session() as session:
+                await session.execute(text(query))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.types import Scope
 from upkeeper.client import DependencyFailed
+from upkeeper.database import DatabaseUnavailable
+from upkeeper.deadline import DeadlineExceeded
 from upkeeper.errors import Refusal
-from upkeeper.idempotency import HEADER, IdempotencyStore
+from upkeeper.idempotency import HEADER, REPLAYED, IdempotencyMismatch, IdempotencyStore
 from upkeeper.rate_limit import Policy, limit
 
 from shop.errors import LIMITED, answers
-from shop.orders import TABLE, amount
+from shop.orders import Orders, Receipt
 from shop.upstream import Upstream, understood
 
 # Seconds to come back after, when nobody knows better.
@@ -21,11 +22,13 @@ COME_BACK = 5.0
 # And when only a person can change it.
 NOT_SOON = 600.0
 
+NOT_WRITTEN = "The receipt could not be written; ask again with the same Idempotency-Key, which never pays twice."
+
 
 class Checkout(BaseModel):
     """What is to be paid."""
 
-    order: int = Field(ge=1)
+    order: int = Field(ge=1, le=2**63 - 1)
 
 
 class Charge(BaseModel):
@@ -35,16 +38,8 @@ class Charge(BaseModel):
     amount: int
 
 
-class Receipt(BaseModel):
-    """What was paid; `amount` is in cents."""
-
-    order: int
-    amount: int
-    charge: str
-
-
 class NotPaid(Refusal):
-    """503: payments are out of order, and this is what there is instead of a receipt."""
+    """503: payments or the database are out of order, and this is what there is instead of a receipt."""
 
 
 _KEY: dict[str, Any] = {
@@ -57,7 +52,11 @@ _KEY: dict[str, Any] = {
 
 
 def router(
-    payments: Upstream | None, idempotency: IdempotencyStore, policy: Policy, caller: Callable[[Scope], str]
+    payments: Upstream | None,
+    orders: Orders,
+    idempotency: IdempotencyStore,
+    policy: Policy,
+    caller: Callable[[Scope], str],
 ) -> APIRouter:
     """The routes of this subject; `policy` limits check-outs beside the general limit, `caller` names who asks."""
     routes = APIRouter(tags=["shop"])
@@ -75,26 +74,38 @@ def router(
         When payments cannot be reached, or not in time, the answer is 503 with `Retry-After`: ask again with the same
         key. While their breaker is open it comes at once.
         """
-        order = TABLE.get(wanted.order)
+        order = await orders.find(wanted.order)
         if order is None:
             raise HTTPException(404, f"There is no order {wanted.order}.")
-        total = amount(order)
 
         async def pay(key: str) -> Response:
+            kept = await orders.answer(key)  # it outlives what Redis knows of the key
+            if kept is not None:
+                paid, answer = kept
+                if paid != order.id:
+                    raise IdempotencyMismatch(f"This {HEADER} was used for another request.")
+                return _receipt(answer, {REPLAYED: "true"})
             if payments is None:
                 raise NotPaid("Nothing can be paid here: set APP_DEPENDENCIES_URL.", retry_after=NOT_SOON)
             try:
-                answer = await payments.request(
-                    "POST", "/charges", json={"amount": total, "order": order.id}, idempotency_key=key
+                charged = await payments.request(
+                    "POST", "/charges", json={"amount": order.amount, "order": order.id}, idempotency_key=key
                 )
-                charge = understood(Charge, answer)
+                charge = understood(Charge, charged)
             except Refusal as refusal:
                 raise _fallback(refusal) from refusal
-            return JSONResponse(Receipt(order=order.id, amount=charge.amount, charge=charge.id).model_dump())
+            try:
+                return _receipt(await orders.keep(key, Receipt(order=order.id, amount=charge.amount, charge=charge.id)))
+            except (DatabaseUnavailable, DeadlineExceeded) as refusal:
+                raise NotPaid(NOT_WRITTEN, retry_after=COME_BACK) from refusal
 
         return await idempotency.respond(request, pay, caller=caller(request.scope))
 
     return routes
+
+
+def _receipt(answer: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(answer, headers=headers, media_type="application/json")
 
 
 def _fallback(refusal: Refusal) -> NotPaid:

@@ -139,9 +139,9 @@ async def test_whoever_is_cancelled_gives_the_connection_back(postgres, connect)
 
 
 async def test_a_database_that_was_away_is_used_again(postgres, connect):
-    database = connect(pool_size=2)
+    database = connect(pool_size=3)
+    await asyncio.gather(sleep(database, 0.1), sleep(database, 0.1), one(database))
     sleeping = asyncio.create_task(sleep(database, 20))
-    await one(database)
     await until(lambda: database.in_use == 1)
     await asyncio.to_thread(postgres.kill)
     with pytest.raises(DatabaseUnavailable):
@@ -152,6 +152,9 @@ async def test_a_database_that_was_away_is_used_again(postgres, connect):
     await asyncio.to_thread(postgres.start)
     assert await one(database, "SELECT 1") == 1
     await database.check()
+    await asyncio.to_thread(postgres.kill)
+    await asyncio.to_thread(postgres.start)
+    assert await one(database, "SELECT 1") == 1, "nobody gets an idle connection that was lost meanwhile"
     assert database.in_use == 0
 
 
@@ -171,11 +174,16 @@ async def test_a_database_that_is_silent_holds_nobody_up(postgres, connect):
     await asyncio.gather(one(database), one(database))
     sleeping = asyncio.create_task(sleep(database, 20))
     await until(lambda: postgres.sql(SLEEPING) == [["1"]])
+    patient = connect(pool_size=2, pool_timeout=0.5, query_timeout=30)
+    await one(patient)
     postgres.freeze()
     with pytest.raises(DeadlineExceeded):
         await sleeping
-    with pytest.raises(DatabaseUnavailable):
-        await one(database)
+    for each in (database, patient):
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            await one(each)
+        assert time.monotonic() - began < 20
     postgres.thaw()
     assert await one(database, "SELECT 1") == 1
     assert database.in_use == 0
@@ -192,8 +200,8 @@ async def test_a_former_primary_that_takes_no_writes_is_left(postgres, connect):
 
 
 async def test_closing_ends_although_the_database_is_silent(postgres, connect):
-    database = connect()
-    await one(database)
+    database = connect(query_timeout=60)
+    await asyncio.gather(*(sleep(database, 0.1) for _ in range(4)))
     postgres.freeze()
     async with asyncio.timeout(30):
         await database.close()
