@@ -293,6 +293,8 @@ class Release:
                 "build_commands": list(self.spec.build_commands),
                 "build_environment": dict(self.spec.build_environment),
             }
+        elif self.spec.build_environment:
+            build["build_environment"] = dict(self.spec.build_environment)
         if self.spec.shared:
             build["shared"] = sorted(map(normal, self.spec.shared))
         return release_name(source_id, build)
@@ -349,6 +351,8 @@ class Release:
         wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
         wanted = Wanted.read(form, project, chosen)
+        if self.commit and (wanted.local or self.spec.build_commands):
+            self._git().lend(self.commit)
         installer = self._install(uv, interpreter, wanted, chosen)
         version = python_version(place.outside(place.venv))
         if wanted.local:
@@ -392,7 +396,13 @@ class Release:
         """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
         place, requirements = self.place, self.spec.requirements
         installer = Installer(
-            uv, place, self.spec.settings, self.spec.install_options, chosen, credentials=self.credentials
+            uv,
+            place,
+            self.spec.settings,
+            self.spec.install_options,
+            chosen,
+            credentials=self.credentials,
+            environment=self.spec.build_environment,
         )
         careful = replace(installer, unpacking=True, links=not wanted.local)
         with contextlib.suppress(NeedsCodeError):
@@ -440,6 +450,8 @@ class Release:
         (self.path / UNDER_WAY).touch(mode=0o600)
         # uv's own lock on the virtualenv stays behind, and everybody may write to it.
         (place.outside(place.venv) / ".lock").unlink(missing_ok=True)
+        if self.commit:
+            _remove(place.outside(place.source) / ".git")
         source = take(place.outside(place.source), self.path / "src")
         venv = take(place.outside(place.venv), self.path / "venv")
         self._shared.link(self.path, source, project, entrypoint)
@@ -533,6 +545,14 @@ def _group(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         return 0
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or whatever a build has put in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _refuse_links(source: Path, project: Path) -> None:

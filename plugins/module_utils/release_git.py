@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings, run
+from ansible_collections.production.fastapi.plugins.module_utils.release_host import PATH, Settings, run
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
@@ -39,6 +39,23 @@ test -f "$copy/HEAD" || git init --quiet --bare "$copy"
 git --git-dir="$copy" fetch --quiet --prune -- "$2" {" ".join(f"'{ref}'" for ref in REFS)}
 git --git-dir="$copy" rev-parse --disambiguate="$3" | git --git-dir="$copy" cat-file --batch-check
 """
+
+# Arguments: the mirror, a folder with the tree of a commit, that commit. Makes a repository of the folder which has the
+# mirror's objects and tags, so that nothing is copied. Files of Git LFS are compared as what they stand for.
+LEND = """
+unset GIT_INDEX_FILE
+git init --quiet "$2"
+cd "$2"
+echo "$1/objects" >.git/objects/info/alternates
+git fetch --quiet --no-recurse-submodules -- "$1" 'refs/tags/*:refs/tags/*'
+git update-ref --no-deref HEAD "$3"
+git config filter.lfs.clean 'git-lfs clean -- %f'
+git read-tree HEAD
+git update-index -q --refresh || true
+"""
+
+# What has git bring the files themselves, where it has fetched them.
+LFS_FILTER = ("-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true")
 
 
 class Git:
@@ -102,6 +119,41 @@ class Git:
                 raise ReleaseError(f"app_source.git: {mask_url(self.url)} has a submodule at {path}; move it.")
             Git(self._beside(url), self.key, self.place, self.settings).checkout(found[1], folder, depth + 1)
 
+    def lend(self, commit: str) -> None:
+        """Make the place's source a repository, for what asks git which version of the app it builds."""
+        code, output = self._run(["sh", "-ec", LEND, "sh", self.mirror, self.place.source, commit], secret=False)
+        if code != 0:
+            raise ReleaseError(f"app_source.git: {mask_url(self.url)} cannot be read: {_reason(output)}", output)
+
+    def _fetch_lfs(self, commit: str) -> list[str]:
+        """Bring what a commit keeps in Git LFS into the mirror; returns the options of git for such a commit."""
+        here = f"--git-dir={self.mirror}"
+        attributes = ("--", ".gitattributes", ":(glob)**/.gitattributes")
+        code, _output = self._try(here, "grep", "-q", "-e", "filter=lfs", commit, *attributes, secret=False)
+        if code != 0:
+            return []
+        if shutil.which("git-lfs", path=PATH) is None:
+            raise ReleaseError(
+                f"app_source.git: {mask_url(self.url)} keeps files in Git LFS, and the host cannot fetch them; add"
+                " git-lfs to app_packages."
+            )
+        code, output = self._try(here, "lfs", "fetch", self.plain, commit)
+        if code != 0:
+            raise ReleaseError(
+                f"app_source.git: the files that {mask_url(self.url)} keeps in Git LFS cannot be fetched:"
+                f" {_reason(output)}",
+                output,
+            )
+        self._forget_lfs(self._git(here, "lfs", "ls-files", "--long", commit, secret=False))
+        return [*LFS_FILTER]
+
+    def _forget_lfs(self, listing: str) -> None:
+        """Remove files of other commits from the mirror, which would keep every version of each for ever."""
+        used = {line.split()[0] for line in listing.splitlines() if line.strip()}
+        for path in (self.place.outside(self.mirror) / "lfs" / "objects").glob("??/??/*"):
+            if path.name not in used:
+                path.unlink()
+
     def _submodules(self, commit: str) -> list[tuple[str, str]]:
         """Path and URL of each submodule that a commit names, sorted by path."""
         words = ["config", f"--blob={commit}:.gitmodules", "-z", "--get-regexp", r"^submodule\..*\.(path|url)$"]
@@ -144,15 +196,12 @@ class Git:
             self._git("init", "--quiet", "--bare", str(self.mirror))
         self._git(here, "fetch", "--quiet", "--prune", "--", self.plain, *REFS)
         # A commit that no branch or tag leads to any more has to be asked for by its name.
-        target = f"--work-tree={self.place.source / below}"
-        code, output = self._try(here, target, "checkout", "--quiet", "--force", commit, "--", ".", secret=False)
-        if code == 0:
-            return
-        if self._try(here, "cat-file", "-e", f"{commit}^{{commit}}", secret=False)[0] == 0:
-            raise ReleaseError(f"app_source.git: {mask_url(self.url)} cannot be read: {_reason(output)}", output)
-        if self._try(here, "fetch", "--quiet", "--", self.plain, commit)[0] != 0:
+        known = self._try(here, "cat-file", "-e", f"{commit}^{{commit}}", secret=False)[0] == 0
+        if not known and self._try(here, "fetch", "--quiet", "--", self.plain, commit)[0] != 0:
             raise ReleaseError(f"app_source.version: {mask_url(self.url)} has no commit {commit}.")
-        self._git(here, target, "checkout", "--quiet", "--force", commit, "--", ".")
+        options = self._fetch_lfs(commit)
+        target = f"--work-tree={self.place.source / below}"
+        self._git(*options, here, target, "checkout", "--quiet", "--force", commit, "--", ".", secret=False)
 
     def _git(self, *words: str, secret: bool = True) -> str:
         code, output = self._try(*words, secret=secret)
@@ -163,7 +212,7 @@ class Git:
     def _try(self, *words: str, secret: bool = True) -> tuple[int, str]:
         return self._run(["git", *words], secret=secret)
 
-    def _run(self, command: Sequence[str], *, secret: bool = True) -> tuple[int, str]:
+    def _run(self, command: Sequence[str | Path], *, secret: bool = True) -> tuple[int, str]:
         # A folder of its own, so that neither the key nor the password outlives the command.
         with self.place.secrets() as (home, seen):
             (home / "config").write_text(self._configuration(secret=secret))

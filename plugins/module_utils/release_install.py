@@ -13,7 +13,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,7 @@ class Installer:
     chosen: Chosen = PLAIN
     unpacking: bool = False
     credentials: Credentials = NONE
+    environment: Mapping[str, str] = field(default_factory=dict)  # what builds a package may go by
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
     @property
@@ -293,7 +294,7 @@ class Installer:
         return self.place.inside(folder)
 
     def _environment(self) -> dict[str, str]:
-        return self.settings.environment() | {
+        return {**self.environment, **self.settings.environment()} | {
             "HOME": str(self.place.cache),
             "UV_CACHE_DIR": str(self.place.cache / "uv"),
             # A link would be another name for a file of the cache, for whatever is built in this virtualenv.

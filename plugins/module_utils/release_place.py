@@ -7,7 +7,8 @@ In those units it lies where the release will lie, because a virtualenv cannot b
 - *fetch* (git, ssh): the source, the git mirror, and the secrets of the repository. Nothing of the app runs.
 - *wheels* (uv): the release and uv's cache. No file of a package can be executed, so what stays in the cache is what
   the index has sent.
-- *build* (build backends): the source and the virtualenv, with an empty cache. What they write ends with them.
+- *build* (build backends): the source with its history, and the virtualenv, with an empty cache. What they write ends
+  with them.
 - *compile*: the finished release, read-only, and the cache of bytecode. Nothing of a package runs.
 """
 
@@ -166,7 +167,8 @@ class Place:
     def building(self, lent: Sequence[tuple[Path, Path]] = ()) -> Confinement:
         """The unit in which code of packages runs, so it has neither the caches nor the notes to write in."""
         writable = [(self.outside(folder), folder) for folder in (self.source, self.venv)]
-        readable = [*self._told, *lent]
+        # The mirror, because the version of an app may be what git says of it.
+        readable = [*self._told, (self.outside(self.git), self.git), *lent]
         return self._unit("build-code", build_sandbox([*writable, (self.scratch, self.cache)], readable))
 
     def compiling(self) -> Confinement:

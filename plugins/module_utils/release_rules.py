@@ -214,6 +214,11 @@ MISSING_ON_HOST = {
 
 def _explain_package(output: str, form: str) -> str:
     """One sentence about a package that has no wheel for this Python; empty when that is not what went wrong."""
+    if re.search(r"setuptools.scm was unable to detect version|NotVCSError|is not in a (Git|Mercurial) repo", output):
+        return (
+            f"{form}: the version of the app comes from git, and this source has no history; use a git source with a"
+            " tag, or set SETUPTOOLS_SCM_PRETEND_VERSION in app_build_environment."
+        )
     built = re.search(r"Failed to build `([^`]+)`", output)
     if built and "The build backend returned an error" in output:
         said = output.partition("[stderr]")[2] or output

@@ -38,7 +38,8 @@ options:
     description:
       - Where the app comes from, of one kind.
       - C(git) is a URL, with C(version) (branch, tag or full commit; default C(HEAD)) and C(key), the path of a deploy
-        key on the host. Its submodules come along, with the same key, and on the same server with the same token.
+        key on the host. Its submodules come along, with the same key, and on the same server with the same token, and
+        so do its files in Git LFS where the host has C(git-lfs). While it is built it has its history and tags.
       - C(folder) is a path on the controller. In a git work tree, what git ignores stays at home.
       - C(archive) is a path on the controller or a URL of a tar.* or zip file. A URL needs C(checksum) (V(sha256:...)).
       - C(package) is the name of a package in the index, with C(version).
@@ -112,7 +113,9 @@ options:
     elements: str
     default: []
   build_environment:
-    description: Environment variables of O(build_commands). Another value is another release. They are not shown.
+    description:
+      - Environment variables of O(build_commands), and of packages and apps that have to be built, such as
+        E(SETUPTOOLS_SCM_PRETEND_VERSION). Another value is another release. They are not shown.
     type: dict
     default: {}
   proxy:

@@ -23,11 +23,11 @@ def build_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_install, "pip_command", lambda: ["false"])
 
 
-def release_of(source: Path, **options: object) -> Release:
-    """The release of an app at `source`/main.py; options are those of `Spec`, and the default source is git."""
-    wanted = {"source": {"git": f"file://{source}"}, "entrypoint": "main:app"}
+def release_of(folder: Path, /, **options: object) -> Release:
+    """The release of an app at `folder`/main.py; options are those of `Spec`, and the default source is git."""
+    wanted = {"source": {"git": f"file://{folder}"}, "entrypoint": "main:app"}
     release = Release(
-        Spec(name="hello", directory=source.parent / "srv", user="hello", **{**wanted, **options}),  # type: ignore[arg-type]
+        Spec(name="hello", directory=folder.parent / "srv", user="hello", **{**wanted, **options}),  # type: ignore[arg-type]
         warn=lambda _text: None,
     )
     release.resolve()
@@ -46,7 +46,7 @@ def git(folder: Path, *words: str) -> str:
 def commit(folder: Path) -> None:
     """Commit all that is there."""
     git(folder, "add", ".")
-    git(folder, "commit", "-qm", "x")
+    git(folder, "commit", "--allow-empty", "-qm", "x")
 
 
 def write_wheel(folder: Path, name: str, version: str = "1", requires: tuple[str, ...] = ()) -> Path:
