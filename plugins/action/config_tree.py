@@ -21,7 +21,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.config_tree_fil
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.rendering import render_file
 
-SOURCES = ("template", "src", "content")
+SOURCES = ("template", "src", "content", "each_content")
 KEYS = {"dest", *SOURCES, "each", "owner", "group", "mode", "secret"}
 COMMANDS = ("validate", "apply", "verify")
 
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         if unknown := sorted(set(entry) - KEYS):
             raise ConfigError(f"{where}: unknown key `{unknown[0]}`; known are {', '.join(sorted(KEYS))}.")
         if len([key for key in SOURCES if entry.get(key) is not None]) != 1:
-            raise ConfigError(f"{where}: give exactly one of template, src and content.")
+            raise ConfigError(f"{where}: give exactly one of template, src, content and each_content.")
         mode = entry.get("mode", "0644")
         if not isinstance(mode, str) or not re.fullmatch("[0-7]{3,4}", mode):
             raise ConfigError(f"{where}: mode {mode!r} is not a quoted octal number; write it like '0640'.")
@@ -79,10 +79,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 group=str(entry.get("group", "root")),
                 mode=int(mode, 8),
                 secret=secret,
-                rendered=entry.get("src") is None,
+                rendered=entry.get("src") is None and entry.get("each_content") is None,
             )
 
     def _content(self, where: str, entry: Mapping[str, Any], variables: dict[str, Any]) -> bytes:
+        if (key := entry.get("each_content")) is not None:
+            text = variables.get("item", {}).get(key)
+            if not isinstance(text, str):
+                raise ConfigError(f"{where}: each has no element with a text under the key `{key}`.")
+            return text.encode()
         if (text := entry.get("content")) is not None:
             if not isinstance(text, str):
                 raise ConfigError(

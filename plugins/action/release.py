@@ -15,6 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
+from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems, file_texts
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
@@ -35,13 +36,14 @@ SEALED = (
     "proxy",
     "environment",
     "build_environment",
+    "files",
 )
 
 # Options that are an environment, and the variable that a user writes it in.
 ENVIRONMENTS = {"environment": "app_environment (gunicorn_environment)", "build_environment": "app_build_environment"}
 
 # Options that are not shown at all, masked or not.
-HIDDEN = {*ENVIRONMENTS, "index_credentials"}
+HIDDEN = {*ENVIRONMENTS, "files", "index_credentials"}
 
 # What an earlier task of the run has found and a later one need not ask for again.
 KEPT = ("release", "complete", "key", "live", "locked")
@@ -73,6 +75,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options["index_credentials"] = {
             str(index): {key: str(value) for key, value in pair.items()} for index, pair in credentials.items()
         }
+
+        files = options.get("files") or {}
+        if problems := file_problems(files):
+            raise AnsibleActionFail(" ".join(problems))
+        options["files"] = file_texts(files)
 
         key = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
         found = task_vars.get("app_release")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
+from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems, file_texts
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import quote
 
 
@@ -16,9 +17,18 @@ def environment_lines(environment: Mapping[str, Any]) -> list[str]:
     return [f"{name}={quote(as_text(environment[name]))}" for name in sorted(environment)]
 
 
+def app_file_list(files: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The files that an app is given, each as `{name, content}`; what is wrong with them `file_problems` says."""
+    texts = {} if file_problems(files) else file_texts(files)
+    return [{"name": name, "content": texts[name]} for name in sorted(texts)]
+
+
 class FilterModule:
     """The filters that Ansible finds here."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"environment_lines": environment_lines}
+        return {
+            "environment_lines": environment_lines,
+            "app_file_list": app_file_list,
+        }

@@ -12,6 +12,7 @@ description:
     they are percent-encoded or escaped. The password of any other URL is masked too.
   - Values of less than four characters, numbers of up to five digits and common words such as V(info) are shown.
 version_added: "0.1.0"
+positional: environment, files
 author:
   - The production.fastapi maintainers (@production-fastapi)
 options:
@@ -23,6 +24,10 @@ options:
     description: The environment of the app, as O(production.fastapi.gunicorn#role:main:gunicorn_environment) has it.
     type: dict
     required: true
+  files:
+    description: The files that the app is given, as O(production.fastapi.gunicorn#role:main:gunicorn_files) has them.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -41,12 +46,13 @@ _value:
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_texts
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of
 
 
-def masked(text: str, environment: Mapping[str, Any]) -> str:
-    """The text without the secrets of this environment."""
-    return mask(str(text), secrets_of(environment.values()))
+def masked(text: str, environment: Mapping[str, Any], files: Mapping[str, Any] | None = None) -> str:
+    """The text without the secrets of this environment and of these files."""
+    return mask(str(text), secrets_of([*environment.values(), *file_texts(files or {}).values()]))
 
 
 class FilterModule:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+# What all variables begin with that the roles give to an app. No app has such names for settings of its own.
+PREFIX = "PRODUCTION_FASTAPI_"
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # A line break and a tab are text; no file of systemd's can hold the rest.

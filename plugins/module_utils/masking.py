@@ -85,13 +85,18 @@ def secrets_of(values: Iterable[Any]) -> set[str]:
 
 
 def secrets_on_host(root: Path, app: str) -> set[str]:
-    """What must not be shown of the environment that an app has on this host; nothing of an app that has none."""
-    file = root / "etc" / app / "environment"
+    """What must not be shown of the environment and the files that an app has on this host."""
+    folder = root / "etc" / app
+    assigned = ASSIGNMENT.findall(_text(folder / "environment"))
+    values = [re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) for value in assigned]
+    return secrets_of([*values, *map(_text, (folder / "files").glob("*"))])
+
+
+def _text(file: Path) -> str:
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return set()
-    return secrets_of(re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) for value in ASSIGNMENT.findall(text))
+        return ""
 
 
 def _can_be_secret(text: str) -> bool:

@@ -8,6 +8,7 @@ import contextlib
 import grp
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.app_environment import PREFIX
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
+from ansible_collections.production.fastapi.plugins.module_utils.release_files import given_files
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import (
     FORMS,
     Chosen,
@@ -124,6 +127,7 @@ class Spec:
     python: str = ""
     entrypoint: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     requirements: Sequence[str] = ()
     install_options: Sequence[str] = ()
     extras: Sequence[str] = ()
@@ -197,7 +201,7 @@ class Release:
             "public": (web, 0o750),
             "build": (root, 0o700),
         }
-        changed = self._remove_former_cache(check=check)
+        changed = self._remove_former_cache(check=check) | self._rename_variables(check=check)
         for name, (owner, mode) in owners.items():
             folder = self.spec.directory / name
             wanted = (mode, owner.uid, owner.gid)
@@ -225,6 +229,25 @@ class Release:
             former.rename(closed / ".former-cache")
             shutil.rmtree(closed / ".former-cache", ignore_errors=True)
         return True
+
+    def _rename_variables(self, *, check: bool) -> bool:
+        """Whether releases of earlier versions describe themselves by names that are the app's now; renames them."""
+        former = []
+        for path in (self.spec.directory / "releases").glob(f"*/{COMPLETE}"):
+            file = path.with_name("release.env")
+            known = read_plain(file).decode(errors="replace")
+            new = re.sub(r"^APP_(?=(NAME|RELEASE|ENTRYPOINT|DIRECTORY)=)", PREFIX, known, flags=re.MULTILINE)
+            # In a folder of somebody else, root writes nothing.
+            if new != known and path.parent.stat().st_uid == os.geteuid():
+                former.append((file, new))
+        for file, new in [] if check else former:
+            renamed = file.with_name(".release.env")
+            renamed.unlink(missing_ok=True)
+            renamed.touch(mode=0o640)
+            renamed.chmod(0o640)
+            renamed.write_text(new)
+            renamed.replace(file)
+        return bool(former)
 
     def publish(self, *, check: bool) -> bool:
         """Let Nginx have its files of all complete releases; returns whether something changes."""
@@ -365,10 +388,10 @@ class Release:
         self._shared.fill(self.path)
         directory = self.path / "src" / project.relative_to(source)
         variables = {
-            "APP_NAME": self.spec.name,
-            "APP_RELEASE": self.path.name,
-            "APP_ENTRYPOINT": entrypoint,
-            "APP_DIRECTORY": str(directory),
+            f"{PREFIX}NAME": self.spec.name,
+            f"{PREFIX}RELEASE": self.path.name,
+            f"{PREFIX}ENTRYPOINT": entrypoint,
+            f"{PREFIX}DIRECTORY": str(directory),
         }
         # An import reads bytecode that is there and writes none, so it need not wait for the rest, nor for the disk.
         missing = bytecode.lend()
@@ -378,7 +401,7 @@ class Release:
             entrypoint = self._check_import(python, entrypoint, directory, variables)
             for other in others:
                 other.result()
-        variables["APP_ENTRYPOINT"] = entrypoint
+        variables[f"{PREFIX}ENTRYPOINT"] = entrypoint
         if unread := unread_files(source, project):
             self.warn(unread)
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
@@ -422,8 +445,8 @@ class Release:
         environment = self.spec.settings.environment() | {
             "HOME": str(place.cache),
             "PATH": f"{place.venv / 'bin'}:{PATH}",
-            "APP_NAME": self.spec.name,
-            "APP_RELEASE": self.path.name,
+            f"{PREFIX}NAME": self.spec.name,
+            f"{PREFIX}RELEASE": self.path.name,
             **self.spec.build_environment,
         }
         for command in self.spec.build_commands:
@@ -518,8 +541,11 @@ class Release:
         path = f"{python.parent}:{PATH}"
         environment = {"HOME": str(shared), "PATH": path, **self.spec.environment, **variables}
         sandbox = self.spec.sandbox or service_sandbox([str(shared)])
-        confinement = Confinement(self.account, f"{self.spec.name}.run-build-check-{os.getpid()}.service", sandbox)
-        code, output = run(command, confinement, environment, folder=folder, timeout=IMPORT_TIMEOUT)
+        unit = f"{self.spec.name}.run-build-check-{os.getpid()}.service"
+        with given_files(self.spec.name, self.account, self.spec.files) as (place, shown):
+            environment |= {f"{PREFIX}FILES": place} if place else {}
+            confinement = Confinement(self.account, unit, [*sandbox, *shown])
+            code, output = run(command, confinement, environment, folder=folder, timeout=IMPORT_TIMEOUT)
         if code == 124:
             raise ReleaseError(f"{entrypoint} cannot be imported: it takes more than {IMPORT_TIMEOUT} seconds.", output)
         if code != 0:

@@ -47,6 +47,9 @@ options:
       content:
         description: The text itself.
         type: str
+      each_content:
+        description: The key of each element of O(files[].each) that has the text itself.
+        type: str
       each:
         description: Makes one file per element; the template sees the element as C(item).
         type: list
@@ -176,6 +179,7 @@ FILE = {
     "template": {"type": "str"},
     "src": {"type": "path"},
     "content": {"type": "str"},
+    "each_content": {"type": "str"},
     "each": {"type": "list", "elements": "dict"},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},

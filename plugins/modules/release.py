@@ -70,6 +70,11 @@ options:
     description: Environment variables of the app, for the import. They are neither shown nor stored by this module.
     type: dict
     default: {}
+  files:
+    description:
+      - Files that the app is given, by their names, for the import. They are neither shown nor stored by this module.
+    type: dict
+    default: {}
   requirements:
     description:
       - What joins the app's virtualenv to serve it, each as a package and a range of versions.
@@ -280,6 +285,7 @@ ARGUMENTS: dict[str, Any] = {
     "entrypoint": {"type": "str", "default": ""},
     # Its values come sealed: masked as no_log, a value such as "1" would be cut out of every release name.
     "environment": {"type": "dict", "default": {}, "no_log": True},
+    "files": {"type": "dict", "default": {}, "no_log": True},
     "requirements": {"type": "list", "elements": "str", "default": []},
     "index_url": {"type": "str", "default": ""},
     "index_credentials": {"type": "dict", "default": {}, "no_log": True},
@@ -311,7 +317,8 @@ def main() -> None:
         options |= json.loads(base64.b64decode(options["sealed"]))
     secrets = secrets_of_urls([options[name] for name in ("source", "index_url", "install_options", "proxy")])
     passwords = [pair["password"] for pair in options["index_credentials"].values()]
-    secrets |= secrets_of([*options["environment"].values(), *options["build_environment"].values(), *passwords])
+    hidden = ("environment", "build_environment", "files")
+    secrets |= secrets_of([*passwords, *(value for name in hidden for value in options[name].values())])
     try:
         module.exit_json(**build(module, options, secrets))
     except ReleaseError as error:

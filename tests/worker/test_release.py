@@ -7,7 +7,7 @@ import os
 
 from conftest import Gunicorn, Start
 
-RELEASE = {"APP_RELEASE": "4f2a9c01d3e5-8b1c2d3e"}
+RELEASE = {"PRODUCTION_FASTAPI_RELEASE": "4f2a9c01d3e5-8b1c2d3e"}
 
 
 def handshake(gunicorn: Gunicorn) -> str:
@@ -35,7 +35,7 @@ def test_a_websocket_handshake_does_too(start: Start) -> None:
 
 
 def test_an_app_without_releases_sends_none(start: Start) -> None:
-    assert start(environment={"APP_RELEASE": ""}).ask("/pid").getheader("X-Release") is None
+    assert start(environment={"PRODUCTION_FASTAPI_RELEASE": ""}).ask("/pid").getheader("X-Release") is None
 
 
 def test_release_header_has_another_name_or_none(start: Start) -> None:
@@ -45,4 +45,4 @@ def test_release_header_has_another_name_or_none(start: Start) -> None:
 
 def test_an_empty_release_header_is_not_sent(start: Start) -> None:
     answer = start(environment=RELEASE, gunicorn_extra_config='Worker.release_header = ""').ask("/pid")
-    assert RELEASE["APP_RELEASE"] not in answer.headers.values()
+    assert RELEASE["PRODUCTION_FASTAPI_RELEASE"] not in answer.headers.values()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 name, seconds, code = (*sys.argv[1:], "0", "0")[:3]
-words = [name, os.environ["APP_RELEASE"], os.environ["TOKEN"], Path.cwd().name]
+words = [name, os.environ["PRODUCTION_FASTAPI_RELEASE"], os.environ["TOKEN"], Path.cwd().name]
 with Path("/srv/hello/shared/steps").open("a", encoding="utf-8") as steps:
     print(*words, file=steps)
 print(f"{name} with {os.environ['TOKEN']}")

@@ -266,7 +266,8 @@ def test_a_release_that_failed_is_no_way_back_unless_one_insists(hosts):
 
 
 def test_a_command_has_the_environment_of_the_app(hosts):
-    code = "import os, sys; print(os.getcwd(), os.environ['APP_RELEASE'], sys.prefix, os.environ['TOKEN']); sys.exit(7)"
+    shown = "os.getcwd(), os.environ['PRODUCTION_FASTAPI_RELEASE'], sys.prefix, os.environ['TOKEN']"
+    code = f"import os, sys; print({shown}); sys.exit(7)"
     result = book("exec", command=f'python -c "{code}"')
     release = f"/srv/hello/releases/{release_of(hosts[0])}"
     assert result.returncode != 0

@@ -31,7 +31,9 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 2
         await asyncio.sleep(300)
     if scope["method"] != "POST":
         client = (scope.get("client") or [""])[0]
-        body = json.dumps({"release": os.environ["APP_RELEASE"], "edition": edition.NAME, "client": client}).encode()
+        body = json.dumps(
+            {"release": os.environ["PRODUCTION_FASTAPI_RELEASE"], "edition": edition.NAME, "client": client}
+        ).encode()
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -148,7 +148,7 @@ def test_workers_are_uvicorn_with_uvloop_and_httptools(app, host):
 def test_nothing_but_the_configuration_configures_gunicorn(app, host):
     environment = host.check_output(f"tr '\\0' '\\n' </proc/{app.master}/environ")
     assert "GUNICORN_CMD_ARGS" not in environment
-    assert f"APP_RELEASE={app.release}" in environment
+    assert f"PRODUCTION_FASTAPI_RELEASE={app.release}" in environment
     assert not host.file("/run/gunicorn").exists
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import environment_problems
+from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn
 from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import key_pair_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
@@ -40,7 +41,7 @@ RANGES = {
     "gunicorn_worker_memory": (1, 1000000),
 }
 # What a release says of itself.
-RESERVED = ("APP_NAME", "APP_RELEASE", "APP_ENTRYPOINT", "APP_DIRECTORY")
+RESERVED = tuple(f"PRODUCTION_FASTAPI_{each}" for each in ("NAME", "RELEASE", "ENTRYPOINT", "DIRECTORY"))
 
 
 def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
@@ -55,7 +56,8 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     for name, (lowest, highest) in RANGES.items():
         if values.number(settings[name], lowest, highest) is None:
             yield f'{name} is "{settings[name]}"; write a whole number from {lowest} to {highest}.'
-    yield from variable_problems(settings, view)
+    yield from variable_problems(settings)
+    yield from file_problems(settings["gunicorn_files"])
     processes, jobs = settings["gunicorn_processes"], settings["gunicorn_jobs"]
     yield from background_problems(processes, jobs)
     # The name of an app with releases is checked by the role app.
@@ -184,17 +186,11 @@ def is_above(value: Any, bound: Any) -> bool:
     return number is not None and other is not None and number > other
 
 
-def variable_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
+def variable_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the environment."""
     environment = settings["gunicorn_environment"]
     if not isinstance(environment, Mapping):
         return
-    given = view.variables.get("app_environment", {})
-    taken = [name for name in environment if name in RESERVED]
-    taken += [name for name in given if name == "APP_REQUEST_TIMEOUT"]
-    if taken:
-        yield (
-            f"app_environment (gunicorn_environment): {', '.join(taken)} is set by the roles; use another name, or "
-            "app_request_timeout for the time-out."
-        )
+    if taken := [name for name in environment if name in RESERVED]:
+        yield f"app_environment (gunicorn_environment): {', '.join(taken)} is set by the roles; use another name."
     yield from environment_problems(environment)

@@ -13,7 +13,8 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   limit_request_line (414), limit_request_fields and limit_request_field_size (431). SIGQUIT ends it at once.
 - A request whose answer has not begun when Nginx is about to give up is answered 504 here. Nginx would take a slow
   request for a server that is down, ask the next one too, and after some of them none for anybody.
-- Every answer, a WebSocket's handshake too, says in `release_header` which release gave it, if APP_RELEASE names one.
+- Every answer, a WebSocket's handshake too, says in `release_header` which release gave it, if
+  PRODUCTION_FASTAPI_RELEASE names one.
 - A worker that is told to go accepts until its siblings that are starting have started. One that has reached
   max_requests asks for one worker more, and when that one accepts, the oldest goes; one at a time.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
@@ -405,7 +406,7 @@ class DrainWorker(UvicornWorker):
         self.config.http = partial(LimitedProtocol, limits)
         # Uvicorn counts the connection that asks, too.
         self.config.limit_concurrency = cfg.worker_connections + 1
-        release = os.environ.get("APP_RELEASE", "")
+        release = os.environ.get("PRODUCTION_FASTAPI_RELEASE", "")
         if release and self.release_header:
             self.config.headers.append((self.release_header, release))
 

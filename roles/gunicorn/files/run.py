@@ -69,7 +69,7 @@ def environment(release: str, timeout: float, job: str) -> list[str]:
     described = Path(f"/srv/{NAME}/releases/{release}/release.env")
     if described.is_file():
         pairs = (word.partition("=") for word in shlex.split(described.read_text(), comments=True))
-        folder = next((value for key, _unused, value in pairs if key == "APP_DIRECTORY"), folder)
+        folder = next((value for key, _unused, value in pairs if key == "PRODUCTION_FASTAPI_DIRECTORY"), folder)
     return [
         "systemd-run",
         "--quiet",

@@ -69,6 +69,12 @@ def test_one_file_per_element_rendered_with_its_item(send: Send) -> None:
     ]
 
 
+def test_an_element_may_have_the_text_itself(send: Send) -> None:
+    keys = [{"name": "a.pem", "text": "no {{ template }} @GENERATION@"}]
+    (file,) = send(files=[{"dest": "/etc/{name}", "each_content": "text", "each": keys, "mode": "0640"}])[0]
+    assert file == ConfigFile("/etc/a.pem", b"no {{ template }} @GENERATION@", mode=0o640, rendered=False)
+
+
 def test_no_element_is_no_file(send: Send) -> None:
     assert send(files=[{"dest": "/etc/sites/{name}.conf", "template": "site.j2", "each": []}])[0] == []
 
@@ -97,8 +103,12 @@ def test_absent_sends_no_files(send: Send) -> None:
         ({"files": "text"}, r"files must be a list"),
         ({"files": ["text"]}, r"files, entry 1 is not a dictionary"),
         ({"files": [TEXT, TEXT | {"tmplate": "x"}]}, r"files, entry 2: unknown key `tmplate`; known are content, dest"),
-        ({"files": [{"dest": "/etc/a"}]}, r"files, entry 1: give exactly one of template, src and content"),
+        ({"files": [{"dest": "/etc/a"}]}, r"files, entry 1: give exactly one of template, src, content and"),
         ({"files": [TEXT | {"src": "x"}]}, r"files, entry 1: give exactly one of"),
+        (
+            {"files": [{"dest": "/etc/{n}", "each_content": "text", "each": [{"n": "a"}]}]},
+            "files, entry 1: each has no element with a text under the key `text`",
+        ),
         ({"files": [TEXT | {"content": {"a": 1}}]}, r"files, entry 1: content is not text"),
         ({"files": [TEXT | {"mode": 420}]}, r"files, entry 1: mode 420 is not a quoted octal number"),
         ({"files": [TEXT | {"mode": "u=rw"}]}, r"files, entry 1: mode 'u=rw' is not a quoted octal"),

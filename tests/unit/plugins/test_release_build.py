@@ -82,7 +82,7 @@ def test_a_release_is_built_and_then_found(source):
     assert built["dependencies"] == "pyproject.toml"
     assert release.read() == built
     assert sorted(path.name for path in release.path.iterdir()) == ["release.env", "release.json", "src", "venv"]
-    assert f'APP_DIRECTORY="{release.path}/src"' in (release.path / "release.env").read_text()
+    assert f'PRODUCTION_FASTAPI_DIRECTORY="{release.path}/src"' in (release.path / "release.env").read_text()
 
 
 def test_commands_make_what_the_source_does_not_have(source):
@@ -217,7 +217,8 @@ def test_what_the_import_may_not_write_is_explained(source):
 
 
 def test_the_import_sees_the_environment_and_the_release(source):
-    checked = 'import os, sys\nassert os.environ["TOKEN"] == "a $b"\nassert os.environ["APP_NAME"] == "hello"\n'
+    checked = 'import os, sys\nassert os.environ["TOKEN"] == "a $b"\n'
+    checked += 'assert os.environ["PRODUCTION_FASTAPI_NAME"] == "hello"\n'
     checked += 'assert os.environ["PATH"].startswith(sys.prefix + "/bin:")\n'
     (source / "main.py").write_text(checked + MAIN)
     release, upload = prepare(source, environment={"TOKEN": "a $b"})
@@ -285,7 +286,7 @@ def test_a_function_that_makes_the_app_is_known_as_one(source, named, served):
     (source / "main.py").write_text(FACTORIES)
     release, upload = prepare(source, entrypoint=f"main:{named}")
     assert release.build(upload)["entrypoint"] == f"main:{served}"
-    assert f'APP_ENTRYPOINT="main:{served}"\n' in (release.path / "release.env").read_text()
+    assert f'PRODUCTION_FASTAPI_ENTRYPOINT="main:{served}"\n' in (release.path / "release.env").read_text()
 
 
 @pytest.mark.parametrize("named", ["older()", "instance()", "awaited()"])
@@ -371,6 +372,20 @@ def test_folders_are_repaired_and_only_said_in_check_mode(source):
     assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o755
     assert release.folders(check=False) is True
     assert (release.spec.directory / "shared").stat().st_mode & 0o777 == 0o750
+
+
+def test_releases_of_earlier_versions_take_the_names_of_today(source):
+    """They may become live again, by units that know these names; what an app calls APP_NAME is its own."""
+    release, upload = prepare(source)
+    release.build(upload)
+    file = release.path / "release.env"
+    new = file.read_text()
+    file.write_text(new.replace("PRODUCTION_FASTAPI_", "APP_"))
+    assert release.folders(check=True) is True
+    assert "PRODUCTION_FASTAPI_" not in file.read_text()
+    assert release.folders(check=False) is True
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (new, 0o640)
+    assert release.folders(check=False) is False
 
 
 def test_the_cache_of_earlier_versions_goes(source):

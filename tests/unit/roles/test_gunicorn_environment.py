@@ -11,6 +11,9 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
 GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
 
 
+TOLD = {"PRODUCTION_FASTAPI_REQUEST_TIMEOUT": "30", "APP_REQUEST_TIMEOUT": "30"}
+
+
 def read_back(text: str) -> dict[str, str]:
     """The variables of the file as a shell reads them; for quoted values systemd has the same rules."""
     command = ["env", "-i", "/bin/sh", "-ac", f"{text}\nexec /usr/bin/env -0"]
@@ -40,7 +43,7 @@ def read_back(text: str) -> dict[str, str]:
 )
 def test_each_value_comes_back_as_it_was(render, value):
     text = render("gunicorn", "environment.j2", {"app_environment": {"VALUE": value}})
-    assert read_back(text) == {"VALUE": value, "APP_REQUEST_TIMEOUT": "30"}
+    assert read_back(text) == {"VALUE": value, **TOLD}
     assert f"VALUE={quote(value)}\n" in text
 
 
@@ -60,7 +63,7 @@ def test_systemd_reads_line_breaks_back(render, tmp_path):
 
 def test_numbers_and_truth_are_written_as_in_yaml(render):
     text = render("gunicorn", "environment.j2", {"app_environment": {"PORT": 80, "RATE": 1.5, "DEBUG": False}})
-    assert read_back(text) == {"PORT": "80", "RATE": "1.5", "DEBUG": "false", "APP_REQUEST_TIMEOUT": "30"}
+    assert read_back(text) == {"PORT": "80", "RATE": "1.5", "DEBUG": "false", **TOLD}
 
 
 def test_the_order_of_the_variables_does_not_matter(render):
@@ -80,9 +83,29 @@ ON_ONE_HOST = {
 
 def test_the_redis_of_the_inventory_is_told_to_the_app(render):
     text = render("gunicorn", "environment.j2", ON_ONE_HOST)
-    assert read_back(text) == {"APP_REDIS_URL": SOCKET, "APP_REQUEST_TIMEOUT": "30"}
+    assert read_back(text) == {"PRODUCTION_FASTAPI_REDIS_URL": SOCKET, "APP_REDIS_URL": SOCKET, **TOLD}
 
 
 def test_the_environment_of_the_app_has_the_last_word(render):
     text = render("gunicorn", "environment.j2", {**ON_ONE_HOST, "app_environment": {"APP_REDIS_URL": ""}})
-    assert read_back(text) == {"APP_REDIS_URL": "", "APP_REQUEST_TIMEOUT": "30"}
+    assert read_back(text) == {"APP_REDIS_URL": "", **TOLD}
+
+
+def test_what_the_app_calls_its_redis_and_its_time_out_holds_under_both_names(render):
+    other = "redis://other:6379/1"
+    mine = {"APP_REDIS_URL": other, "APP_REQUEST_TIMEOUT": 5, "APP_NAME": "My shop", "APP_RELEASE": "2026.1"}
+    text = render("gunicorn", "environment.j2", {**ON_ONE_HOST, "app_environment": mine})
+    assert read_back(text) == {
+        "APP_NAME": "My shop",
+        "APP_RELEASE": "2026.1",
+        "APP_REDIS_URL": other,
+        "PRODUCTION_FASTAPI_REDIS_URL": other,
+        "APP_REQUEST_TIMEOUT": "5",
+        "PRODUCTION_FASTAPI_REQUEST_TIMEOUT": "5",
+    }
+
+
+def test_the_app_learns_where_its_files_are(render):
+    files = {"service-account.json": {"type": "service_account"}}
+    text = render("gunicorn", "environment.j2", {"gunicorn_name": "shop", "app_files": files})
+    assert read_back(text) == {"PRODUCTION_FASTAPI_FILES": "/etc/shop/files", **TOLD}

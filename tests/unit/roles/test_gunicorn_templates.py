@@ -144,8 +144,8 @@ def test_every_setting_reaches_the_configuration(config: Any) -> None:
 
 
 def test_the_release_comes_before_the_variables(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APP_ENTRYPOINT", "shop.main:app")
-    monkeypatch.setenv("APP_DIRECTORY", "/srv/shop/releases/1/src")
+    monkeypatch.setenv("PRODUCTION_FASTAPI_ENTRYPOINT", "shop.main:app")
+    monkeypatch.setenv("PRODUCTION_FASTAPI_DIRECTORY", "/srv/shop/releases/1/src")
     made = config(gunicorn_entrypoint="other:app")
     assert (made.wsgi_app, made.chdir) == ("shop.main:app", "/srv/shop/releases/1/src")
 
@@ -358,7 +358,7 @@ def test_a_process_has_all_of_the_release_but_its_socket(service: Any, process: 
 
 def test_a_process_runs_in_the_folder_and_with_the_programs_of_its_release(process: Any) -> None:
     unit = process()
-    assert unit["Service"]["ExecStart"] == "/usr/bin/env --chdir=${APP_DIRECTORY} python -m shop.mailer"
+    assert unit["Service"]["ExecStart"] == "/usr/bin/env --chdir=${PRODUCTION_FASTAPI_DIRECTORY} python -m shop.mailer"
     assert '"PATH=/srv/shop/releases/%i/venv/bin:' in unit.every("Environment")[-1]
     assert unit["Service"]["ExecStartPre"].split()[1:] == [
         "mailer-1.%i.started",

@@ -16,7 +16,7 @@ HOST = {
     "distribution": "debian",
     "distribution_version": "12",
     "packages": {"python3-apt": "1"},
-    "users": ["plantedapp"],
+    "users": ["plantedapp", "plantedapp_"],
 }
 HOST["packages"] |= dict.fromkeys(("ca-certificates", "python3-pip-whl", "git"), "1")
 
@@ -43,6 +43,7 @@ def test_no_output_has_a_secret(tmp_path, source, ends):
         "app_name": "plantedapp",
         "app_source": source,
         "app_environment": {"TOKEN": PLANTED, "DATABASE_URL": f"postgresql://shop:{PLANTED}@db/shop"},
+        "app_files": {"account.json": {"private_key": PLANTED}, "key.pem": f"KEY {PLANTED}\n"},
         "redis_bind": "127.0.0.1:6379",
         "redis_password": f"{PLANTED} of Redis",
         "app_index_url": f"https://user:{PLANTED}@index.example.com/simple",

@@ -1,11 +1,13 @@
 """What the environment says: every variable but `DATABASE_URL` begins with `APP_`. None of them is needed to start."""
 
+import os
 import re
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from upkeeper.settings import BreakerSettings, DatabaseSettings, RateSettings, RetrySettings, TimeSettings
+from upkeeper.settings import BreakerSettings, DatabaseSettings, RateSettings, RetrySettings, Seconds, TimeSettings
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -13,19 +15,32 @@ Count = Annotated[int, Field(ge=1)]
 KEY_LENGTH = 32
 
 
+def told(name: str, otherwise: str) -> Callable[[], Any]:
+    """What the roles say under the name `PRODUCTION_FASTAPI_…`, where no variable of the shop's own says it."""
+    return lambda: os.environ.get(f"PRODUCTION_FASTAPI_{name}", otherwise)
+
+
 class Settings(TimeSettings, DatabaseSettings, RetrySettings, BreakerSettings, RateSettings, BaseSettings):
     """The variables of the shop, besides those of upkeeper.settings."""
 
     model_config = SettingsConfigDict(env_prefix="APP_", frozen=True, populate_by_name=True)
 
-    name: str = Field(default="shop", description="What the keys in a shared Redis begin with.")
-    release: str = Field(default="development", description="The release that the role has built.")
+    name: str = Field(default_factory=told("NAME", "shop"), description="What the keys in a shared Redis begin with.")
+    release: str = Field(
+        default_factory=told("RELEASE", "development"), description="The release that the role has built."
+    )
+    request_timeout: Seconds = Field(
+        default_factory=told("REQUEST_TIMEOUT", "30"),
+        validate_default=True,
+        description="A whole request, which is answered 504 after it.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="The least to be logged."
     )
 
     redis_url: str = Field(
-        default="", description="unix:///…, redis://… or redis+sentinel://…; empty: each worker is alone."
+        default_factory=told("REDIS_URL", ""),
+        description="unix:///…, redis://… or redis+sentinel://…; empty: each worker is alone.",
     )
     database_url: SecretStr = Field(
         default=SecretStr(""),
