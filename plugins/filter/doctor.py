@@ -24,8 +24,8 @@ options:
     required: true
   variable:
     description:
-      - Name of the variable in which each host of this run has the results of the tasks C(connected), C(root) and
-        C(listening), and the sentences of the roles as C(preflight).
+      - Name of the variable in which each host of this run has the results of the tasks C(connected) and C(root), and
+        the sentences of all checks as C(preflight).
     type: str
     required: true
 """

@@ -14,7 +14,6 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values i
 from ansible_collections.production.fastapi.plugins.plugin_utils.redis import SENTINEL_PORT, redis_group
 
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
-CLOCK = 5.0  # seconds; the time that asking takes is in it
 
 Hosts = Mapping[str, Any]
 Resolve = Callable[[str], set[str]]
@@ -29,7 +28,17 @@ UNREACHABLE = {
     "connection refused": "look at its address and at ansible_port, and whether sshd runs there",
     "no route to host": "look at its address, and whether it is switched on",
 }
-EXPECTED = {"80": ("nginx",), "443": ("nginx",)}
+# The same of sudo. Since 25.10 that of Ubuntu is sudo-rs, whose prompt ansible-core up to 2.21.3 does not know.
+NOT_ROOT = {
+    "incorrect sudo password": "correct ansible_become_password, or run with --ask-become-pass",
+    "missing sudo password": "set ansible_become_password, best in a vault, or run with --ask-become-pass",
+    "waiting for privilege escalation prompt": (
+        "if its sudo is sudo-rs (`sudo --version`), set ansible_become_exe to the other one, which Ubuntu has as "
+        "sudo.ws, or update ansible-core to a version above 2.21.3"
+    ),
+    "not in the sudoers file": "add its user to the group sudo, or set ansible_user to one that may use sudo",
+    "": "add --ask-become-pass, or allow its user to sudo without a password",
+}
 
 
 def inventory_problems(groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -46,60 +55,42 @@ def connection_problem(host: str, result: Mapping[str, Any]) -> str:
     """Why a host cannot be reached, and what to do; empty when it can."""
     if result.get("rc") == 0:
         return ""
-    said = " ".join(str(result.get("msg") or result.get("stderr") or result.get("stdout") or "no answer").split())
+    said = shown(result.get("msg") or result.get("stderr") or result.get("stdout"))
     fix = next((fix for words, fix in UNREACHABLE.items() if words in said.lower()), "try `ssh` to it by hand")
     return f"{host} cannot be reached ({said[-200:]}): {fix}."
 
 
-def host_problems(host: str, told: Mapping[str, Any], ports: Sequence[str]) -> Iterator[str]:
+def host_problems(host: str, told: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a host that can be reached.
 
-    `told` has the results of the tasks `connected`, `root` and `listening`, and `preflight`, sentences of the roles.
+    `told` has the results of the tasks `connected` and `root`, and `preflight`, the sentences of all checks.
     """
     facts = facts_of(str(told["connected"].get("stdout", "")))
     if not facts.get("python"):
         yield f"{host} has no python3, which Ansible needs there: `apt-get install python3`."
     elif tuple(map(int, facts["python"].split("."))) < (3, 11):
         yield f"{host} has Python {facts['python']}; 3.11 or newer is needed, which Debian 12 and 13 have."
-    behind = float(facts.get("asked", 0)) - float(facts.get("clock", 0))
-    if facts.get("clock") and abs(behind) > CLOCK:
-        direction = "behind" if behind > 0 else "ahead of"
-        yield (
-            f"The clock of {host} is {abs(behind):.0f} s {direction} this machine's, and certificates depend on it: "
-            "`apt-get install systemd-timesyncd`, or set it with `timedatectl`."
-        )
-    root = told.get("root", {})
-    if root and "uid=0" not in str(root.get("stdout", "")):
-        said = " ".join(str(root.get("msg") or root.get("stdout") or "").split())[-150:]
-        yield (
-            f"{host}: Ansible cannot become root ({said}): add --ask-become-pass, or allow its user to sudo without a "
-            "password."
-        )
-    for port, program in listeners(str(told.get("listening", {}).get("stdout", ""))):
-        if port in ports and program not in EXPECTED.get(port, ("systemd", "gunicorn", "redis-server")):
-            yield f"{host}: port {port} is taken by {program}: stop it and keep it from starting, or use another host."
+    yield from root_problems(host, told.get("root", {}))
     yield from (f"{host}: {sentence}" for sentence in told.get("preflight", ()))
+
+
+def root_problems(host: str, result: Mapping[str, Any]) -> Iterator[str]:
+    """Why Ansible cannot become root on a host, and what to set."""
+    if not result or "uid=0" in str(result.get("stdout", "")):
+        return
+    said = shown(result.get("msg") or result.get("stdout"))
+    fix = next((fix for words, fix in NOT_ROOT.items() if words in said.lower()), NOT_ROOT[""])
+    yield f"{host}: Ansible cannot become root ({said[-200:]}): {fix}."
+
+
+def shown(message: Any) -> str:
+    """A message of Ansible in one line, without what it puts before the cause."""
+    return re.sub(r"^(Task failed|): ", "", " ".join(str(message or "no answer").split()))
 
 
 def facts_of(text: str) -> dict[str, str]:
     """The lines `name=value` of what the first task has printed."""
     return dict(re.findall(r"^(\w+)=(\S+)\r?$", text, re.MULTILINE))
-
-
-def listeners(text: str) -> list[tuple[str, str]]:
-    """Port and program of each line of `ss -Hltnp`, without those that listen on loopback alone."""
-    found = re.findall(r'^\S+ +\d+ +\d+ +(\S+):(\d+) .*?users:\(\("([^"]+)"', text, re.MULTILINE)
-    return [(port, program) for address, port, program in found if not address.startswith(("127.", "[::1]"))]
-
-
-def ports_of(host: str, groups: Mapping[str, Sequence[str]], hostvars: Hosts) -> list[str]:
-    """The ports that the roles will listen on at a host."""
-    ports = ["80", "443"] if host in groups.get("load_balancers", ()) else []
-    for group, variable in (("app_servers", "gunicorn_bind"), ("redis_servers", "redis_bind")):
-        if host in groups.get(group, ()):
-            ports += re.findall(r"(?<!unix):(\d+)$", str(hostvars[host].get(variable, "")))
-    members = redis_group(groups, hostvars)
-    return [*ports, str(SENTINEL_PORT)] if host in members and len(members) > 2 else ports
 
 
 def resolve(name: str) -> set[str]:
@@ -140,7 +131,7 @@ def examination(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: 
         if told is None:  # not in this run
             continue
         away = connection_problem(host, told["connected"])
-        found = [away] if away else list(host_problems(host, told, ports_of(host, groups, hostvars)))
+        found = [away] if away else list(host_problems(host, told))
         problems += found
         if not found:
             facts = facts_of(str(told["connected"]["stdout"]))

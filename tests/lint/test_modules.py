@@ -6,7 +6,7 @@ import pytest
 
 MODULES = sorted((Path(__file__).parents[2] / "plugins" / "modules").glob("*.py"))
 # These only read.
-READING = {"host_info", "server_state", "traffic", "verify"}
+READING = {"host_info", "readiness", "server_state", "traffic", "verify"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
