@@ -46,6 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             raise AnsibleActionFail(str(error)) from error
         options.pop("files", None)
         options.pop("settings", None)
+        options.pop("loop_var", None)
         options["payload"] = encode(files)
         result.update(
             self._execute_module("production.fastapi.config_tree", module_args=options, task_vars=task_vars or {})
@@ -71,10 +72,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         each = entry.get("each")
         if each is not None and not (isinstance(each, list) and all(isinstance(item, Mapping) for item in each)):
             raise ConfigError(f"{where}: each must be a list of dictionaries.")
+        loop_var = str(self._task.args.get("loop_var", "item"))
         for item in [None] if each is None else each:
             yield ConfigFile(
                 dest=_dest(where, entry.get("dest"), item),
-                content=self._content(where, entry, variables if item is None else {**variables, "item": item}),
+                content=self._content(where, entry, variables if item is None else {**variables, loop_var: item}),
                 owner=str(entry.get("owner", "root")),
                 group=str(entry.get("group", "root")),
                 mode=int(mode, 8),

@@ -51,7 +51,7 @@ options:
         description: The key of each element of O(files[].each) that has the text itself.
         type: str
       each:
-        description: Makes one file per element; the template sees the element as C(item).
+        description: Makes one file per element; the template sees the element as O(loop_var).
         type: list
         elements: dict
       owner:
@@ -76,6 +76,12 @@ options:
       returns them, converted to what they mean.
     type: dict
     default: {}
+  loop_var:
+    description:
+      - Name of the variable in which the template of an entry with O(files[].each) sees the element.
+      - Name one of your own where variables may be written in terms of C(item), as in a loop around a role.
+    type: str
+    default: item
   stage_with:
     description: Existing folders that are copied into the stage, for validators that read a whole tree.
     type: list

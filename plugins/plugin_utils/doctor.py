@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import address
-from ansible_collections.production.fastapi.plugins.plugin_utils.redis import SENTINEL_PORT, redis_group
 
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
 

@@ -11,7 +11,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.production.fastapi.plugins.action.config_tree import ActionModule
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigFile, decode
 
@@ -34,6 +34,7 @@ def send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
     """Runs the action in a folder with templates and files; returns what would be sent to the host."""
     for path, text in {
         "templates/site.j2": "server {{ item.name }} {{ port }};\n",
+        "templates/unit.j2": "{{ app_name }} {{ __unit.name }}\n",
         "templates/bad.j2": "{{ no_such_variable }}\n",
         "files/logo.png": "\udc89PNG @GENERATION@",
     }.items():
@@ -51,7 +52,7 @@ def send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Send:
         loader = DataLoader()
         loader.set_basedir(str(tmp_path))
         task = Task.load({"production.fastapi.config_tree": {"name": "demo", **options}})
-        variables = {"port": 80}
+        variables = {"port": 80, "item": "shop", "app_name": trust_as_template("{{ item }}")}
         action = ActionModule(task, Connection(), None, loader, Templar(loader, variables), None)
         assert action.run(task_vars=variables)["changed"]
         (arguments,) = sent
@@ -73,6 +74,14 @@ def test_an_element_may_have_the_text_itself(send: Send) -> None:
     keys = [{"name": "a.pem", "text": "no {{ template }} @GENERATION@"}]
     (file,) = send(files=[{"dest": "/etc/{name}", "each_content": "text", "each": keys, "mode": "0640"}])[0]
     assert file == ConfigFile("/etc/a.pem", b"no {{ template }} @GENERATION@", mode=0o640, rendered=False)
+
+
+def test_an_element_does_not_hide_the_item_of_a_loop_around_the_role(send: Send) -> None:
+    files, arguments = send(
+        files=[{"dest": "/etc/{name}", "template": "unit.j2", "each": [{"name": "mailer"}]}], loop_var="__unit"
+    )
+    assert files == [ConfigFile("/etc/mailer", b"shop mailer\n")]
+    assert "loop_var" not in arguments
 
 
 def test_no_element_is_no_file(send: Send) -> None:

@@ -35,7 +35,9 @@ class Unit(configparser.RawConfigParser):
 def service(render: Render) -> Callable[..., Unit]:
     def make(check: bool = False, **variables: Any) -> Unit:
         item = {"unit": "shop.check", "check": True} if check else {"unit": "shop"}
-        return Unit(render("gunicorn", "app@.service.j2", {"gunicorn_name": "shop", "item": item, **variables}))
+        return Unit(
+            render("gunicorn", "app@.service.j2", {"gunicorn_name": "shop", "__gunicorn_entry": item, **variables})
+        )
 
     return make
 
@@ -332,7 +334,7 @@ def process(render: Render) -> Callable[..., Unit]:
     def make(systemd: int = 257, **variables: Any) -> Unit:
         item = {"unit": "mailer-1", "command": "python -m shop.mailer", "stop_timeout": 300}
         host = {"systemd_version": systemd, "packages": {"redis-server": "5:7.0.15"}}
-        values = {"gunicorn_name": "shop", "item": item, "__fastapi_host": host, **variables}
+        values = {"gunicorn_name": "shop", "__gunicorn_entry": item, "__fastapi_host": host, **variables}
         return Unit(render("gunicorn", "process@.service.j2", values))
 
     return make
@@ -377,7 +379,7 @@ def test_a_process_that_keeps_ending_is_tried_less_and_less_often_where_systemd_
 
 def test_a_job_runs_in_the_live_release_and_is_made_up_for(render: Render) -> None:
     item = {"name": "cleanup", "command": '"a b"', "timeout": 60, "schedule": "*-*-* 03:00:00", "jitter": 600}
-    values = {"gunicorn_name": "shop", "item": item}
+    values = {"gunicorn_name": "shop", "__gunicorn_entry": item}
     unit = Unit(render("gunicorn", "job.service.j2", values))
     timer = Unit(render("gunicorn", "job.timer.j2", values))
     assert unit["Service"]["ExecStart"] == '/etc/shop/run --job cleanup --timeout 60 current "a b"'
@@ -444,7 +446,7 @@ def test_every_file_says_who_wrote_it(render: Render) -> None:
     folder = Path(__file__).parents[3] / "roles/gunicorn/templates"
     item = {"unit": "shop", "name": "cleanup", "command": "true", "stop_timeout": 1, "timeout": 1, "schedule": "daily"}
     for template in folder.glob("*.j2"):
-        text = render("gunicorn", template.name, {"item": {**item, "jitter": 0}})
+        text = render("gunicorn", template.name, {"__gunicorn_entry": {**item, "jitter": 0}})
         top = "\n".join(text.splitlines()[:2])
         assert "Ansible managed: role production.fastapi.gunicorn" in top, template
 
