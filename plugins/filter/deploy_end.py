@@ -72,11 +72,11 @@ def deploy_end(
 
 def tried(variables: Mapping[str, Any]) -> bool:
     """Whether a server has made the release live in this deploy, or has refused it after it was started."""
-    release = variables["__deploy"]["release"]
+    release, found_live = variables["__deploy"]["release"], variables["__deploy"]["live"]
     switched = variables.get("gunicorn_switch") or {}
-    # The way back has found the release live, so it is the one before that.
+    # The way back has found the release live, so it is the one before that; where it has failed, it is live still.
     return release in (switched.get("refused"), switched.get("previous")) or (
-        switched.get("live") == release and bool(switched.get("changed"))
+        switched.get("live") == release and (bool(switched.get("changed")) or found_live != release)
     )
 
 

@@ -187,7 +187,8 @@ class Releases:
         with alone(self.host, self.name):
             history = History(self.host.root, self.name)
             said = verdicts(history.read()).get(release)
-            news = said == TRIED if outcome == LIVE else said != FAILED and release != before
+            # What had failed and could not go back is good once its deploy has ended well after all.
+            news = said in {TRIED, FAILED} if outcome == LIVE else said != FAILED and release != before
             if news:
                 history.add(outcome, release, previous=before, by=by, reason=reason)
         return news

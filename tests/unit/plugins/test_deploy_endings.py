@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.production.fastapi.plugins.filter.deploy_end import deploy_end
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock, Lock, LockError
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, verdicts
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
 from test_switch import TIMERS, WANTS, FakeHost
 
 STEPS = Path(__file__).parents[3] / "playbooks/steps/deploy"
+PAGE = Path(__file__).parents[3] / "docs/architecture/deploy.md"
 CONTROLLER = {"host": "laptop", "pid": "7"}
 
 
@@ -39,6 +40,8 @@ class Server:
     name: str
     host: FakeHost
     facts: dict[str, Any] = field(default_factory=dict)
+    taken: Lock | None = None  # by the deploy that goes on
+    reached: bool = True
 
     @property
     def releases(self) -> Releases:
@@ -48,12 +51,11 @@ class Server:
     def lock(self) -> DeployLock:
         return DeployLock("shop", self.host.root)
 
-    def switch(self, release: str, *, trial: bool) -> None:
+    def switch(self, release: str, *, trial: bool, observe: float = 0) -> None:
         """The role's task; what it returns is registered, as what it refuses is."""
-        lock = self.lock.read()
-        deploy, current = lock.deploy if lock else "", "/srv/shop/current"
+        deploy, current = self.taken.deploy if self.taken else "", "/srv/shop/current"
         try:
-            switch = Switch(self.host, "shop", release, current=current, deploy=deploy, trial=trial)
+            switch = Switch(self.host, "shop", release, current=current, deploy=deploy, trial=trial, observe=observe)
             self.facts["gunicorn_switch"] = switch.run()
         except SwitchError as error:
             self.facts["gunicorn_switch"] = error.result | {"failed": True}
@@ -84,22 +86,35 @@ class App:
         troubles: list[str] = []
         for server in self.servers:
             live = server.releases.live
-            server.lock.take("anna@laptop", release, CONTROLLER, 900, before=live)
             server.facts = {"__deploy": {"app": "shop", "release": release, "live": live, "changes": True}}
+            try:
+                server.taken = server.lock.take("anna@laptop", release, CONTROLLER, 900, before=live)
+            except LockError as error:
+                troubles.append(f"{server.name}, Keep other deploys out: {error}")
+        if troubles:
+            self._end(release, troubles)
+            return
         try:
             if goes_wrong == "killed before the switch":
                 raise Killed
-            if goes_wrong == "migration":
-                troubles.append("app1, Run the migration: it ended with exit code 7.")
+            if goes_wrong in {"build", "migration"}:
+                troubles.append(f"app1, Run the {goes_wrong}: it ended with exit code 7.")
             else:
                 self._switch(release, goes_wrong, troubles)
-            if not troubles and goes_wrong in {"verify", "budget", "after_switch"}:
+            if not troubles and goes_wrong in {"verify", "budget", "after_switch", "the way back"}:
                 troubles.append(f"app1, {goes_wrong}: something went wrong.")
+            if goes_wrong == "a server is lost":
+                self.servers[1].reached = False
+                troubles.append("app2: the connection to it was lost.")
+            if goes_wrong == "the way back":
+                self.servers[0].host.broken.add("shop@one.service")
             if troubles:
-                self._back(release)
+                self._back(troubles)
             if goes_wrong == "killed before the end is recorded":
                 raise Killed
         except Killed:
+            for server in self.servers:
+                server.taken = None
             return
         self._end(release, troubles)
 
@@ -107,8 +122,13 @@ class App:
         for number, server in enumerate(self.servers):
             if (goes_wrong, number) in {("start", 0), ("a later batch", 1)}:
                 server.host.broken.add(f"shop@{release}.service")
+            if (goes_wrong, number) == ("observe", 0):
+                server.host.lives[:] = ["ActiveState=active\nMainPID=7\n", "ActiveState=failed\nMainPID=0\n"]
+            if (goes_wrong, number) == ("a broken lock", 1):
+                for each in self.servers:
+                    each.lock.break_()
             try:
-                server.switch(release, trial=trial_of_a_batch())
+                server.switch(release, trial=trial_of_a_batch(), observe=0.1 if goes_wrong == "observe" else 0)
             except SwitchError as error:
                 troubles.append(f"{server.name}, Make the release live: {error}")
                 return
@@ -118,19 +138,23 @@ class App:
                 troubles.append("app1, Refuse a release with which the canary does worse: 9 of 100 failed.")
                 return
 
-    def _back(self, release: str) -> None:
+    def _back(self, troubles: list[str]) -> None:
         for server in self.servers:
-            lock = server.lock.read()
-            if lock and lock.before and server.releases.live != lock.before:
-                server.switch(lock.before, trial=False)
+            lock = server.taken
+            if server.reached and lock and lock.before and server.releases.live != lock.before:
+                try:
+                    server.switch(lock.before, trial=False)
+                except SwitchError as error:
+                    troubles.append(f"{server.name}, Go back: {error}")
 
     def _end(self, release: str, troubles: list[str]) -> None:
         names = [server.name for server in self.servers]
-        end = deploy_end(names, {server.name: server.facts for server in self.servers}, names, troubles)
+        reached = [server.name for server in self.servers if server.reached]
+        end = deploy_end(names, {server.name: server.facts for server in self.servers}, reached, troubles)
         self.message = end["message"]
         for server in self.servers:
-            lock = server.lock.read()
-            if lock:
+            lock, server.taken = server.taken, None
+            if lock and server.reached:
                 if end["outcome"]:
                     server.releases.end(release, end["outcome"], before=lock.before)
                 server.lock.release(lock.deploy)
@@ -174,12 +198,14 @@ RECORDED = r"two is recorded as failed: rollback takes it only by name, with -e 
 # How it ends; what app1 and app2 then have live, say of release two, and go back to; and what the last message has.
 ENDINGS: dict[str, tuple[tuple[str, str, str], tuple[str, str, str], str]] = {
     "": (GOOD, GOOD, "^$"),
+    "build": (UNTRIED, UNTRIED, r"^shop two was not deployed\.\napp1, Run the build.*\napp1 has one live now\."),
     "migration": (
         UNTRIED,
         UNTRIED,
         r"^shop two was not deployed\.\napp1, Run the migration.*\napp1 has one live now\.",
     ),
     "start": (WITHDRAWN, WITHDRAWN, r"Release two could not start\. Release one serves\.[\s\S]*" + RECORDED),
+    "observe": (WITHDRAWN, WITHDRAWN, r"Release two was withdrawn: it ended 0 s after it was ready[\s\S]*" + RECORDED),
     "a later batch": (
         WITHDRAWN,
         WITHDRAWN,
@@ -193,6 +219,22 @@ ENDINGS: dict[str, tuple[tuple[str, str, str], tuple[str, str, str], str]] = {
     "verify": (WITHDRAWN, WITHDRAWN, r"app1 has one live now\.\napp2 has one live now\.\n" + RECORDED),
     "budget": (WITHDRAWN, WITHDRAWN, RECORDED),
     "after_switch": (WITHDRAWN, WITHDRAWN, RECORDED),
+    # Servers of which one cannot go back differ until somebody deploys, or names a release.
+    "the way back": (
+        ("two", "failed", "zero"),
+        WITHDRAWN,
+        r"app1, Go back: Release one could not start\. Release two serves\.[\s\S]*app1 has two live now\.\napp2 has",
+    ),
+    "a broken lock": (
+        ("two", "failed", "one"),
+        WITHDRAWN,
+        r"app2, .*The lock of this deploy of shop was broken[\s\S]*app1 has two live now\.\napp2 has one live now\.",
+    ),
+    "a server is lost": (
+        WITHDRAWN,
+        ("two", "tried", "one"),
+        r"app1 has one live now\.\napp2 is not reached, so what it has live is not known\.\n" + RECORDED,
+    ),
     # A killed deploy says nothing; its rollback goes to what it found live, on all servers.
     "killed before the switch": (("one", "", "one"), ("one", "", "one"), "^$"),
     "killed after the first batch": (("two", "tried", "one"), ("one", "", "one"), "^$"),
@@ -209,7 +251,23 @@ def test_how_a_deploy_ends(running: App, ending: str) -> None:
     assert re.search(said, running.message), running.message
 
 
-@pytest.mark.parametrize("ending", [ending for ending, (first, *_rest) in ENDINGS.items() if first == WITHDRAWN])
+def cells(ending: str) -> list[str]:
+    """What the page says of an ending: live on app1 and app2, in the history of both, and what rollback takes."""
+    rows = (line.strip("|").split("|") for line in PAGE.read_text(encoding="utf-8").splitlines())
+    (found,) = [row for row in rows if len(row) == 6 and row[1].strip() == f"`{ending or 'good'}`"]
+    return [cell.strip() for cell in found[2:5]]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_page_says_the_same_of_each_ending(ending: str) -> None:
+    servers = ENDINGS[ending][:2]
+    said = [" and ".join(dict.fromkeys(server[part] or "nothing" for server in servers)) for part in range(3)]
+    assert cells(ending) == said
+
+
+@pytest.mark.parametrize(
+    "ending", [ending for ending, (*servers, _said) in ENDINGS.items() if servers == [WITHDRAWN, WITHDRAWN]]
+)
 def test_what_was_withdrawn_is_taken_by_name_when_somebody_insists(running: App, ending: str) -> None:
     running.deploy("two", ending)
     for server in running.servers:
@@ -223,10 +281,13 @@ def test_the_same_deploy_goes_on_without_insisting(running: App, ending: str) ->
     running.deploy("two", ending)
     for server in running.servers:
         server.host.broken.clear()
+        server.host.lives[:] = ["ActiveState=active\nMainPID=7\n"]
+        server.reached = True
     running.deploy("two")
     assert [server.state()[:2] for server in running.servers] == [("two", "live")] * 2
-    # What the killed deploy had found is still the release before.
-    assert [server.rollback() for server in running.servers] == ["one"] * 2
+    # What the killed deploy had found is still the release before, unless it did not start any more.
+    way_back = [("zero" if ending == "the way back" else "one"), "one"]
+    assert [server.rollback() for server in running.servers] == way_back
 
 
 @pytest.mark.parametrize("ending", ["killed after the first batch", "killed before the end is recorded"])
@@ -244,6 +305,16 @@ def test_after_a_killed_deploy_rollback_ends_it_and_never_picks_it(running: App,
         running.servers[0].releases.choose("two")
     assert running.servers[0].releases.choose("two", insist=True) == "two"
     assert "interrupted" in "\n".join(running.servers[0].releases.table())
+
+
+def test_of_two_deploys_at_once_the_second_is_refused_and_leaves_no_trace(running: App) -> None:
+    other = running.servers[1].lock.take("bert@desk", "three", {"host": "desk", "pid": "8"}, 900, before="one")
+    running.deploy("two")
+    assert "app2, Keep other deploys out: bert@desk deploys shop (three) since" in running.message
+    assert "app1 has one live now.\napp2 has one live now." in running.message
+    assert [server.lock.read() for server in running.servers] == [None, other]
+    running.servers[1].lock.break_()
+    assert [server.state() for server in running.servers] == [UNTRIED, UNTRIED]
 
 
 def test_a_second_deploy_that_fails_takes_nothing_from_the_first(running: App) -> None:
