@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,14 +17,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
 from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems, file_texts
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils.release_folder import list_files, pack, tree_hash
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import (
-    file_hash,
-    list_files,
-    pack,
-    tree_hash,
-)
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
@@ -62,7 +58,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         options = dict(self._task.args)
-        source, local = self._source({key: str(value) for key, value in (options.get("source") or {}).items()})
+        given = dict(options.get("source") or {})
+        include = _include(given)
+        source, local = self._source({key: str(value) for key, value in given.items()}, include)
         options["source"] = source
         for name, variable in ENVIRONMENTS.items():
             environment = options.get(name) or {}
@@ -91,15 +89,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         arguments = seal(options)
         sendable = None if self._task.check_mode else local
         if sendable and known.get("wants_upload"):
-            arguments["upload"] = self._send(sendable)
+            arguments["upload"] = self._send(sendable, include)
         result = self._module(arguments, task_vars)
         if sendable and result.get("wants_upload"):
-            result = self._module(arguments | {"upload": self._send(sendable)}, task_vars)
+            result = self._module(arguments | {"upload": self._send(sendable, include)}, task_vars)
         if not result.get("failed"):
             result["key"] = key
         return result
 
-    def _source(self, source: Mapping[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    def _source(self, source: Mapping[str, Any], include: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
         """The source with what identifies it, and its path when it is on the controller."""
         kinds = [kind for kind in KINDS if kind in source]
         if len(kinds) != 1:
@@ -109,8 +107,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             folder = Path(self._loader.path_dwim(source["folder"]))
             if not folder.is_dir():
                 raise AnsibleActionFail(f"app_source.folder: the controller has no folder {folder}.")
-            self._check_form(folder, str(source.get("subdirectory", "")))
-            return {**source, "tree": tree_hash(folder)}, folder
+            try:
+                self._check_form(folder, str(source.get("subdirectory", "")), include)
+                return {**source, "tree": tree_hash(folder, include)}, folder
+            except ReleaseError as error:
+                raise AnsibleActionFail(str(error)) from error
         if kind == "archive" and "://" not in source["archive"]:
             archive = Path(self._loader.path_dwim(source["archive"]))
             if not archive.is_file():
@@ -125,19 +126,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail("app_source.version: name the version of the package, as 1.2.3.")
         return dict(source), None
 
-    def _check_form(self, folder: Path, subdirectory: str) -> None:
+    def _check_form(self, folder: Path, subdirectory: str, include: Sequence[str]) -> None:
         """Refuse a folder whose dependencies cannot be read, before a host has changed; a host finds out the rest."""
-        sent = set(list_files(folder))
-        try:
-            project = project_folder(folder, subdirectory)
-            detect_form(
-                folder,
-                project,
-                self._task.args.get("dependencies") or "auto",
-                has=lambda path: PurePosixPath(path.relative_to(folder).as_posix()) in sent,
-            )
-        except ReleaseError as error:
-            raise AnsibleActionFail(str(error)) from error
+        sent = set(list_files(folder, include))
+        detect_form(
+            folder,
+            project_folder(folder, subdirectory),
+            self._task.args.get("dependencies") or "auto",
+            has=lambda path: PurePosixPath(path.relative_to(folder).as_posix()) in sent,
+        )
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
@@ -145,7 +142,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         return result
 
-    def _send(self, local: Path) -> str:
+    def _send(self, local: Path, include: Sequence[str]) -> str:
         """Bring the source to the host; returns its path there."""
         shell = self._connection._shell
         remote: str = shell.join_path(shell.tmpdir or self._make_tmp_path(), "source")
@@ -153,11 +150,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._transfer_file(str(local), remote)
         else:
             with tempfile.NamedTemporaryFile() as packed:
-                pack(local, packed)
+                pack(local, packed, include)
                 packed.flush()
                 self._transfer_file(packed.name, remote)
         self._fixup_perms2((shell.tmpdir, remote))
         return remote
+
+
+def _include(source: dict[str, Any]) -> list[str]:
+    """What a source says to include, which is taken out of it: the host gets the files."""
+    include = source.pop("include", [])
+    if not isinstance(include, list) or not all(isinstance(path, str) for path in include):
+        raise AnsibleActionFail("app_source.include: write a list of paths inside of the folder, as [client/build].")
+    if include and "folder" not in source:
+        raise AnsibleActionFail("app_source.include: only a folder has what git ignores; remove it.")
+    return include
 
 
 def seal(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -507,7 +507,7 @@ class Release:
             return
         target.rmdir()
         if upload is not None:
-            unpack(upload, target)
+            unpack(upload, target, whole="tree" in source)
         else:
             with tempfile.TemporaryDirectory(dir=place.closed) as name:
                 archive = Path(name) / "archive"

@@ -40,7 +40,8 @@ options:
       - C(git) is a URL, with C(version) (branch, tag or full commit; default C(HEAD)) and C(key), the path of a deploy
         key on the host. Its submodules come along, with the same key, and on the same server with the same token, and
         so do its files in Git LFS where the host has C(git-lfs). While it is built it has its history and tags.
-      - C(folder) is a path on the controller. In a git work tree, what git ignores stays at home.
+      - C(folder) is a path on the controller. In a git work tree, what git ignores stays at home, but for the paths in
+        C(include).
       - C(archive) is a path on the controller or a URL of a tar.* or zip file. A URL needs C(checksum) (V(sha256:...)).
       - C(package) is the name of a package in the index, with C(version).
       - All but C(package) may have a C(subdirectory), the folder of the app in the source.

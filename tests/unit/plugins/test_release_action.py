@@ -37,7 +37,7 @@ def make(tmp_path, answers, monkeypatch, **options):
     monkeypatch.setattr(
         plugin, "_module", lambda arguments, _vars: calls.append(arguments) or dict(answers[len(calls) - 1])
     )
-    monkeypatch.setattr(plugin, "_send", lambda local: f"/remote/{local.name}")
+    monkeypatch.setattr(plugin, "_send", lambda local, _include: f"/remote/{local.name}")
     return plugin, calls
 
 
@@ -149,6 +149,37 @@ def test_a_source_that_is_none_is_refused_on_the_controller(tmp_path, monkeypatc
     with pytest.raises(AnsibleActionFail, match=sentence):
         plugin.run(None, {})
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ({"folder": ".", "include": "build"}, r"app_source\.include: write a list of paths"),
+        ({"folder": ".", "include": [1]}, r"app_source\.include: write a list of paths"),
+        ({"folder": ".", "include": ["build"]}, r"app_source\.include: .* has nothing at build"),
+        ({"git": "https://x/y.git", "include": ["build"]}, r"app_source\.include: only a folder has what git ignores"),
+    ],
+)
+def test_what_cannot_be_included_is_refused(tmp_path, monkeypatch, source, sentence):
+    (tmp_path / "requirements.txt").write_text("")
+    plugin, calls = make(tmp_path, [], monkeypatch, source=source)
+    with pytest.raises(AnsibleActionFail, match=sentence):
+        plugin.run(None, {})
+    assert calls == []
+
+
+def test_what_is_included_is_another_source(tmp_path, monkeypatch):
+    (tmp_path / "requirements.txt").write_text("")
+    (tmp_path / ".gitignore").write_text("build\n")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "app.js").touch()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    plugin, calls = make(tmp_path, [{"complete": True}] * 2, monkeypatch, source={"folder": "."})
+    for include in ([], ["build"]):
+        plugin._task.args["source"] = {"folder": ".", "include": include}
+        plugin.run(None, {})
+    assert [sorted(call["source"]) for call in calls] == [["folder", "tree"]] * 2
+    assert calls[0]["source"]["tree"] != calls[1]["source"]["tree"]
 
 
 def test_a_lock_that_stays_at_home_says_nothing(tmp_path, monkeypatch):

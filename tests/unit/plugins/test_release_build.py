@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils.release_folder import pack, tree_hash
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import Chosen
 from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
@@ -27,7 +28,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, pick_short_commit
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import pack, tree_hash
 
 MAIN = "import os\n\nasync def app(scope, receive, send):\n    pass\n"
 PYPROJECT = '[project]\nname = "hello"\nversion = "1"\n[tool.fastapi]\nentrypoint = "main:app"\n'
@@ -56,10 +56,11 @@ def source(tmp_path):
 def prepare(source: Path, git: dict[str, str] | None = None, **options: object) -> tuple[Release, Path]:
     directory = source.parent / "srv"
     upload = source.parent / "upload"
-    with upload.open("wb") as file:
-        pack(source, file)
-    wanted = {"folder": str(source), "tree": tree_hash(source)}
-    spec = Spec(name="hello", directory=directory, user="hello", **{"source": git or wanted, **options})
+    if git is None:
+        with upload.open("wb") as file:
+            pack(source, file)
+    wanted = git or {"folder": str(source), "tree": tree_hash(source)}
+    spec = Spec(name="hello", directory=directory, user="hello", **{"source": wanted, **options})
     release = Release(spec, warn=lambda _text: None)
     release.resolve()
     release.folders(check=False)
@@ -83,6 +84,18 @@ def test_a_release_is_built_and_then_found(source):
     assert release.read() == built
     assert sorted(path.name for path in release.path.iterdir()) == ["release.env", "release.json", "src", "venv"]
     assert f'PRODUCTION_FASTAPI_DIRECTORY="{release.path}/src"' in (release.path / "release.env").read_text()
+
+
+def test_a_folder_with_one_folder_in_it_keeps_that(source):
+    (source / "api").mkdir()
+    for name in ("main.py", "pyproject.toml"):
+        (source / name).rename(source / "api" / name)
+    wanted = {"folder": str(source), "tree": tree_hash(source), "subdirectory": "api"}
+    upload = prepare(source)[1]
+    release = Release(Spec(name="hello", directory=source.parent / "srv", user="hello", source=wanted), warn=print)
+    release.resolve()
+    release.build(upload)
+    assert (release.path / "src" / "api" / "main.py").is_file()
 
 
 def test_commands_make_what_the_source_does_not_have(source):

@@ -1,17 +1,16 @@
-"""What of a folder goes to the host, and what of an archive is let in."""
+"""What of an archive is let in."""
 
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.production.fastapi.plugins.module_utils.release_folder import list_files, pack, tree_hash
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import list_files, pack, tree_hash, unpack
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import unpack
 
 
 @pytest.fixture
@@ -33,10 +32,6 @@ def folder(tmp_path):
     return folder
 
 
-def git(folder: Path, *words: str) -> None:
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=folder, check=True)
-
-
 def packed(folder: Path) -> bytes:
     buffer = io.BytesIO()
     pack(folder, buffer)
@@ -54,49 +49,6 @@ def tar(path: Path, *members: tuple[str, bytes, str]) -> Path:
             member.type, member.linkname = kind, target
             archive.addfile(member, io.BytesIO())
     return path
-
-
-def test_without_git_all_but_what_tools_make_goes(folder):
-    assert names(folder) == [".hidden", "a/b.py", "a/link", "main.py"]
-
-
-def test_in_a_work_tree_what_git_would_commit_goes(folder):
-    git(folder, "init", "--quiet")
-    (folder / ".gitignore").write_text(".env\n.venv\n*.pyc\n__pycache__\nnode_modules\n")
-    (folder / "gone.py").write_text("")
-    git(folder, "add", "main.py", "gone.py")
-    (folder / "gone.py").unlink()
-    assert names(folder) == [".gitignore", ".hidden", "a/b.py", "a/link", "main.py"]
-
-
-def test_a_folder_that_git_ignores_is_taken_as_it_is(folder):
-    git(folder.parent, "init", "--quiet")
-    (folder.parent / ".gitignore").write_text("app\n")
-    assert "main.py" in names(folder)
-
-
-def test_the_hash_follows_the_content_and_nothing_else(folder):
-    before, archive = tree_hash(folder), packed(folder)
-    os.utime(folder / "main.py", (1, 1))
-    (folder / "main.py").chmod(0o600)
-    (folder / ".env").write_text("other")
-    assert tree_hash(folder) == before
-    assert packed(folder) == archive
-
-
-@pytest.mark.parametrize("change", ["content", "name", "program", "link"])
-def test_every_change_of_the_app_is_another_hash(folder, change):
-    before = tree_hash(folder)
-    if change == "content":
-        (folder / "main.py").write_text("changed")
-    elif change == "name":
-        (folder / "main.py").rename(folder / "niam.py")
-    elif change == "program":
-        (folder / "main.py").chmod(0o755)
-    else:
-        (folder / "a" / "link").unlink()
-        (folder / "a" / "link").symlink_to("c.py")
-    assert tree_hash(folder) != before
 
 
 def test_what_was_packed_is_unpacked(folder, tmp_path):
