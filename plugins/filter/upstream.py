@@ -30,7 +30,7 @@ _value:
   description: The directives, in the order that Nginx needs.
   type: list
   elements: str
-  sample: [zone shop 128k, least_conn, server 10.0.0.5:8000 weight=3 max_fails=3 fail_timeout=5s]
+  sample: [zone fastapi_shop 128k, least_conn, server 10.0.0.5:8000 weight=3 max_fails=3 fail_timeout=5s]
 """
 
 from collections.abc import Callable

@@ -30,7 +30,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app impo
 CERTIFICATES = "etc/ssl/sites"
 STATE = "var/lib/production.fastapi"
 # What Nginx trusts of the servers of each site that speak TLS.
-UPSTREAMS = "etc/nginx/upstreams"
+UPSTREAMS = "etc/nginx/production.fastapi/upstreams"
 SERVICES = ("nginx", "redis-server", "keepalived")
 DISKS = ("/", "/var", "/srv")
 # A file of a transaction is a little older than the manifest that its transaction ends with.

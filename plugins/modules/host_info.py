@@ -133,6 +133,16 @@ left:
   returned: success
   type: dict
   sample: {blog: "2026-11-23T10:00:00+00:00"}
+nginx:
+  description:
+    - What is served besides our sites - C(main), the text of C(nginx.conf) as it was before us, and C(main_is_package).
+    - C(settings) outside of servers and C(servers), each with C(file) and C(line), and files that are C(unreadable).
+    - C(default_site), whether the site that the package enables is unchanged (C(package)), C(ours) or C(theirs), and
+      C(default_site_served).
+  returned: success
+  type: dict
+  sample: {main: "user www-data; ...", main_is_package: true, default_site: package, default_site_served: true,
+    settings: [], servers: [], unreadable: []}
 addresses:
   description: The interface of each IPv4 address with its prefix length.
   returned: success
@@ -189,6 +199,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.installed impor
     installed_sites,
     left_data,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import existing
 
 TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
@@ -210,7 +221,8 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
     """Everything that the module returns, of the host whose files are below `root`."""
     release = os_release(_text(root / "etc/os-release"))
     memory = meminfo(_text(root / "proc/meminfo"))
-    packages = installed_packages(_text(root / "var/lib/dpkg/status"))
+    status = _text(root / "var/lib/dpkg/status")
+    packages = installed_packages(status)
     systemd = re.match(r"\d+", packages.get("systemd", ""))
     missing = [name for name in candidates if name not in packages]
     lists = (root / "var/lib/apt/lists").glob("*Packages*")
@@ -231,6 +243,7 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "apps": installed_apps(root),
         "sites": installed_sites(root),
         "left": left_data(root),
+        "nginx": existing(root, status),
         "addresses": parse_addresses(_output("ip", "-oneline", "-family", "inet", "address", "show")),
         **read_names(root),
         "is_systemd": (root / "run/systemd/system").is_dir(),

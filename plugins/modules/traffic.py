@@ -76,7 +76,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.access_log import answers_since
 
 # Debian's logrotate leaves the log of the day before uncompressed.
-LOGS = (Path("/var/log/nginx/access.log.1"), Path("/var/log/nginx/access.log"))
+# Beside sites of others, those of ours have a log of their own.
+FOLDER = Path("/var/log/nginx")
+LOGS = [FOLDER / name for log in ("access.log", "production.fastapi.log") for name in (f"{log}.1", log)]
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def checked(role: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], li
 
 @pytest.fixture(scope="session")
 def render() -> Render:
-    """`render("nginx", "nginx.conf.j2", {"nginx_sites": []})`: the text the role would write with these variables."""
+    """`render("nginx", "http.conf.j2", {"nginx_sites": []})`: the text the role would write with these variables."""
     from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS
     from ansible_collections.production.fastapi.plugins.plugin_utils.rendering import render_file
 

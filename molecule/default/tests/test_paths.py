@@ -14,12 +14,13 @@ from asking import name_of, on
 APP = Path(__file__).parents[1] / "app"
 # LONG=1 asks for more than 20,000.
 COUNT = 21_000 if os.environ.get("LONG") else 900
+FOLDER = "/etc/nginx/production.fastapi/sites"
 PATHS, SHOP = "paths.example.com", "shop.example.com"
 
 # The site of the sample, for another app. Nothing else of it is changed.
-SITE = """
-sed 's/upstream shop /upstream paths /; s,//shop;,//paths;,; s,/run/shop/,/run/paths/,; s/shop[.]ex/paths.ex/' \
-  /etc/nginx/sites/shop.conf >/etc/nginx/sites/paths.conf
+SITE = f"""
+sed 's,fastapi_shop,fastapi_paths,g; s,/run/shop/,/run/paths/,; s/shop[.]ex/paths.ex/' \
+  {FOLDER}/shop.conf >{FOLDER}/paths.conf
 nginx -t -q && systemctl reload nginx
 timeout 30 sh -c "until python3 /srv/paths/walk.py '$1' >/dev/null 2>&1; do sleep 0.2; done"
 """
@@ -83,7 +84,10 @@ def _second_app(host):
     on(host, START)
     on(host, "sh -ec %s site %s", SITE, dumps({"name": PATHS, "paths": ["/"]}))
     yield
-    on(host, "systemctl stop paths; rm -r /etc/nginx/sites/paths.conf /srv/paths && systemctl reload nginx")
+    on(
+        host,
+        f"systemctl stop paths; rm -r {FOLDER}/paths.conf /srv/paths && systemctl reload nginx",
+    )
 
 
 def test_what_nginx_takes_for_public_is_answered_by_no_private_and_no_exempt_route(host):

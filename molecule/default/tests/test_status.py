@@ -38,7 +38,7 @@ def broken():
     host.check_output("systemctl stop nginx && touch --date='+1 hour' /etc/nginx/nginx.conf")
     yield
     host.check_output(
-        "touch /etc/nginx/nginx.conf --reference /etc/nginx/snippets/headers.conf && systemctl start nginx"
+        "touch /etc/nginx/nginx.conf --reference /etc/nginx/production.fastapi/headers.conf && systemctl start nginx"
     )
 
 

@@ -94,7 +94,7 @@ def test_a_play_that_is_killed_leaves_a_site_that_the_next_one_completes(host, m
     on(host, "nginx -t -q && systemctl restart nginx")
     with serving(host):
         converge(host, nginx_keepalive_timeout=71).succeeded()
-    assert "keepalive_timeout 71s;" in host.file("/etc/nginx/nginx.conf").content_string
+    assert "keepalive_timeout 71s;" in host.file("/etc/nginx/production.fastapi/server.conf").content_string
     assert converge(host).succeeded().stats("changed") == {name_of(host): 1}
 
 

@@ -12,7 +12,8 @@ import pytest
 
 NAME = "verify.example.com"
 SOCKET = "/run/verify/http.sock"
-SITE = "/etc/nginx/sites/verify.conf"
+SITES = "/etc/nginx/production.fastapi/sites"
+SITE = f"{SITES}/verify.conf"
 EXEMPT = "/healthz"
 
 # Runs on the host. A status of 0 is a connection that was closed without an answer.
@@ -174,8 +175,8 @@ def reload(host):
 @pytest.fixture(scope="module")
 def file(host):
     """The configuration of the host's first site."""
-    paths = [path for path in sorted(host.file("/etc/nginx/sites").listdir()) if path.endswith(".conf")]
-    return host.file(f"/etc/nginx/sites/{paths[0]}").content_string
+    paths = [path for path in sorted(host.file(SITES).listdir()) if path.endswith(".conf")]
+    return host.file(f"{SITES}/{paths[0]}").content_string
 
 
 @pytest.fixture(scope="module")

@@ -91,8 +91,8 @@ def test_two_applications_on_one_server(debian12, tmp_path):
 
 
 def test_a_site_that_left_the_variables_left_the_host(debian12):
-    assert not debian12.file("/etc/nginx/sites/legacy.conf").exists
-    assert debian12.file("/etc/nginx/sites/shop.conf").exists
+    assert not debian12.file("/etc/nginx/production.fastapi/sites/legacy.conf").exists
+    assert debian12.file("/etc/nginx/production.fastapi/sites/shop.conf").exists
 
 
 def certificate(folder, name):
@@ -161,5 +161,5 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     inventory.write_text(yaml.safe_dump(groups))
     provide([], "")
     assert live([debian12]) == "one"
-    assert not debian12.file("/etc/nginx/upstreams/hello.pem").exists
+    assert not debian12.file("/etc/nginx/production.fastapi/upstreams/hello.pem").exists
     assert not debian13.file("/etc/hello/key.pem").exists

@@ -64,6 +64,7 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
     assert all(amount > 0 for amount in free.values())
     # Those of the machine that runs the test.
     assert host.pop("addresses").get("127.0.0.1/8", "lo") == "lo"
+    assert host.pop("nginx")["servers"] == []
     assert host == {
         "distribution": "debian",
         "distribution_version": "12",

@@ -88,8 +88,8 @@ def test_a_member_with_tls_is_asked_over_tls_and_has_to_show_what_is_trusted(mem
 
 
 def test_what_the_servers_of_a_site_show_is_looked_after_too(pair, tmp_path):
-    (tmp_path / "etc/nginx/upstreams").mkdir(parents=True)
-    pair[0].rename(tmp_path / "etc/nginx/upstreams/shop.pem")
+    (tmp_path / "etc/nginx/production.fastapi/upstreams").mkdir(parents=True)
+    pair[0].rename(tmp_path / "etc/nginx/production.fastapi/upstreams/shop.pem")
     (tmp_path / "etc/ssl/sites/shop").mkdir(parents=True)
     found = server_state.certificates(tmp_path, ["shop", "blog"], time.time())
     assert (list(found), found["shop"]["error"] != "") == (["shop", "shop (its servers)"], True)

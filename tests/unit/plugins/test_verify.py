@@ -115,7 +115,9 @@ def test_nginx_knows_who_asks_by_an_address_that_no_client_can_have() -> None:
     variables = yaml.safe_load((ROOT / "roles/nginx/vars/main.yml").read_text())
     assert (variables["__nginx_probe_address"], variables["__nginx_verify_address"]) == (PROBE_ADDRESS, VERIFY_ADDRESS)
     limits = (ROOT / "roles/nginx/templates/snippets/limits.conf.j2").read_text()
-    assert "map $realip_remote_addr $client_bucket" in limits, "a header that a client sends changes $remote_addr"
+    assert "map $realip_remote_addr $fastapi_client_bucket" in limits, (
+        "a header that a client sends changes $remote_addr"
+    )
 
 
 def test_the_question_comes_from_that_address(server_context: ssl.SSLContext) -> None:

@@ -24,54 +24,58 @@ def with_route(**values):
 
 def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(snippet):
     text = snippet("snippets/limits", nginx_rate_limit_per_second=7, nginx_rate_limit_exempt=["/up"])
-    assert directives(text, "limit_req_zone") == ["$rate_limit_key zone=clients:10m rate=7r/s"]
-    keys = block(text, "map $merged_slashes$uri $rate_limit_key")
+    assert directives(text, "limit_req_zone") == ["$fastapi_rate_limit_key zone=fastapi_clients:10m rate=7r/s"]
+    keys = block(text, "map $fastapi_merged_slashes$uri $fastapi_rate_limit_key")
     assert r""""~^/up\z" '';""" in keys
-    assert "default $client_bucket;" in keys
+    assert "default $fastapi_client_bucket;" in keys
     assert directives(text, "limit_req_dry_run") == []
     site = rest(snippet("site", nginx_rate_limit_burst=3))
-    assert directives(site, "limit_req") == ["zone=clients burst=3 nodelay"]
-    assert directives(site, "limit_conn") == ["connections 100"]
+    assert directives(site, "limit_req") == ["zone=fastapi_clients burst=3 nodelay"]
+    assert directives(site, "limit_conn") == ["fastapi_connections 100"]
 
 
 def test_allowed_networks_have_no_bucket(snippet):
     text = snippet("snippets/limits", nginx_rate_limit_allow=["10.0.0.0/8", "2001:db8::/32"])
-    assert "10.0.0.0/8 allowed;" in block(text, "geo $allowed_client")
-    assert "\"~^allowed\" '';" in block(text, "map $allowed_client$merged_slashes$uri $rate_limit_key")
+    assert "10.0.0.0/8 allowed;" in block(text, "geo $fastapi_allowed_client")
+    assert "\"~^allowed\" '';" in block(
+        text, "map $fastapi_allowed_client$fastapi_merged_slashes$uri $fastapi_rate_limit_key"
+    )
     assert "geo" not in snippet("snippets/limits")
 
 
 def test_a_route_has_its_own_limit_of_addresses_instead_of_the_common_one(snippet):
     site = with_route(limits=[{"rate": "5/m", "burst": 2, "delay": True}])
-    assert "$rate_limit_key zone=shop/api@address:10m rate=5r/m" in directives(
+    assert "$fastapi_rate_limit_key zone=fastapi_shop/api@address:10m rate=5r/m" in directives(
         snippet("snippets/limits", site), "limit_req_zone"
     )
     route = block(snippet("site", site), "location /api")
-    assert directives(route, "limit_req") == ["zone=shop/api@address burst=2"]
-    assert directives(route, "set") == ["$retry_seconds 12"]
-    assert directives(rest(snippet("site", site)), "limit_req") == ["zone=clients burst=20 nodelay"]
+    assert directives(route, "limit_req") == ["zone=fastapi_shop/api@address burst=2"]
+    assert directives(route, "set") == ["$fastapi_retry_seconds 12"]
+    assert directives(rest(snippet("site", site)), "limit_req") == ["zone=fastapi_clients burst=20 nodelay"]
 
 
 def test_a_limit_by_header_or_in_total_holds_besides_that_of_addresses(snippet):
     limits = [{"key": "X-API-Key", "rate": "5/s"}, {"key": "total", "rate": "100/s", "burst": 50}]
     site = with_route(limits=limits)
     assert directives(block(snippet("site", site), "location /api"), "limit_req") == [
-        "zone=clients burst=20 nodelay",
-        "zone=shop/api@x_api_key burst=0 nodelay",
-        "zone=shop/api@total burst=50 nodelay",
+        "zone=fastapi_clients burst=20 nodelay",
+        "zone=fastapi_shop/api@x_api_key burst=0 nodelay",
+        "zone=fastapi_shop/api@total burst=50 nodelay",
     ]
-    keys = block(snippet("snippets/limits", site), "map $rate_limit_key $rate_limit_x_api_key")
+    keys = block(snippet("snippets/limits", site), "map $fastapi_rate_limit_key $fastapi_rate_limit_x_api_key")
     assert directives(keys, "default") == ["$http_x_api_key"]
     assert directives(keys, "''") == ["''"]
 
 
 def test_a_dry_run_only_marks(snippet):
-    text = snippet("snippets/limits", nginx_rate_limit_mode="dry_run")
+    text = snippet("server", nginx_rate_limit_mode="dry_run")
     assert directives(text, "limit_req_dry_run") == directives(text, "limit_conn_dry_run") == ["on"]
 
 
 def test_a_disabled_limit_leaves_no_directive(snippet):
-    assert "snippets/limits.conf" not in directives(snippet("nginx", nginx_rate_limit_mode="disabled"), "include")
+    assert "production.fastapi/limits.conf" not in directives(
+        snippet("http", nginx_rate_limit_mode="disabled"), "include"
+    )
     site = snippet("site", with_route(limits=[{"rate": "5/m"}]), nginx_rate_limit_mode="disabled")
     assert "limit_" not in site
     assert "retry_seconds" not in site
@@ -101,18 +105,20 @@ def test_answers_are_kept_only_where_a_route_says_so_and_never_with_credentials(
     site = with_route(cache=2, limits=[{"key": "X-Tenant", "rate": "1/s"}])
     assert directives(block(snippet("site", site), "location /api"), "proxy_cache_valid") == ["200 301 302 404 2s"]
     assert "proxy_cache" not in rest(snippet("site", site))
-    assert "snippets/cache.conf" in directives(snippet("nginx", site), "include")
-    assert "snippets/cache.conf" not in directives(snippet("nginx"), "include")
+    assert "production.fastapi/cache.conf" in directives(snippet("http", site), "include")
+    assert "production.fastapi/cache.conf" not in directives(snippet("http"), "include")
     names = '"$http_authorization$http_cookie$http_x_api_key$http_x_tenant"'
-    assert directives(block(snippet("snippets/cache", site), f"map {names} $has_credentials"), "default") == ["1"]
+    assert directives(block(snippet("snippets/cache", site), f"map {names} $fastapi_has_credentials"), "default") == [
+        "1"
+    ]
 
 
 @pytest.mark.parametrize(("listed", "told"), [([], "443|80"), ([8443, 443], "443|80|8443")])
 def test_the_app_gets_a_port_that_is_listed_and_cached_answers_are_kept_apart_by_it(snippet, listed, told):
-    ports = block(snippet("nginx", nginx_public_ports=listed), "map $http_host $host_port")
-    assert f'"~(?<port>:(?:{told}))$" $port;' in ports
+    ports = block(snippet("snippets/maps", nginx_public_ports=listed), "map $http_host $fastapi_host_port")
+    assert f'"~(?<fastapi_port>:(?:{told}))$" $fastapi_port;' in ports
     route = block(snippet("site", with_route(cache=1)), "location /api")
-    assert directives(route, "proxy_cache_key") == ["$scheme$host$host_port$request_uri"]
+    assert directives(route, "proxy_cache_key") == ["$scheme$host$fastapi_host_port$request_uri"]
 
 
 def test_extra_configuration_of_the_proxy_is_for_the_rest_of_the_site(snippet):
@@ -136,32 +142,30 @@ def test_every_door_speaks_the_proxy_protocol_when_the_proxies_do(snippet, host,
     values = {"__fastapi_host": host, "nginx_ipv6": False, "nginx_trusted_proxies_header": "proxy_protocol"}
     values["nginx_trusted_proxies"] = ["192.0.2.1"]
     assert directives(snippet("site", **values), "listen") == ["80 proxy_protocol", f"{tls} proxy_protocol"]
-    assert directives(snippet("nginx", **values), "listen")[:2] == [
+    assert directives(snippet("http", **values), "listen")[:2] == [
         "80 proxy_protocol default_server",
         f"{tls} proxy_protocol default_server",
     ]
-    assert "proxy_protocol" not in snippet("nginx", **(values | {"nginx_trusted_proxies": []}))
+    assert "proxy_protocol" not in snippet("http", **(values | {"nginx_trusted_proxies": []}))
 
 
 @pytest.mark.parametrize(
     ("choice", "logs"),
     [
-        ("json", ["/var/log/nginx/access.log json buffer=64k flush=5s"]),
+        ("json", ["/var/log/nginx/access.log fastapi_json buffer=64k flush=5s"]),
         ("combined", ["/var/log/nginx/access.log combined buffer=64k flush=5s"]),
         ("none", ["off"]),
     ],
 )
 def test_the_access_log_is_json_or_the_common_format_or_none(snippet, choice, logs):
-    text = snippet("snippets/logs", nginx_access_log=choice)
-    assert directives(text, "access_log") == logs
-    assert ("log_format" in text) is (choice == "json")
+    assert directives(snippet("server", nginx_access_log=choice), "access_log") == logs
 
 
 def test_hashed_names_are_kept_for_good_and_compressed_files_are_served(snippet):
     static = {"url": "/static/", "folder": "/srv/shop/static", "immutable": True}
     text = block(snippet("site", {**SHOP, "static": [static]}), "location ^~ /static/")
     assert directives(text, "add_header") == ['Cache-Control "public, max-age=31536000, immutable"']
-    assert directives(text, "include") == ["snippets/headers.conf"]
+    assert directives(text, "include") == ["production.fastapi/headers.conf"]
     assert directives(text, "gzip_static") == ["on"]
     assert directives(text, "expires") == []
 

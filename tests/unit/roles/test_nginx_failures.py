@@ -14,7 +14,7 @@ def main(render: Any) -> Any:
     def text(**variables: Any) -> str:
         hosts = {"groups": {"app_servers": ["app1"]}, "hostvars": {"app1": {}}}
         values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **hosts, **variables}
-        return str(render("nginx", "nginx.conf.j2", values))
+        return str(render("nginx", "server.conf.j2", values))
 
     return text
 

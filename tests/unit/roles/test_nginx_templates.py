@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-SNIPPETS = ("cache", "challenges", "clients", "errors", "headers", "limits", "logs", "proxy", "tls")
+SNIPPETS = ("cache", "challenges", "clients", "errors", "headers", "limits", "logs", "maps", "proxy", "tls")
+OUTSIDE = ("main", "http", "server", "snippets/maps")
 DEBIAN_12 = {
     "distribution": "debian",
     "distribution_version": "12",
@@ -28,10 +29,13 @@ BLOG = {"name": "blog", "domains": ["*.blog.example.com"], "servers": ["10.0.0.5
 
 @pytest.fixture
 def main(render):
-    def nginx_conf(**variables):
-        return render("nginx", "nginx.conf.j2", {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables})
+    """What is written outside of the sites."""
 
-    return nginx_conf
+    def text(**variables):
+        values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables}
+        return "".join(render("nginx", f"{name}.conf.j2", values) for name in OUTSIDE)
+
+    return text
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def block(text, opening):
 
 def test_every_file_begins_with_its_author_and_the_variable_to_change(render, site):
     values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
-    templates = ["nginx.conf", *(f"snippets/{name}.conf" for name in SNIPPETS)]
+    templates = ["main.conf", "http.conf", "server.conf", *(f"snippets/{name}.conf" for name in SNIPPETS)]
     for text in [*(render("nginx", f"{name}.j2", values) for name in templates), site(SHOP)]:
         assert "ritten by the role production.fastapi.nginx" in text.splitlines()[0]
 
@@ -150,7 +154,6 @@ def test_settings_reach_their_directives(main, site):
         nginx_hsts_max_age=77,
     )
     expected = {
-        "worker_connections": "512",
         "worker_rlimit_nofile": "2048",
         "keepalive_timeout": "11s",
         "client_max_body_size": "3m",
@@ -160,14 +163,16 @@ def test_settings_reach_their_directives(main, site):
     }
     assert {name: directives(text, name) for name in expected} == {name: [value] for name, value in expected.items()}
     assert 'https "max-age=77";' in text
-    upstream = block(site(SHOP, nginx_upstream_keepalive=8, nginx_upstream_keepalive_timeout=9), "upstream shop")
+    upstream = block(
+        site(SHOP, nginx_upstream_keepalive=8, nginx_upstream_keepalive_timeout=9), "upstream fastapi_shop"
+    )
     assert directives(upstream, "keepalive") == ["8"]
     assert directives(upstream, "keepalive_timeout") == ["9s"]
 
 
 def test_a_single_server_is_never_taken_out_and_several_are_after_three_failures(site):
-    assert directives(block(site(SHOP), "upstream shop"), "server") == ["unix:/run/shop/http.sock"]
-    servers = directives(block(site(BLOG), "upstream blog"), "server")
+    assert directives(block(site(SHOP), "upstream fastapi_shop"), "server") == ["unix:/run/shop/http.sock"]
+    servers = directives(block(site(BLOG), "upstream fastapi_blog"), "server")
     assert servers == [f"10.0.0.{n}:8000 max_fails=3 fail_timeout=5s" for n in (5, 6)]
 
 
@@ -200,13 +205,16 @@ def test_addresses_are_written_as_a_host_header_has_them(site):
 
 def test_every_location_that_sets_headers_includes_the_shared_ones(site):
     proxied = site(SHOP).split("proxy_pass")[1]
-    assert directives(proxied, "include") == ["snippets/proxy.conf", "snippets/headers.conf"]
+    assert directives(proxied, "include") == ["production.fastapi/proxy.conf", "production.fastapi/headers.conf"]
 
 
 def test_servers_that_show_a_certificate_are_asked_over_tls_and_nobody_else(site):
     plain, tls = site(SHOP), site({**SHOP, "upstream_certificate": "/tls/shop.pem"})
-    assert (directives(plain, "proxy_pass"), directives(tls, "proxy_pass")) == (["http://shop"], ["https://shop"])
-    assert directives(tls, "proxy_ssl_trusted_certificate") == ["upstreams/shop.pem"]
+    assert (directives(plain, "proxy_pass"), directives(tls, "proxy_pass")) == (
+        ["http://fastapi_shop"],
+        ["https://fastapi_shop"],
+    )
+    assert directives(tls, "proxy_ssl_trusted_certificate") == ["production.fastapi/upstreams/shop.pem"]
     assert (directives(tls, "proxy_ssl_verify"), directives(tls, "proxy_ssl_name")) == (["on"], ["shop"])
     assert "proxy_ssl" not in plain
 
@@ -214,7 +222,7 @@ def test_servers_that_show_a_certificate_are_asked_over_tls_and_nobody_else(site
 def test_port_80_redirects_all_but_acme_challenges(site, render):
     text = site(SHOP).split("listen 443")[0]
     assert directives(text, "return") == ["301 https://$host$request_uri"]
-    assert "snippets/challenges.conf" in directives(text, "include")
+    assert "production.fastapi/challenges.conf" in directives(text, "include")
     challenges = render("nginx", "snippets/challenges.conf.j2", {"nginx_sites": [SHOP], "__fastapi_host": DEBIAN_13})
     assert directives(block(challenges, "location ^~ /.well-known/acme-challenge/"), "root") == ["/var/www/acme"]
 
@@ -231,15 +239,15 @@ def test_a_new_self_signed_certificate_changes_the_file_so_that_nginx_loads_it(s
 
 def test_extra_configuration_lands_in_its_context_indented(main, site):
     text = main(nginx_main_extra_config="env TZ;\n", nginx_http_extra_config="map $a $b {\n    default 1;\n}")
-    assert text.index("env TZ;") < text.index("events {")
-    assert "    map $a $b {\n        default 1;\n    }\n" in block(text, "http")
+    assert text.index("env TZ;") < text.index("end of the context http")
+    assert "\nmap $a $b {\n    default 1;\n}\n" in text
     text = site({**SHOP, "extra_config": "client_max_body_size 1g;", "proxy_extra_config": "proxy_buffering off;"})
     assert "\n    client_max_body_size 1g;\n" in text
     assert "\n        proxy_buffering off;\n" in text.split("proxy_pass")[1]
 
 
 def test_without_extra_configuration_there_is_no_trace_of_it(main, site):
-    assert "extra_config" not in "".join(main().splitlines(keepends=True)[4:])
+    assert "\n# nginx_" not in main()
     assert "extra_config" not in site(SHOP)
 
 
@@ -247,17 +255,17 @@ def test_a_site_in_maintenance_answers_only_those_who_are_allowed(site):
     name = {**SHOP, "name": "my-shop"}
     host = {**DEBIAN_13, "maintenance": {"my-shop": {"retry_after": 60, "allow": ["192.0.2.7"]}}}
     text = site(name, __fastapi_host=host)
-    assert "    192.0.2.7 '';\n" in block(text, "geo $maintenance_client_my_shop")
-    assert "    if ($maintenance_my_shop) {\n        return 503;\n    }\n" in text
+    assert "    192.0.2.7 '';\n" in block(text, "geo $fastapi_maintenance_client_my_shop")
+    assert "    if ($fastapi_maintenance_my_shop) {\n        return 503;\n    }\n" in text
     assert directives(block(text, "location = /.maintenance.html"), "add_header")[0] == "Retry-After 60 always"
-    assert text.index("error_page 503") < text.index("include snippets/errors.conf")
+    assert text.index("error_page 503") < text.index("include production.fastapi/errors.conf")
     assert "maintenance" not in site(SHOP, __fastapi_host=host)
 
 
 def test_maintenance_on_one_load_balancer_is_maintenance_on_all(site):
     known = {"__fastapi_host": {"maintenance": {"shop": {"retry_after": 60, "allow": []}}}}
     inventory = {"groups": {"load_balancers": ["lb1", "lb2"]}, "hostvars": {"lb1": known, "lb2": {}}}
-    assert "if ($maintenance_shop) {" in site(SHOP, **inventory)
+    assert "if ($fastapi_maintenance_shop) {" in site(SHOP, **inventory)
 
 
 @pytest.mark.parametrize("no", [False, "no", "false", "off", "0", 0])
