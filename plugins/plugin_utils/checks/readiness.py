@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.production.fastapi.plugins.filter.redis_url import SENTINEL_PORT, redis_group
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis import SENTINEL_PORT, redis_group
 
 CLOCK = 5.0  # seconds
 DISK = {"/": 500, "/var": 500, "/srv": 1000}  # MiB: packages, and a virtualenv for each release
