@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
-from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, examine
+from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, STEPS, examine
 
 
 class Variables(Mapping[str, Any]):
@@ -39,7 +39,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("role", "host", "seen"))
+    _VALID_ARGS = frozenset(("role", "host", "seen", "step"))
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -51,6 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "role": {"type": "str", "required": True, "choices": sorted(CHECKS)},
                 "host": {"type": "dict", "required": True},
                 "seen": {"type": "dict", "default": {}},
+                "step": {"type": "str", "choices": sorted(STEPS)},
             }
         )
         value_of = self._templar.resolve_variable_expression
@@ -62,11 +63,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             variables=Variables(known, value_of),
             seen=options["seen"],
         )
-        found = examine(options["role"], value_of, view)
+        found = examine(options["role"], value_of, view, options["step"] or "")
+        if found.problems:
+            return result | {"changed": False, "failed": True, "msg": " ".join(found.problems)}
+        # Not for people: with -v it would be a page in every run.
         return result | {
             "changed": False,
-            "failed": bool(found.problems),
-            "msg": " ".join(found.problems),
             "settings": found.settings,
             "derived": found.derived,
+            "_ansible_verbose_override": True,
         }

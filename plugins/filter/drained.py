@@ -41,7 +41,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_problems, drain_step
+from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_step
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
 
 
@@ -50,4 +50,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"drained": drained, "drain_problems": drain_problems, "drain_step": drain_step}
+        return {"drained": drained, "drain_step": drain_step}

@@ -62,11 +62,10 @@ _value:
     own_http_doors: ["80"], own_tls_doors: [443 ssl]}
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.nginx_existing import existing_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.nginx_plan import Choices, plan
 
 
@@ -75,16 +74,9 @@ def nginx_plan(existing: Mapping[str, Any], **choices: Any) -> dict[str, Any]:
     return asdict(plan(existing, Choices(**choices)))
 
 
-def nginx_existing_problems(
-    existing: Mapping[str, Any], sites: Iterable[Mapping[str, Any]], **choices: Any
-) -> list[str]:
-    """Why sites of others and ours cannot be served together."""
-    return existing_problems(existing, sites, Choices(**choices))
-
-
 class FilterModule:
     """The filters that Ansible finds here."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"nginx_plan": nginx_plan, "nginx_existing_problems": nginx_existing_problems}
+        return {"nginx_plan": nginx_plan}

@@ -44,7 +44,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.routes import limited_headers, route_problems, routes
+from ansible_collections.production.fastapi.plugins.plugin_utils.routes import limited_headers, routes
 
 
 class FilterModule:
@@ -52,4 +52,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"routes": routes, "route_problems": route_problems, "limited_headers": limited_headers}
+        return {"routes": routes, "limited_headers": limited_headers}

@@ -20,7 +20,7 @@ options:
     description: The role whose settings are checked.
     type: str
     required: true
-    choices: [gunicorn, keepalived, redis]
+    choices: [gunicorn, keepalived, nginx, redis]
   host:
     description: What M(production.fastapi.host_info) has returned.
     type: dict
@@ -31,6 +31,10 @@ options:
         whether the virtualenv of an app without releases has that program.
     type: dict
     default: {}
+  step:
+    description: What an operator asks of the role, by a playbook of that name, whose parameters are checked besides.
+    type: str
+    choices: [drain, maintenance]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -54,12 +58,12 @@ EXAMPLES = r"""
 RETURN = r"""
 settings:
   description: The settings of the role as it means them, without secrets.
-  returned: always
+  returned: success
   type: dict
   sample: {redis_bind: "10.0.0.5:6379", redis_allowed_addresses: [], redis_memory: 64}
 derived:
   description: What the role works out from its settings and the inventory, for its templates.
-  returned: always
+  returned: success
   type: dict
   sample: {trusted_proxies: [127.0.0.1, "::1", 10.0.0.10]}
 """

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import PATCH, app_of, drained
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import PATCH
 
 
 def drain_step(note: Mapping[str, str], by: str, *, drain: bool) -> str:
@@ -21,15 +20,3 @@ def drain_step(note: Mapping[str, str], by: str, *, drain: bool) -> str:
     if drain:
         return "write" if not found or (operator and found == PATCH) else "keep"
     return "remove" if found and (operator or found == PATCH) else "keep"
-
-
-def drain_problems(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], server: str) -> list[str]:
-    """Why a server cannot be drained, one sentence each."""
-    servers = groups.get("app_servers", [])
-    if server not in servers:
-        return [f"server is {server!r}; write -e server=NAME with one of {', '.join(servers)}."]
-    app = app_of(server, hostvars)
-    away = {server, *drained(groups, hostvars)}
-    if any(app_of(other, hostvars) == app for other in servers if other not in away):
-        return []
-    return [f"{server} is the last server of the app {app} that is not drained; undrain another one first."]

@@ -9,9 +9,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn as gunicorn_plan
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks import gunicorn, keepalived, redis
+from ansible_collections.production.fastapi.plugins.plugin_utils import nginx as nginx_plan
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import (
+    draining,
+    gunicorn,
+    keepalived,
+    maintenance,
+    nginx,
+    redis,
+)
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import Spec, convert
 
@@ -24,12 +33,12 @@ Derived = Callable[[Mapping[str, Any], View], dict[str, Any]]
 
 
 def nothing(_settings: Mapping[str, Any], _view: View) -> dict[str, Any]:
-    """What a role works out that needs nothing but its settings."""
+    """What is worked out by a role that needs nothing but its settings."""
     return {}
 
 
-class Role(NamedTuple):
-    """What a role refuses, and what it works out from its settings and the inventory."""
+class Check(NamedTuple):
+    """What is refused, and what is worked out from the settings and the inventory."""
 
     problems: Problems
     derived: Derived = nothing
@@ -44,9 +53,15 @@ class Examination(NamedTuple):
 
 
 CHECKS = {
-    "gunicorn": Role(gunicorn.problems, gunicorn_plan.derived),
-    "keepalived": Role(keepalived.problems),
-    "redis": Role(redis.problems),
+    "gunicorn": Check(gunicorn.problems, gunicorn_plan.derived),
+    "keepalived": Check(keepalived.problems),
+    "nginx": Check(nginx.problems, nginx_plan.derived),
+    "redis": Check(redis.problems),
+}
+# What an operator asks of a role by a playbook of its own.
+STEPS = {
+    "drain": Check(draining.problems),
+    "maintenance": Check(maintenance.problems, maintenance.asked),
 }
 
 
@@ -58,21 +73,51 @@ def options_of(role: str) -> Spec:
     return options
 
 
-def examine(role: str, value_of: Callable[[str], Any], view: View) -> Examination:
-    """Convert and check the settings of a role; `value_of` gives the value of a variable.
+def examine(role: str, value_of: Callable[[str], Any], view: View, step: str = "") -> Examination:
+    """Convert and check the settings of a role, and what a step is asked for; `value_of` gives the value of a variable.
 
     Where a check says more of a setting than that it has the wrong type, only that is told.
     """
     options = options_of(role)
-    settings, wrong = convert(options, {name: value_of(name) for name in options})
+    given, unread = read(options, value_of)
+    settings, wrong = convert({name: options[name] for name in given}, given)
+    settings |= {name: empty(options[name]["type"], None) for name in unread}
     # A check relies on the types of lists and dictionaries.
-    checked = settings | {name: empty(options[name]["type"], settings[name]) for name in wrong}
-    found = list(CHECKS[role].problems(checked, view))
+    typed = settings | {name: empty(options[name]["type"], settings[name]) for name in wrong}
+    checks = [CHECKS[role], *([STEPS[step]] if step else [])]
+    found = list(unread.values()) + [sentence for check in checks for sentence in check.problems(typed, view)]
     told = [sentence for name, sentence in wrong.items() if not any(each.startswith(f"{name} ") for each in found)]
     shown = {name: value for name, value in settings.items() if not options[name].get("no_log") and name not in LATER}
-    return Examination(shown, {} if told or found else CHECKS[role].derived(settings, view), told + found)
+    derived: dict[str, Any] = {}
+    if not told and not found:
+        for check in checks:
+            derived |= check.derived(settings, view)
+    return Examination(shown, derived, told + found)
+
+
+def read(names: Iterable[str], value_of: Callable[[str], Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of variables, and a sentence for each that has none, as when the inventory does not yield it."""
+    values: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for name in names:
+        try:
+            values[name] = value_of(name)
+        except AnsibleError as error:
+            problems[name] = reason_of(name, error)
+    return values, problems
+
+
+def reason_of(name: str, error: BaseException) -> str:
+    """Why a variable has no value: what a filter of ours says, which is a sentence, else what Ansible says."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, AnsibleFilterError):
+        return str(error.message)
+    return f"{name} has no value, because its template fails: {error}"
 
 
 def empty(kind: str, value: Any) -> Any:
     """What stands for a value that could not be converted: itself where it is none of many."""
-    return {"list": [], "dict": {}}.get(kind, str(value) if kind in ("str", "path") else value)
+    if kind in ("list", "dict"):
+        return [] if kind == "list" else {}
+    return str(value) if kind in ("str", "path") else value

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,6 @@ STRATEGIES = {
 }
 # A backup is for when the others are away; these strategies have no such order, and Nginx refuses it.
 WITHOUT_BACKUP = ("ip_hash", "hash", "random_two")
-KEY = re.compile(r"[^\s;{}\"'\\]*\$[^\s;{}\"'\\]+")
 Server = str | Mapping[str, Any]
 
 
@@ -42,41 +40,3 @@ def options_of(server: Server) -> str:
         return ""
     weight = f" weight={server['weight']}" if server.get("weight", 1) != 1 else ""
     return weight + (" backup" if server.get("backup") else "") + (" down" if server.get("drained") else "")
-
-
-def balance_problems(site: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the way a site is balanced, one sentence each."""
-    problems = []
-    balance, key = str(site.get("balance", "round_robin")), str(site.get("balance_key", ""))
-    if balance not in STRATEGIES:
-        problems.append(f"its balance is {balance!r}; write one of {', '.join(STRATEGIES)}.")
-    if balance == "hash" and not KEY.fullmatch(key):
-        problems.append(f"its balance_key is {key!r}; write what the hash is of, such as $cookie_session.")
-    if balance != "hash" and key:
-        problems.append(f"it has a balance_key, which only balance hash uses, and not {balance}; take one of them out.")
-    problems += [
-        f"its {name} is {site[name]!r}; write a whole number from {lowest}."
-        for name, lowest in (("max_fails", 0), ("fail_timeout", 1))
-        if name in site and not is_number(site[name], lowest)
-    ]
-    servers = [] if isinstance(site["servers"], str) else site["servers"]
-    described = [server for server in servers if isinstance(server, Mapping)]
-    problems += [
-        f"the weight (app_weight) of {server_address(server)} is {server['weight']!r}; write a whole number from 1."
-        for server in described
-        if "weight" in server and not is_number(server["weight"], 1)
-    ]
-    backups = [server for server in described if server.get("backup")]
-    if backups and balance in WITHOUT_BACKUP:
-        problems.append(
-            f"{server_address(backups[0])} is a backup (app_backup), which Nginx refuses with balance {balance}; "
-            "use round_robin or least_conn, or take the backup out."
-        )
-    if servers and len(backups) == len(servers):
-        problems.append("all of its servers are backups (app_backup); let at least one be none.")
-    return problems
-
-
-def is_number(value: Any, lowest: int) -> bool:
-    """Whether a value is a whole number that is not below the lowest."""
-    return str(value).isdecimal() and int(value) >= lowest

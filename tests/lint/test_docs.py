@@ -132,8 +132,9 @@ def test_the_readme_is_short_and_so_is_each_page_of_the_architecture():
 
 
 def test_what_the_readme_says_first_is_accepted():
-    from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import certificate_problems
-    from ansible_collections.production.fastapi.plugins.plugin_utils.sites import site_problems, sites
+    from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import certificate_problems
+    from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
+    from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
 
     inventory, first, later = map(yaml.safe_load, YAML.findall((ROOT / "README.md").read_text(encoding="utf-8"))[:3])
     groups = {group: list(members["hosts"]) for group, members in inventory.items()}

@@ -11,9 +11,9 @@ from typing import Any
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import environment_problems
 from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn
-from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import key_pair_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.background import background_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import key_pair_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names import (
     background_name_problems,

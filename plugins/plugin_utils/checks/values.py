@@ -21,6 +21,13 @@ FALSE = frozenset({"false", "no", "off", "n", "f", "0"})
 # Seconds of a unit, as Nginx writes them; a month has 30 days and a year 365.
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400}
 
+# Of a domain name; its last label has a letter in it.
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)+(?=[a-z0-9-]*[a-z]){LABEL}", re.IGNORECASE)
+SITE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+PLAIN_PATH = re.compile(r"(/[\w.~-]+)*/?", re.ASCII)
+HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+SIZE = re.compile(r"[0-9]+[kKmMgG]?")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 PATH = re.compile(r"/[^\s\"'\\\x00-\x1f\x7f]*")
 SOCKET = re.compile(r"unix:(/[^\s%;{}:$\"'\\]+)")
@@ -107,6 +114,34 @@ def is_one_line(text: str) -> bool:
 def release(value: Any) -> str | None:
     """The name of a release: lower-case letters, digits, dots and dashes."""
     return value if isinstance(value, str) and RELEASE.fullmatch(value) else None
+
+
+def domain(value: str) -> str | None:
+    """A domain name or a wildcard such as `*.example.com`, other alphabets in punycode."""
+    return value if len(value) <= 253 and DOMAIN.fullmatch(value) else None
+
+
+def site_name(value: str) -> str | None:
+    """The name of a site: lower-case letters, digits, hyphen and underscore, a letter first."""
+    return value if SITE_NAME.fullmatch(value) else None
+
+
+def plain_path(value: Any) -> str | None:
+    """A path of URLs such as `/api/upload` that Nginx takes without quotes; no `//` and no `..` in it."""
+    text = str(value)
+    if not text.startswith("/") or not PLAIN_PATH.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        return None
+    return text
+
+
+def header(value: Any) -> str | None:
+    """The name of a header, such as `X-Forwarded-For`."""
+    return value if isinstance(value, str) and HEADER.fullmatch(value) else None
+
+
+def size(value: Any) -> str | None:
+    """A number of bytes as Nginx takes it, with k, m or g."""
+    return str(value) if SIZE.fullmatch(str(value)) else None
 
 
 def entrypoint(value: Any) -> str | None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_problems, drain_step
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.draining import drain_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_step
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
 from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
 

@@ -1,7 +1,8 @@
 """The routes of a site, completed and checked."""
 
 import pytest
-from ansible_collections.production.fastapi.plugins.plugin_utils.routes import limited_headers, route_problems, routes
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.routes import route_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.routes import limited_headers, routes
 
 
 def site(*entries, **values):

@@ -2,7 +2,8 @@
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.production.fastapi.plugins.plugin_utils.sites import site_problems, sites
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
 
 SAMPLE_STATIC = [{"url": "/static/", "folder": "/srv/shop/public/current/shop/static"}]
 

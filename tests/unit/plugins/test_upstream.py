@@ -1,7 +1,8 @@
 """How the servers of a site share its requests, as Nginx is told it."""
 
 import pytest
-from ansible_collections.production.fastapi.plugins.plugin_utils.sites import site_problems, sites
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
 from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import upstream
 
 TWO = ["10.0.0.1:8000", "10.0.0.2:8000"]

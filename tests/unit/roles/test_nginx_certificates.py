@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import certificate_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import certificate_problems
 
 PROGRAM = Path(__file__).parents[3] / "roles" / "nginx" / "files" / "certificates.py"
 AUTHORITY = "https://acme.example.com/directory"

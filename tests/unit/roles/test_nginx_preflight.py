@@ -1,9 +1,10 @@
 """What the role nginx refuses before anything changes, in one sentence each."""
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from conftest import role_variables
+from ansible.template import trust_as_template
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.nginx import MINIMUM
+from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import examine
+from conftest import examined, view_of
 
 SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": ["unix:/run/shop/http.sock"]}
 HOST = {"distribution": "debian", "distribution_version": "13", "packages": {}, "candidates": {}}
@@ -12,14 +13,14 @@ HOST = {"distribution": "debian", "distribution_version": "13", "packages": {}, 
 @pytest.fixture
 def problems():
     def evaluate(app_servers=None, **variables):
-        values = role_variables("nginx") | {
+        values = {
             "nginx_sites": [SITE],
             "__fastapi_host": HOST,
             "groups": {"app_servers": list(app_servers or {})},
             "hostvars": app_servers or {},
             **variables,
         }
-        return Templar(loader=DataLoader(), variables=values).template(trust_as_template("{{ __nginx_problems }}"))
+        return examined("nginx", values).problems
 
     return evaluate
 
@@ -110,7 +111,7 @@ def test_a_value_that_cannot_work_is_refused(problems, variable, value, sentence
 
 
 def test_the_smallest_value_that_is_allowed_is_allowed(problems):
-    assert problems(**role_variables("nginx")["__nginx_minimum"]) == []
+    assert problems(**MINIMUM) == []
 
 
 def test_all_problems_are_told_at_once(problems):
@@ -175,7 +176,9 @@ def test_nginx_without_anything_to_serve_is_refused(problems):
     assert problems(app_servers={"app1": {}}, nginx_sites=[]) == []
 
 
-BALANCERS = [f"lb{number}" for number in range(1, 6)]
+def balancers(count):
+    hostvars = {f"lb{number}": {"private_address": f"10.0.0.{number}"} for number in range(count)}
+    return {"groups": {"load_balancers": list(hostvars)}, "hostvars": hostvars, "inventory_hostname": "lb0"}
 
 
 @pytest.mark.parametrize(
@@ -198,15 +201,15 @@ BALANCERS = [f"lb{number}" for number in range(1, 6)]
             {"nginx_acme_profile": "shortlived", "__fastapi_host": {**HOST, "distribution_version": "12"}},
             "nginx_acme_profile is shortlived, but certbot of Debian 12 knows no profiles; leave it empty",
         ),
-        ({"__nginx_challenge_peers": BALANCERS[1:]}, "nginx_certificate is letsencrypt on 5 load balancers, but"),
+        (balancers(5), "nginx_certificate is letsencrypt on 5 load balancers, but"),
         (
-            {"__nginx_challenge_peers": BALANCERS[:1], "nginx_trusted_proxies_header": "proxy_protocol"},
+            {**balancers(2), "nginx_trusted_proxies_header": "proxy_protocol"},
             "nginx_trusted_proxies_header is proxy_protocol, with which load balancers cannot pass each other",
         ),
     ],
 )
 def test_what_an_authority_could_not_be_asked_with(problems, variables, sentence):
-    usual = {"nginx_certificate": "letsencrypt", "nginx_trusted_proxies": ["192.0.2.1"], "__nginx_challenge_peers": []}
+    usual = {"nginx_certificate": "letsencrypt", "nginx_trusted_proxies": ["192.0.2.1"]}
     found = problems(**{**usual, **variables})
     assert len(found) == 1
     assert sentence in found[0]
@@ -215,7 +218,7 @@ def test_what_an_authority_could_not_be_asked_with(problems, variables, sentence
 @pytest.mark.parametrize("directory", ["production", "staging", "https://ca.example/directory"])
 def test_an_authority_that_can_be_asked(problems, directory):
     account = {"nginx_acme_email": "ops@example.com", "nginx_acme_eab_kid": "kid", "nginx_acme_eab_hmac_key": "key"}
-    more = {"nginx_acme_profile": "shortlived", "__nginx_challenge_peers": BALANCERS[:1]}
+    more = {"nginx_acme_profile": "shortlived", **balancers(2)}
     assert problems(nginx_certificate="letsencrypt", nginx_acme_directory=directory, **account, **more) == []
 
 
@@ -250,3 +253,57 @@ def test_what_earlier_versions_knew_is_refused_where_it_asked_for_something(prob
     (problem,) = problems(**{variable: value})
     assert problem.startswith(f"{variable} was removed: {instead}")
     assert problems(**{variable: type(value)()}) == []
+
+
+def test_what_the_inventory_does_not_yield_is_told_by_its_own_sentence():
+    hostvars = {"lb": {}, "app1": {"app_name": "shop", "app_domains": ["shop.example.com"]}}
+    groups = {"load_balancers": ["lb"], "app_servers": ["app1"]}
+    values = {"groups": groups, "hostvars": hostvars, "inventory_hostname": "lb"}
+    (problem,) = examined("nginx", values).problems
+    assert problem.startswith("lb cannot reach the app shop on app1 at unix:/run/shop/http.sock; set gunicorn_bind of")
+    (problem,) = examined("nginx", {"nginx_sites": [SITE], "nginx_ipv6": trust_as_template("{{ mine }}")}).problems
+    assert problem == "nginx_ipv6 has no value, because its template fails: 'mine' is undefined"
+
+
+def test_settings_of_an_ini_inventory_are_what_they_mean():
+    given = {"nginx_ipv6": "no", "nginx_exporter": "off", "nginx_private_paths": "/metrics, /admin"}
+    settings = examined("nginx", {"nginx_sites": [SITE], "nginx_worker_connections": "512", **given}).settings
+    assert {name: settings[name] for name in (*given, "nginx_worker_connections")} == {
+        "nginx_ipv6": False,
+        "nginx_exporter": False,
+        "nginx_private_paths": ["/metrics", "/admin"],
+        "nginx_worker_connections": 512,
+    }
+    assert "nginx_acme_dns_credentials" not in settings
+
+
+def maintenance(**parameters):
+    values = {"nginx_sites": [SITE], **parameters}
+    view = view_of("nginx", values)
+    return examine("nginx", view.variables.__getitem__, view, "maintenance")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentences"),
+    [
+        ({}, ["Write -e state=on or -e state=off."]),
+        ({"state": "maybe"}, ["Write -e state=on or -e state=off."]),
+        ({"state": "on", "site": "blog"}, ["site is blog; write one of shop."]),
+        ({"state": "on", "retry_after": "soon"}, ["retry_after is soon; write seconds, such as 300."]),
+        ({"state": "on", "retry_after": 0}, ["retry_after is 0; write seconds, such as 300."]),
+        (
+            {"state": "off", "allow": "office, 10.0.0.0/8"},
+            ["allow has office; write addresses or networks, such as 192.0.2.7,10.0.0.0/8."],
+        ),
+    ],
+)
+def test_a_maintenance_is_refused_where_it_is_not_clear_what_is_meant(parameters, sentences):
+    assert maintenance(**parameters).problems == sentences
+
+
+@pytest.mark.parametrize(("state", "meant"), [("on", "on"), (True, "on"), ("off", "off"), (False, "off")])
+def test_a_maintenance_is_for_all_sites_unless_one_is_named(state, meant):
+    asked = maintenance(state=state, allow="192.0.2.7, 10.0.0.0/8").derived
+    assert (asked["state"], asked["sites"], asked["retry_after"]) == (meant, ["shop"], 300)
+    assert asked["allow"] == ["192.0.2.7", "10.0.0.0/8"]
+    assert maintenance(state=state, site="shop", retry_after="60").derived["retry_after"] == "60"

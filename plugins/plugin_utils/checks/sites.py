@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is wrong with the sites of a load balancer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
+from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import (
+    STRATEGIES,
+    WITHOUT_BACKUP,
+    server_address,
+)
+
+HIGHEST = 10**9
+KEY = re.compile(r"[^\s;{}\"'\\]*\$[^\s;{}\"'\\]+")
+
+
+def site_problems(entries: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with `nginx_sites`, one sentence each; an empty list when Nginx can serve them."""
+    names = Counter(str(site["name"]) for site in entries)
+    problems = [
+        f"nginx_sites has {n} sites named {name}; give each its own name." for name, n in names.items() if n > 1
+    ]
+    owners: dict[str, str] = {}
+    for site in entries:
+        problems += [f"Site {site['name']}: {problem}" for problem in problems_of_site(site)]
+        for domain in site["domains"]:
+            owner = owners.setdefault(str(domain).lower(), site["name"])
+            if owner != site["name"]:
+                problems.append(f"Site {site['name']}: the site {owner} has the domain {domain} too; keep it in one.")
+    return problems
+
+
+def problems_of_site(site: dict[str, Any]) -> list[str]:
+    """What is wrong with one site taken alone."""
+    problems = []
+    if values.site_name(str(site["name"])) is None:
+        problems.append("its name (app_name) must be lower-case letters, digits, - and _, beginning with a letter.")
+    for key, example in (("domains", "[shop.example.com]"), ("servers", '["unix:/run/shop/http.sock"]')):
+        if isinstance(site[key], str) or not site[key]:
+            problems.append(f"its {key} must be a list with at least one entry, such as {example}.")
+    if not isinstance(site["domains"], str):
+        problems += filter(None, map(domain_problem, site["domains"]))
+    if not isinstance(site["servers"], str):
+        problems += filter(None, map(server_problem, site["servers"]))
+    problems += balance_problems(site)
+    static = site.get("static") or []
+    urls = Counter(entry["url"] for entry in static)
+    problems += [f"static has the url {url} {count} times; keep one." for url, count in urls.items() if count > 1]
+    return problems + [problem for entry in static for problem in static_problems(entry)]
+
+
+def domain_problem(domain: Any) -> str:
+    """What is wrong with a domain, or an empty string."""
+    text = str(domain)
+    address = None if text.startswith("[") else values.bare_address(text)
+    if address is not None:
+        return "" if str(address) == text else f"write the address {text} in its short form, {address}."
+    if text == "localhost" or values.domain(text) is not None:
+        return ""
+    return (
+        f"{text!r} in its domains (app_domains) is not a domain; write a name such as shop.example.com, *.example.com "
+        "(other alphabets in punycode) or localhost, or an IP address, without scheme, port or path."
+    )
+
+
+def server_problem(server: Any) -> str:
+    """What is wrong with the address of a server, or an empty string."""
+    text = server_address(server)
+    if values.socket(text) is not None or values.endpoint(text) is not None:
+        return ""
+    return (
+        f"{text!r} in its servers (gunicorn_bind) is no address; write unix:/run/shop/http.sock, 10.0.0.5:8000 or "
+        "[2001:db8::5]:8000 (no host name, because Nginx does not start while one fails to resolve)."
+    )
+
+
+def static_problems(entry: dict[str, Any]) -> list[str]:
+    """What is wrong with a static location."""
+    url, folder, expires = str(entry["url"]), str(entry["folder"]), str(entry.get("expires", "30d"))
+    problems = []
+    if values.plain_path(url.removesuffix("/")) is None or not url.endswith("/"):
+        problems.append(f"the url {url!r} of static files must be a path with / at both ends, such as /static/.")
+    if values.path(folder) is None or set(folder) & set(";{}$"):
+        problems.append(
+            f"the folder {folder!r} of static files must be a plain absolute path, such as /srv/www/static."
+        )
+    if expires not in ("max", "epoch") and values.duration(expires) is None:
+        problems.append(f"expires {expires!r} is no time that Nginx knows; write one such as 30d, 12h or max.")
+    return problems
+
+
+def balance_problems(site: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the way a site is balanced, one sentence each."""
+    problems = []
+    balance, key = str(site.get("balance", "round_robin")), str(site.get("balance_key", ""))
+    if balance not in STRATEGIES:
+        problems.append(f"its balance is {balance!r}; write one of {', '.join(STRATEGIES)}.")
+    if balance == "hash" and not KEY.fullmatch(key):
+        problems.append(f"its balance_key is {key!r}; write what the hash is of, such as $cookie_session.")
+    if balance != "hash" and key:
+        problems.append(f"it has a balance_key, which only balance hash uses, and not {balance}; take one of them out.")
+    problems += [
+        f"its {name} is {site[name]!r}; write a whole number from {lowest}."
+        for name, lowest in (("max_fails", 0), ("fail_timeout", 1))
+        if name in site and values.number(site[name], lowest, HIGHEST) is None
+    ]
+    servers = [] if isinstance(site["servers"], str) else site["servers"]
+    described = [server for server in servers if isinstance(server, Mapping)]
+    problems += [
+        f"the weight (app_weight) of {server_address(server)} is {server['weight']!r}; write a whole number from 1."
+        for server in described
+        if "weight" in server and values.number(server["weight"], 1, HIGHEST) is None
+    ]
+    backups = [server for server in described if server.get("backup")]
+    if backups and balance in WITHOUT_BACKUP:
+        problems.append(
+            f"{server_address(backups[0])} is a backup (app_backup), which Nginx refuses with balance {balance}; "
+            "use round_robin or least_conn, or take the backup out."
+        )
+    if servers and len(backups) == len(servers):
+        problems.append("all of its servers are backups (app_backup); let at least one be none.")
+    return problems
