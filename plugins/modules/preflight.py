@@ -29,6 +29,7 @@ options:
     description:
       - What other tasks of the role have found on the host. Of P(production.fastapi.gunicorn#role) this is C(gunicorn),
         whether the virtualenv of an app without releases has that program.
+      - Of P(production.fastapi.nginx#role) it is C(leaving), whether a site leaves, so that there may be none.
     type: dict
     default: {}
   step:

@@ -59,7 +59,7 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
         proxy_protocol=nginx.speaks_proxy_protocol(settings),
     )
     yield from existing_problems(view.facts.get("nginx", {}), sites, choices)
-    if not sites and not view.groups.get("app_servers"):
+    if not sites and not view.groups.get("app_servers") and not view.seen.get("leaving"):
         yield "Nginx has no sites: the inventory has no host in the group app_servers; add one, or set nginx_sites."
     for name, instead in REMOVED.items():
         given = view.variables.get(name)

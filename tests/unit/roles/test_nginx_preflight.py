@@ -174,6 +174,7 @@ def test_nginx_without_anything_to_serve_is_refused(problems):
         "Nginx has no sites: the inventory has no host in the group app_servers; add one, or set nginx_sites."
     ]
     assert problems(app_servers={"app1": {}}, nginx_sites=[]) == []
+    assert examined("nginx", {"nginx_sites": [], "groups": {}}, leaving=True).problems == []
 
 
 def balancers(count):
