@@ -21,7 +21,9 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_folder 
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
 from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash
+from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import structure
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
 SEALED = (
@@ -44,8 +46,6 @@ HIDDEN = {*ENVIRONMENTS, "files", "index_credentials"}
 # What an earlier task of the run has found and a later one need not ask for again.
 KEPT = ("release", "complete", "key", "live", "locked")
 
-KINDS = ("git", "folder", "archive", "package")
-
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """One round trip: with the source, when an earlier task has found that it is missing; else a second one with it."""
@@ -58,7 +58,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         options = dict(self._task.args)
-        given = dict(options.get("source") or {})
+        given = source_of(
+            structure("dict", options.get("source") or {}), folders_of(task_vars), str(options.pop("version", ""))
+        )
         include = _include(given)
         source, local = self._source({key: str(value) for key, value in given.items()}, include)
         options["source"] = source

@@ -20,7 +20,7 @@ options:
     description: The role whose settings are checked.
     type: str
     required: true
-    choices: [gunicorn, keepalived, nginx, redis]
+    choices: [app, gunicorn, keepalived, nginx, redis]
   host:
     description: What M(production.fastapi.host_info) has returned.
     type: dict

@@ -45,8 +45,14 @@ options:
       - C(archive) is a path on the controller or a URL of a tar.* or zip file. A URL needs C(checksum) (V(sha256:...)).
       - C(package) is the name of a package in the index, with C(version).
       - All but C(package) may have a C(subdirectory), the folder of the app in the source.
+      - Without any it is the sample service of this collection.
+      - A path of the controller is looked for beside the inventory, then beside the playbook.
     type: dict
     required: true
+  version:
+    description: In place of the C(version) of a C(source) that is C(git) or C(package).
+    type: str
+    default: ""
   dependencies:
     description:
       - File that says what the app depends on. V(auto) takes the first of the others that the source has, and refuses a
@@ -281,6 +287,7 @@ ARGUMENTS: dict[str, Any] = {
     "directory": {"type": "path", "required": True},
     "user": {"type": "str", "required": True},
     "source": {"type": "dict", "required": True},
+    "version": {"type": "str", "default": ""},
     "dependencies": {"type": "str", "choices": ["auto", *FORMS], "default": "auto"},
     "python": {"type": "str", "default": ""},
     "entrypoint": {"type": "str", "default": ""},

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
+from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
+from ansible_collections.production.fastapi.plugins.plugin_utils import app as app_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn as gunicorn_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import nginx as nginx_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import (
+    app,
     draining,
     gunicorn,
     keepalived,
@@ -53,6 +57,7 @@ class Examination(NamedTuple):
 
 
 CHECKS = {
+    "app": Check(app.problems, app_plan.derived),
     "gunicorn": Check(gunicorn.problems, gunicorn_plan.derived),
     "keepalived": Check(keepalived.problems),
     "nginx": Check(nginx.problems, nginx_plan.derived),
@@ -86,8 +91,9 @@ def examine(role: str, value_of: Callable[[str], Any], view: View, step: str = "
     typed = settings | {name: empty(options[name]["type"], settings[name]) for name in wrong}
     checks = [CHECKS[role], *([STEPS[step]] if step else [])]
     found = list(unread.values()) + [sentence for check in checks for sentence in check.problems(typed, view)]
-    told = [sentence for name, sentence in wrong.items() if not any(each.startswith(f"{name} ") for each in found)]
-    shown = {name: value for name, value in settings.items() if not options[name].get("no_log") and name not in LATER}
+    told = [sentence for name, sentence in wrong.items() if not any(is_about(name, each) for each in found)]
+    secret = {name for name, value in settings.items() if is_secret(options[name], value)}
+    shown = {name: value for name, value in settings.items() if name not in secret and name not in LATER}
     derived: dict[str, Any] = {}
     if not told and not found:
         for check in checks:
@@ -114,6 +120,17 @@ def reason_of(name: str, error: BaseException) -> str:
     if isinstance(error, AnsibleFilterError):
         return str(error.message)
     return f"{name} has no value, because its template fails: {error}"
+
+
+def is_about(name: str, sentence: str) -> bool:
+    """Whether a sentence begins with a variable."""
+    return sentence.startswith((f"{name} ", f"{name}:"))
+
+
+def is_secret(option: Mapping[str, Any], value: Any) -> bool:
+    """Whether a setting is one, or has a URL with a password in it."""
+    text = json.dumps(value, default=str)
+    return bool(option.get("no_log")) or mask_url(text) != text
 
 
 def empty(kind: str, value: Any) -> Any:

@@ -129,7 +129,7 @@ def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, 
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ({}, r"app_source: name one of git, folder, archive, package\."),
+        ({"path": "x"}, r"app_source: name one of git, folder, archive, package\."),
         ({"git": "x", "folder": "y"}, "app_source: name one of"),
         ({"folder": "missing"}, r"app_source\.folder: the controller has no folder .*missing"),
         ({"folder": "poetry"}, r"app_source: the versions of this app are in poetry\.lock, .* run poetry export"),

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.checks import shared_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.shared import shared_problems as sentences
+
+
+def shared_problems(*arguments):
+    return list(sentences(*arguments))
+
 
 GOOD = ["uploads", "notes.db", "data/", "a/b.c/d", ".cache", "..data", "user@host"]
 

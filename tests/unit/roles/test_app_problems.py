@@ -8,20 +8,22 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.production.fastapi.plugins.module_utils import release_install
-from conftest import role_variables
+from ansible_collections.production.fastapi.plugins.plugin_utils.app import SAMPLE, folders_of, packages, source_of
+from conftest import examined, role_variables
 
 HOST = {"distribution": "debian", "distribution_version": "12", "packages": {"git": "1"}, "users": []}
 CHECKSUM = "sha256:" + "0" * 64
 
 
+def known(tmp_path, **variables):
+    where = {"inventory_dir": str(tmp_path), "playbook_dir": str(tmp_path)}
+    return {"__fastapi_host": HOST, **where, **variables}
+
+
 def evaluate(expression, tmp_path, **variables):
-    known = {
-        "__fastapi_host": HOST,
-        "inventory_dir": str(tmp_path),
-        "playbook_dir": str(tmp_path),
-        "role_path": "/role",
-    }
-    templar = Templar(loader=DataLoader(), variables={**role_variables("app"), **known, **variables})
+    values = {**role_variables("app"), **known(tmp_path, **variables)}
+    derived = examined("app", known(tmp_path, **variables)).derived
+    templar = Templar(loader=DataLoader(), variables=values | {"__app_checked": {"derived": derived}})
     return templar.template(trust_as_template(f"{{{{ {expression} }}}}"))
 
 
@@ -29,7 +31,7 @@ def evaluate(expression, tmp_path, **variables):
 def problems(tmp_path):
     (tmp_path / "app").mkdir()
     (tmp_path / "app.zip").touch()
-    return lambda **variables: evaluate("__app_problems", tmp_path, **variables)
+    return lambda **variables: examined("app", known(tmp_path, **variables)).problems
 
 
 @pytest.mark.parametrize(
@@ -76,9 +78,15 @@ def test_good_input_is_no_problem(problems, variables):
         ({"app_batches": []}, "app_batches: .* are no sizes"),
         ({"app_verify_path": "healthz"}, "app_verify_path: write healthz as a path"),
         ({"app_receipt_rate": 201}, "app_receipt_rate: 201 requests a second are not possible; use 1 to 200."),
-        ({"app_receipt_budget": 101}, "app_receipt_budget: 101 is no share"),
-        ({"app_name": "My App"}, "app_name: My App is no name"),
-        ({"app_name": "a" * 32}, "app_name: a{32} is no name"),
+        (
+            {"app_receipt_budget": 101},
+            r"app_receipt_budget must be from 0 to 100, .* \(got 101\).",
+        ),
+        (
+            {"app_name": "My App"},
+            'app_name "My App" is invalid: use 1 to 31 lower-case letters',
+        ),
+        ({"app_name": "a" * 32}, 'app_name "a{32}" is invalid'),
         ({"app_name": "root"}, "app_name: root is a name of the system"),
         ({"app_domains": "shop.example.com"}, "app_domains: write a list"),
         ({"app_source": {"git": "x", "folder": "app"}}, "app_source: name one of git, .*: git, folder."),
@@ -110,7 +118,7 @@ def test_good_input_is_no_problem(problems, variables):
         ({"app_uv_hashes": ["0" * 64]}, "app_uv_hashes: write each as sha256:"),
         ({"app_installer": "pip"}, "app_installer was removed: remove the variable, because uv is the only"),
         ({"app_python": "python3"}, "app_python: write python3 as a version"),
-        ({"app_request_timeout": 0}, "app_request_timeout: 0 seconds"),
+        ({"app_request_timeout": 0}, r"app_request_timeout must be at least 1 second \(got 0\)."),
     ],
     ids=str,
 )
@@ -125,12 +133,12 @@ def test_bad_input_is_one_sentence(problems, variables, sentence):
 def test_who_builds_is_nobody_s_app_and_has_a_name_that_fits(tmp_path):
     missing = evaluate("__app_missing_users", tmp_path, app_name="a" * 31)
     assert [user["name"] for user in missing] == ["a" * 31 + "_", "a" * 31]
-    assert evaluate("__app_problems", tmp_path, app_name="shop_")
+    assert examined("app", known(tmp_path, app_name="shop_")).problems
 
 
 def test_the_version_of_uv_whose_hashes_are_known_is_the_default(tmp_path):
     assert evaluate("app_uv_version", tmp_path) == release_install.UV_VERSION
-    assert evaluate("__app_problems", tmp_path, app_uv_version=release_install.UV_VERSION) == []
+    assert examined("app", known(tmp_path, app_uv_version=release_install.UV_VERSION)).problems == []
 
 
 def test_a_path_is_looked_for_beside_the_inventory_first(tmp_path):
@@ -139,16 +147,17 @@ def test_a_path_is_looked_for_beside_the_inventory_first(tmp_path):
     (tmp_path / "playbook" / "other").mkdir()
     where = {"inventory_dir": f"{tmp_path}/inventory", "playbook_dir": f"{tmp_path}/playbook"}
     for name, folder in (("app", "inventory"), ("other", "playbook")):
-        source = evaluate("__app_source", tmp_path, app_source={"folder": name, "subdirectory": "x"}, **where)
+        source = source_of({"folder": name, "subdirectory": "x"}, folders_of(where))
         assert source == {"folder": f"{tmp_path}/{folder}/{name}", "subdirectory": "x"}
 
 
-def test_the_sample_is_the_default_source(tmp_path):
-    assert evaluate("__app_source", tmp_path) == {"folder": "/role/files/shop"}
+def test_the_sample_is_the_default_source():
+    assert source_of({}, ["", ""]) == {"folder": str(SAMPLE)}
+    assert (SAMPLE / "pyproject.toml").is_file()
 
 
 @pytest.mark.parametrize(
-    ("source", "packages"),
+    ("source", "wanted"),
     [
         ({}, {"ca-certificates", "python3-pip-whl"}),
         ({"git": "https://x/y.git"}, {"ca-certificates", "python3-pip-whl", "git"}),
@@ -156,17 +165,49 @@ def test_the_sample_is_the_default_source(tmp_path):
         ({"git": "https://x/y.git", "key": "/k"}, {"ca-certificates", "python3-pip-whl", "git", "openssh-client"}),
     ],
 )
-def test_only_the_packages_that_the_source_needs(tmp_path, source, packages):
-    assert set(evaluate("__app_packages", tmp_path, app_source=source)) == packages
+def test_only_the_packages_that_the_source_needs(tmp_path, source, wanted):
+    assert set(packages({"app_source": source, "app_packages": []})) == wanted
     assert "git" not in evaluate("__app_missing_packages", tmp_path, app_source=source)
 
 
-def test_another_version_of_a_source_is_named_on_the_command_line(tmp_path):
+def test_another_version_of_a_source_is_named_on_the_command_line():
     source = {"git": "https://git.example.com/shop.git", "version": "v1"}
-    assert evaluate("__app_source", tmp_path, app_source=source) == source
-    assert evaluate("__app_source", tmp_path, app_source=source, version="v2") == source | {"version": "v2"}
+    assert source_of(source, []) == source
+    assert source_of(source, [], "v2") == source | {"version": "v2"}
 
 
 def test_what_is_asked_through_nginx_is_the_readiness_path_where_there_is_one(tmp_path):
     assert evaluate("app_verify_path", tmp_path) == "/healthz"
     assert evaluate("app_verify_path", tmp_path, gunicorn_readiness_path="/ready") == "/ready"
+
+
+CLUSTER = {"groups": {"app_servers": ["one", "two"], "load_balancers": ["lb"]}, "app_name": "shop"}
+SERVERS = {"one": {"app_name": "shop"}, "two": {"app_name": "shop"}}
+CANARY = {"app_canary_time": 60, "app_domains": ["shop.example.com"], **CLUSTER, "hostvars": {**SERVERS, "lb": {}}}
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"app_canary_time": 5}, "app_canary_time: 5 seconds are not possible; use 10 to 3600, or 0"),
+        ({"app_canary_max_slowdown": 0.5}, r"app_canary_max_slowdown must be at least 1 \(got 0.5\)."),
+        ({"app_canary_max_errors": 101}, "app_canary_max_errors must be from 0 to 100"),
+        ({"app_canary_min_requests": 0}, r"app_canary_min_requests must be at least 1 \(got 0\)."),
+        ({"app_receipt": "no"}, "a canary needs app_receipt: true and app_domains"),
+        ({"hostvars": {**SERVERS, "lb": {"nginx_access_log": "off"}}}, "set nginx_access_log to json on lb."),
+        ({"app_batches": ["100%"]}, "shop has no server beside the first batch of app_batches to compare a canary"),
+    ],
+    ids=str,
+)
+def test_a_canary_is_refused_where_it_could_not_be_judged(tmp_path, variables, sentence):
+    assert examined("app", known(tmp_path, **CANARY)).problems == []
+    (problem,) = examined("app", known(tmp_path, **{**CANARY, **variables})).problems
+    assert re.search(sentence, problem)
+
+
+def test_settings_of_an_ini_inventory_are_what_they_mean_and_secrets_are_not_among_them(tmp_path):
+    given = {"app_batches": "1, 50%", "app_receipt": "off", "app_before_switch": "a, b", "app_request_timeout": "30"}
+    secret = {"app_index_url": "https://bot:s3cr3t@index.example.com/simple"}
+    settings = examined("app", known(tmp_path, **given, **secret)).settings
+    assert [settings[name] for name in given] == [["1", "50%"], False, ["a", "b"], 30]
+    assert "s3cr3t" not in str(settings)

@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the role app refuses, a sentence each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.module_utils.release_install import UV_VERSION
+from ansible_collections.production.fastapi.plugins.plugin_utils import app
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names import app_name_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.shared import shared_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import batches
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
+
+HIGHEST = 10**9
+CHECKSUM = re.compile("sha256:[0-9a-f]{64}")
+PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+!_-]*")
+BATCH = re.compile(r"[1-9][0-9]*|([1-9][0-9]?|100)%")
+KEYS = {
+    "git": ("git", "version", "subdirectory", "key"),
+    "folder": ("folder", "include", "subdirectory"),
+    "archive": ("archive", "checksum", "subdirectory"),
+    "package": ("package", "version"),
+}
+
+
+def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
+    """What is wrong with the settings of an app; no sentence has a value of its environment in it."""
+    yield from system_problems(view.facts)
+    yield from name_problems(settings, view)
+    yield from source_problems(settings, view)
+    yield from build_problems(settings)
+    yield from deploy_problems(settings)
+    yield from canary_problems(settings, view)
+    shared = f"/srv/{settings['app_name']}/shared"
+    get = view.variables.get
+    yield from shared_problems(settings["app_shared"], get("app_static"), shared, get("gunicorn_writable_folders"))
+
+
+def name_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
+    """What is wrong with the name of an app and with its domains."""
+    name = settings["app_name"]
+    if values.name(name) is None:
+        yield (
+            f'app_name "{name}" is invalid: use 1 to 31 lower-case letters, digits or hyphens, starting with a letter.'
+        )
+    yield from app_name_problems(view.facts, name)
+    if str(view.variables.get("app_installer") or "uv") != "uv":
+        yield "app_installer was removed: remove the variable, because uv is the only installer."
+    # The steps of a deploy read it as it is written.
+    if not isinstance(view.variables["app_domains"], list):
+        yield "app_domains: write a list of domains, as [shop.example.com]."
+
+
+def source_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
+    """What is wrong with where the app comes from, and with the version that the command line asks for."""
+    source, version = settings["app_source"], view.variables.get("version")
+    kind = app.kind_of(source)
+    if version is not None and kind not in ("git", "package"):
+        yield (
+            f"version: -e version={version} is for an app_source of git or a package; change the {kind or 'sample'} "
+            "instead."
+        )
+    if not source:
+        return
+    if len([each for each in app.KINDS if each in source]) != 1:
+        yield f"app_source: name one of git, folder, archive and package, and not several: {', '.join(source)}."
+        return
+    if unknown := [key for key in source if key not in KEYS[kind]]:
+        yield f"app_source: {kind} does not know {', '.join(unknown)}; it takes {', '.join(KEYS[kind])}."
+    if app.is_local(source) and not app.path_of(source, app.folders_of(view.variables)):
+        yield (
+            f"app_source.{kind}: the controller has no {source[kind]}, neither beside the inventory nor beside the "
+            "playbook."
+        )
+    subdirectory = str(source.get("subdirectory", ""))
+    if subdirectory.startswith("/") or ".." in subdirectory.split("/"):
+        yield f"app_source.subdirectory: write {subdirectory} as a path inside the source, without ..."
+    yield from archive_problems(source)
+    if kind == "package":
+        yield from package_problems(source, settings["app_entrypoint"])
+
+
+def archive_problems(source: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with an archive and its checksum."""
+    checksum = source.get("checksum")
+    if app.is_url(source) and checksum is None:
+        yield "app_source.checksum: an archive from a URL needs its checksum, as sha256: and 64 hexadecimal digits."
+    if checksum is not None and not CHECKSUM.fullmatch(str(checksum)):
+        yield f"app_source.checksum: write {checksum} as sha256: and 64 hexadecimal digits."
+    if app.is_url(source) and not re.match("https?://", str(source["archive"])):
+        yield "app_source.archive: use a URL with http:// or https://."
+
+
+def package_problems(source: Mapping[str, Any], entrypoint: str) -> Iterator[str]:
+    """What is wrong with a package of an index."""
+    if not PACKAGE_VERSION.fullmatch(str(source.get("version", ""))):
+        yield "app_source.version: name the version of the package, as 1.2.3."
+    if not PACKAGE.fullmatch(str(source["package"])):
+        yield f"app_source.package: {source['package']} is no name of a package."
+    if not entrypoint:
+        yield "app_entrypoint: a package does not say where its app is; write it as module:attribute."
+
+
+def build_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with how a release is built."""
+    entrypoint, python = settings["app_entrypoint"], settings["app_python"]
+    version, hashes = settings["app_uv_version"], settings["app_uv_hashes"]
+    if entrypoint and values.entrypoint(entrypoint) is None:
+        yield (
+            f"app_entrypoint: write {entrypoint} as module:attribute, such as shop.main:app, or as module:factory()."
+        )
+    if python and not re.fullmatch(r"3\.[0-9]+", python):
+        yield f'app_python: write {python} as a version such as "3.12", in quotes.'
+    if version != UV_VERSION and not hashes:
+        yield (
+            f"app_uv_hashes: {version} is not the version of uv whose hashes are known here; write those of its wheels "
+            'for your hosts, as ["sha256:\u2026"].'
+        )
+    if not all(CHECKSUM.fullmatch(str(each)) for each in hashes):
+        yield "app_uv_hashes: write each as sha256: and 64 hexadecimal digits."
+
+
+def deploy_problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with how a release is deployed."""
+    lock, migrate, hook, canary = (
+        settings[f"app_{each}"] for each in ("lock_timeout", "migrate_timeout", "hook_timeout", "canary_time")
+    )
+    longest = max(seconds(migrate), seconds(hook))
+    if seconds(lock) <= longest:
+        yield (
+            f"app_lock_timeout ({lock} s) must be above app_migrate_timeout ({migrate} s) and app_hook_timeout "
+            f"({hook} s), or others take a long step for a dead deploy."
+        )
+    if seconds(migrate) < 1 or seconds(hook) < 1:
+        yield "app_migrate_timeout and app_hook_timeout: use 1 second or more."
+    if seconds(canary) >= seconds(lock):
+        yield (
+            f"app_lock_timeout ({lock} s) must be above app_canary_time ({canary} s), or others take a canary for a "
+            "dead deploy."
+        )
+    sizes = settings["app_batches"]
+    if not sizes or not all(BATCH.fullmatch(str(each)) for each in sizes):
+        yield (
+            f"app_batches: {json.dumps(sizes)} are no sizes; use numbers from 1 and shares up to 100%, such as "
+            '[1, "50%"].'
+        )
+    path, rate, budget = (settings[f"app_{each}"] for each in ("verify_path", "receipt_rate", "receipt_budget"))
+    if not re.fullmatch("/[!-~]*", path):
+        yield f"app_verify_path: write {path} as a path such as /healthz."
+    if values.number(rate, 1, 200) is None:
+        yield f"app_receipt_rate: {rate} requests a second are not possible; use 1 to 200."
+    if not is_share(budget):
+        yield f"app_receipt_budget must be from 0 to 100, the share of requests in percent (got {shown(budget)})."
+    timeout = settings["app_request_timeout"]
+    if values.number(timeout, 1, HIGHEST) is None:
+        yield f"app_request_timeout must be at least 1 second (got {timeout})."
+
+
+def canary_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
+    """What is wrong with a canary, and what it needs: Nginx's log in JSON, and servers with the release before."""
+    time, errors, slowdown, requests = (
+        settings[f"app_canary_{each}"] for each in ("time", "max_errors", "max_slowdown", "min_requests")
+    )
+    if not is_share(errors):
+        yield f"app_canary_max_errors must be from 0 to 100, the share of requests in percent (got {shown(errors)})."
+    if (values.decimal(slowdown) or 0) < 1:
+        yield f"app_canary_max_slowdown must be at least 1 (got {shown(slowdown)})."
+    if values.number(requests, 1, HIGHEST) is None:
+        yield f"app_canary_min_requests must be at least 1 (got {requests})."
+    if values.number(time, 0, 0) is None and values.number(time, 10, 3600) is None:
+        yield f"app_canary_time: {time} seconds are not possible; use 10 to 3600, or 0 to have no canary."
+    if seconds(time) <= 0:
+        return
+    if not (settings["app_receipt"] and settings["app_domains"]):
+        yield (
+            "app_canary_time: a canary needs app_receipt: true and app_domains, so that it is asked where clients are "
+            "few."
+        )
+    balancers = view.groups.get("load_balancers", [])
+    if without := [host for host in balancers if view.hostvars[host].get("nginx_access_log", "json") != "json"]:
+        yield (
+            "app_canary_time: a canary is judged by what Nginx logs; set nginx_access_log to json on "
+            f"{', '.join(without)}."
+        )
+    servers = servers_of(view.groups.get("app_servers", []), settings["app_name"], view.hostvars)
+    sizes = settings["app_batches"]
+    if sizes and all(BATCH.fullmatch(str(each)) for each in sizes) and not batches(servers, sizes)[1:]:
+        yield (
+            f"app_canary_time: {settings['app_name']} has no server beside the first batch of app_batches to compare a "
+            "canary with; add servers, make that batch smaller, or set app_canary_time to 0."
+        )
+
+
+def seconds(value: Any) -> int:
+    """A time as a whole number; 0 for what is none, which is told elsewhere."""
+    return values.number(value, 0, HIGHEST) or 0
+
+
+def is_share(value: Any) -> bool:
+    """Whether a value is a number of percent."""
+    number = values.decimal(value)
+    return number is not None and 0 <= number <= 100
+
+
+def shown(value: Any) -> str:
+    """A number as a person writes it, 101 rather than 101.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

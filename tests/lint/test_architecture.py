@@ -1,0 +1,163 @@
+"""Decisions are Python and stand once; YAML is a table of contents. The bounds are figures of today that only fall."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = "ansible_collections.production.fastapi.plugins."
+YAML = sorted(path for folder in ("roles", "playbooks") for path in (ROOT / folder).glob("**/*.yml"))
+CODE = [path for path in YAML if "meta" not in path.parts and "files" not in path.parts]
+PYTHON = sorted((ROOT / "plugins").glob("**/*.py"))
+VALUES = ROOT / "plugins" / "plugin_utils" / "checks" / "values.py"
+
+LONGEST = 120
+BOUNDS = {
+    "long expressions per 1,000 lines": 15.1,
+    "statements of Jinja": 7,
+    "sentences": 26,
+    "filter files": 38,
+    "filters": 35,
+    "patterns of an address": 3,
+    "patterns in checks": 17,
+}
+
+EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+STATEMENT = re.compile(r"\{%-? *(set|for|if)\b")
+# What a person reads when something is wrong.
+SPOKEN = ("msg", "fail_msg", "success_msg", "hint")
+# Digits with dots between them, or hexadecimal digits with colons.
+ADDRESS = re.compile(r"\[0-9\.\]|\[\\d\.\]|\\d\+?\\\.\\d|\[0-9\]\{1,3\}|\[0-9a-f:|\[\\\[\\\]\]")
+
+
+def strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Each text of a YAML document with the key that it stands under."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from strings(inner, str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def texts(path: Path) -> list[tuple[str, str]]:
+    return list(strings(yaml.safe_load(path.read_text(encoding="utf-8"))))
+
+
+def is_sentence(text: str) -> bool:
+    """Whether there are words beside the expressions."""
+    return len(re.findall(r"[A-Za-z]{2,}", EXPRESSION.sub(" ", text))) > 2
+
+
+def spoken() -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in CODE
+        for key, text in texts(path)
+        if key in SPOKEN and is_sentence(text)
+    ]
+
+
+def long_expressions() -> list[str]:
+    found = [
+        (path, expression) for path in CODE for _key, text in texts(path) for expression in EXPRESSION.findall(text)
+    ]
+    return [f"{path.relative_to(ROOT)}: {each}" for path, each in found if len(each) > LONGEST]
+
+
+def lines(paths: list[Path]) -> int:
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+
+
+def filters() -> set[str]:
+    """The names of our filters that YAML and templates call."""
+    files = [*CODE, *(ROOT / "roles").glob("*/templates/**/*.j2")]
+    call = re.compile(r"\| *production\.fastapi\.(\w+)|'production\.fastapi\.(\w+)'")
+    return {"".join(names) for file in files for names in call.findall(file.read_text(encoding="utf-8"))}
+
+
+def measured() -> dict[str, float]:
+    """The figures of today."""
+    checks = [path for path in PYTHON if "checks" in path.parts and path != VALUES]
+    patterns = [line for path in checks for line in path.read_text().splitlines() if re.search(r"\bre\.\w+\(", line)]
+    everywhere = [path for path in [*PYTHON, *CODE] if path != VALUES]
+    addresses = [line for path in everywhere for line in path.read_text().splitlines() if ADDRESS.search(line)]
+    return {
+        "long expressions per 1,000 lines": round(1000 * len(long_expressions()) / lines(CODE), 1),
+        "statements of Jinja": sum(len(STATEMENT.findall(path.read_text())) for path in CODE),
+        "sentences": len(spoken()),
+        "filter files": len(list((ROOT / "plugins" / "filter").iterdir()))
+        - (ROOT / "plugins/filter/__pycache__").exists(),
+        "filters": len(filters()),
+        "patterns of an address": len(addresses),
+        "patterns in checks": len(patterns),
+    }
+
+
+@pytest.mark.parametrize("what", BOUNDS)
+def test_the_house_gets_no_more_complicated(what: str) -> None:
+    figure = measured()[what]
+    assert figure <= BOUNDS[what], f"{what}: {figure}; decide it in Python, where it is already"
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules of ours that a file imports, below `plugins`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.rstrip(".")):
+            base = str(node.module)[len(PACKAGE) :]
+            for alias in node.names:
+                inner = ROOT / "plugins" / f"{base}.{alias.name}".strip(".").replace(".", "/")
+                yield f"{base}.{alias.name}".strip(".") if inner.with_suffix(".py").exists() else base
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "plugins").with_suffix("").parts)
+
+
+# What each floor stands on.
+FLOORS = {
+    "module_utils": {"module_utils"},
+    "plugin_utils": {"module_utils", "plugin_utils"},
+    "modules": {"module_utils"},
+    "filter": {"module_utils", "plugin_utils"},
+    "action": {"module_utils", "plugin_utils"},
+}
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_no_floor_stands_on_a_higher_one(floor: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in PYTHON
+        if path.relative_to(ROOT / "plugins").parts[0] == floor
+        for name in imports(path)
+        if name.split(".")[0] not in FLOORS[floor]
+    ]
+    assert wrong == []
+
+
+def test_no_two_modules_need_each_other() -> None:
+    graph = {module_of(path): set(imports(path)) for path in PYTHON}
+
+    def reaches(start: str, goal: str, seen: set[str]) -> bool:
+        return any(
+            each == goal or (each not in seen and reaches(each, goal, seen | {each})) for each in graph.get(start, ())
+        )
+
+    assert [name for name in graph if reaches(name, name, {name})] == []
+
+
+def test_no_role_refuses_a_value_in_yaml() -> None:
+    """All that is wrong comes from `preflight`; a task that fails of itself speaks of what has happened on a host."""
+    found = [path for path in (ROOT / "roles").glob("*/tasks/preflight.yml") if "builtin.fail" in path.read_text()]
+    variables = [path for path in (ROOT / "roles").glob("*/vars/main.yml") if "_problems" in path.read_text()]
+    assert found + variables == []
