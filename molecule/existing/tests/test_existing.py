@@ -57,7 +57,7 @@ def load(name, expected):
     result = json.loads(output)
     print(f"{name}: {sum(result['sent'])} answers of the sites of others, {len(result['failed'])} failed")
     assert result["failed"] == []
-    assert min(result["sent"]) > 20
+    assert min(result["sent"]) > 4
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,18 @@ def source(tmp_path_factory):
     return {"folder": str(folder)}
 
 
+def limit(*names):
+    """These hosts, and the controller, on which `doctor` tells what it has found."""
+    return ",".join([*names, "localhost"])
+
+
 def on_both(*arguments, playbook=SITE, **variables):
-    return play("--limit", ",".join(NAMES), *arguments, playbook=playbook, **variables)
+    return play("--limit", limit(*NAMES), *arguments, playbook=playbook, **variables)
 
 
 def test_the_sites_are_what_this_scenario_is_about(theirs):
     for name, (_, before, _) in theirs.items():
-        assert [answer[1] for answer in before[:8]] == [200, 404, 302, 200, 200, 200, 200, 502], name
+        assert [answer[1] for answer in before[:8]] == [200, 404, 302, 200, 400, 200, 200, 502], name
         assert before[3] == before[0], "the first site answers for names that no site has"
         assert before[6][3] == "close theirs hello\n"
     shown = subprocess.run(
@@ -155,7 +160,7 @@ def test_an_nginx_conf_of_their_own_is_refused_by_line(source):
     before, system = answers(host), on(host, SYSTEM)
     line = on(host, "grep -n keepalive_timeout /etc/nginx/nginx.conf").partition(":")[0]
     for playbook in (DOCTOR, SITE):
-        result = play("--limit", CHANGED, playbook=playbook, app_source=source)
+        result = play("--limit", limit(CHANGED), playbook=playbook, app_source=source)
         assert result.returncode != 0
         assert (
             f"/etc/nginx/nginx.conf, line {line}: `keepalive_timeout 7` is not in the file of the package"

@@ -1,6 +1,6 @@
 """Asks the sites of others on a host: once, or until standard input ends, and then whether each answer was as expected.
 
-Run on the host: theirs.py, or theirs.py EXPECTED with the JSON that the first prints. It uses Python's standard library.
+Run on the host: theirs.py, or theirs.py EXPECTED with the JSON that the first prints. The standard library is enough.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ ASKED = [
     ("handshake", "secure.example.org", ""),
     ("handshake", "nobody.example.net", ""),
 ]
-PAUSE = 0.05
-VARYING = ("date",)
+PAUSE = 0.2
+# What changes with every answer, and what a worker that a reload ends says to its clients.
+VARYING = ("date", "connection")
 
 
 def context(*protocols: str) -> ssl.SSLContext:
@@ -97,7 +98,7 @@ class Client:
         scheme, name, path = self.asked
         if not self.kept:
             return once(*self.asked)
-        if self.connection and select.select([self.connection.sock], [], [], 0)[0]:
+        if self.connection and (not self.connection.sock or select.select([self.connection.sock], [], [], 0)[0]):
             self.connection = None
         if self.connection:
             try:

@@ -19,7 +19,7 @@ server {
     location /old { return 302 /new; }
 }
 END
-ln -s ../sites-available/legacy /etc/nginx/sites-enabled/legacy
+ln -sf ../sites-available/legacy /etc/nginx/sites-enabled/legacy
 
 cat >/etc/nginx/snippets/proxy.conf <<'END'
 proxy_set_header Connection $connection_upgrade;
@@ -57,9 +57,10 @@ nginx -t -q
 systemctl reload nginx
 
 # An administrator's host: nobody but root reads what root writes, and sudo asks for a password.
-echo 'session optional pam_umask.so umask=027' >>/etc/pam.d/sshd
-echo 'session optional pam_umask.so umask=027' >>/etc/pam.d/sudo
-useradd --create-home --shell /bin/bash --groups sudo admin
+for service in sshd sudo; do
+  grep -q pam_umask /etc/pam.d/$service || echo 'session optional pam_umask.so umask=027' >>/etc/pam.d/$service
+done
+id admin >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --groups sudo admin
 echo 'admin:a password' | chpasswd
 install -d -m 700 -o admin -g admin /home/admin/.ssh
 install -m 600 -o admin -g admin /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys

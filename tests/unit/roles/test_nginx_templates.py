@@ -284,3 +284,15 @@ def test_braces_are_balanced_in_every_combination(main, site):
         assert text.count("{") == text.count("}")
         assert "{{" not in text
         assert "{%" not in text
+
+
+@pytest.mark.parametrize("template", ["nginx.service.d.conf.j2", "certificates/site-certificates.service.j2"])
+def test_sites_of_others_may_go_on_to_write_where_they_do(render, template):
+    listen = {"file": "x", "line": 2, "address": "", "port": 80, "ssl": False, "http2": False, "proxy_protocol": False}
+    theirs = {"context": "http", "file": "x", "line": 1, "names": [], "listens": [listen | {"dual": False}]}
+    nginx = {"main": "events { }\nhttp { }\n", "default_site": "", "settings": [], "servers": [theirs]}
+    alone = render("nginx", template, {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]})
+    beside = render("nginx", template, {"__fastapi_host": {**DEBIAN_13, "nginx": nginx}, "nginx_sites": [SHOP]})
+    assert "ProtectHome=read-only" in alone
+    assert "ProtectHome" not in beside
+    assert "ProtectSystem=strict" not in beside
