@@ -50,6 +50,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_install
     read_pyproject,
     refuse_pins,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_media import open_media
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
 from ansible_collections.production.fastapi.plugins.module_utils.release_python import (
@@ -138,6 +139,8 @@ class Spec:
     uv_version: str = ""
     uv_hashes: Sequence[str] = ()
     static: Sequence[str] = ()
+    static_kept: Sequence[str] = ()
+    media: Sequence[str] = ()
     shared: Sequence[str] = ()
     sandbox: Sequence[str] = ()
     minimum_free_disk_mb: int = 0
@@ -193,11 +196,13 @@ class Release:
         """Make the folders of the app and hand them to who needs them; returns whether something changes."""
         root = Account(None) if os.geteuid() else Account("root", 0, 0)
         web = replace(root, gid=_group(WEB_GROUP) if root.name else root.gid)
+        # Who may pass through to what the app saves for Nginx, and list nothing.
+        shared = (replace(self.account, gid=web.gid), 0o710) if self.spec.media else (self.account, 0o750)
         # Others may pass through to what is theirs below, and see nothing on the way.
         owners = {
             "": (root, 0o711),
             "releases": (root, 0o711),
-            "shared": (self.account, 0o750),
+            "shared": shared,
             "public": (web, 0o750),
             "build": (root, 0o700),
         }
@@ -214,6 +219,8 @@ class Release:
                 folder.mkdir(parents=True, exist_ok=True)
                 os.chown(folder, owner.uid, owner.gid)
                 folder.chmod(mode)
+        for path in self.spec.media:
+            changed |= open_media(self.spec.directory / "shared", path, self.account, web.gid, check=check)
         return changed
 
     def _remove_former_cache(self, *, check: bool) -> bool:
@@ -253,7 +260,7 @@ class Release:
         """Let Nginx have its files of all complete releases; returns whether something changes."""
         folder = self.spec.directory / "releases"
         complete = sorted(path.parent.name for path in folder.glob(f"[!.]*/{COMPLETE}")) if folder.is_dir() else []
-        return self.public.publish(complete, self.spec.static, check=check)
+        return self.public.publish(complete, self.spec.static, self.spec.static_kept, check=check)
 
     def build(self, upload: Path | None) -> dict[str, Any]:
         """Build the release at its final place; after any failure nothing of it is left."""

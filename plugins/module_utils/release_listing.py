@@ -26,6 +26,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_history
     lived,
     verdicts,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_public import keep_files
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold_if_free
 from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
 from ansible_collections.production.fastapi.plugins.module_utils.switching import alone, read_state
@@ -223,6 +224,8 @@ class Releases:
                 shutil.rmtree(path)
             for name in names:
                 shutil.rmtree(self.folder.parent / "public" / "releases" / name, ignore_errors=True)
+            if names:
+                keep_files(self.folder.parent / "public")
             self._read()
         return names
 

@@ -156,6 +156,16 @@ options:
     type: list
     elements: str
     default: []
+  static_kept:
+    description: Those of O(static) whose files C(public/kept) has of all complete releases together.
+    type: list
+    elements: str
+    default: []
+  media:
+    description: Paths in C(shared) where the app saves what Nginx serves. Nginx's group may read them.
+    type: list
+    elements: str
+    default: []
   shared:
     description:
       - Paths of the source that are links to C(shared) in the release.
@@ -307,6 +317,8 @@ ARGUMENTS: dict[str, Any] = {
     "uv_version": {"type": "str", "default": "0.13.9"},
     "uv_hashes": {"type": "list", "elements": "str", "default": []},
     "static": {"type": "list", "elements": "str", "default": []},
+    "static_kept": {"type": "list", "elements": "str", "default": []},
+    "media": {"type": "list", "elements": "str", "default": []},
     "shared": {"type": "list", "elements": "str", "default": []},
     "sandbox": {"type": "list", "elements": "str", "default": []},
     "minimum_free_disk_mb": {"type": "int", "default": 0},

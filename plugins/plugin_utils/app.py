@@ -20,9 +20,12 @@ SSH = re.compile(r"ssh://|[^/:]+@")
 
 def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     """What tasks read besides the settings."""
+    static, source = view.variables.get("app_static"), settings["app_source"]
     return {
+        "media": static_folders(static, source, "shared"),
         "packages": packages(settings),
-        "static": static_folders(view.variables.get("app_static"), settings["app_source"]),
+        "static": static_folders(static, source),
+        "static_kept": static_folders(static, source, "immutable"),
     }
 
 

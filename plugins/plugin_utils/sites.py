@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.shared import is_path
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import (
     app_of,
     drained,
@@ -58,7 +59,10 @@ def site_of(
     if static is None:
         static = [] if common(app, hosts, hostvars, "app_source") else SAMPLE_STATIC
     if machine(load_balancer, hostvars) not in {machine(host, hostvars) for host in hosts}:
+        refuse_media(app, static, "on other machines than the load balancer")
         static = []  # the files are on other machines, so the app serves them itself
+    elif len({machine(host, hostvars) for host in hosts}) > 1:
+        refuse_media(app, static, "on several machines")
     domains = common(app, hosts, hostvars, "app_domains") or []
     certificate = common(app, hosts, hostvars, "gunicorn_tls_certificate")
     return {
@@ -71,21 +75,50 @@ def site_of(
     }
 
 
+def refuse_media(app: str, static: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Raise AnsibleFilterError when Nginx is to serve what an app saves, but does not have all of it."""
+    if media := [entry["shared"] for entry in static if entry.get("shared")]:
+        raise AnsibleFilterError(
+            f"app_static of the app {app}: {media[0]} of shared is {where}, so Nginx does not have what all save; let "
+            "the app serve it, or keep it in an object storage."
+        )
+
+
 def static_of(app: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of app_static with the folder that it has on the load balancer."""
     folder = str(entry.get("folder", "")).strip("/")
+    if "shared" in entry:
+        path = str(entry["shared"]).removesuffix("/")
+        if folder or "url" not in entry or not is_path(path):
+            raise AnsibleFilterError(
+                f"app_static of the app {app} needs a url and either a folder or a path of shared in every entry, "
+                "such as {url: /media/, shared: uploads}."
+            )
+        others = {key: value for key, value in entry.items() if key != "shared"}
+        shared = f"/srv/{app}/shared"
+        return {"expires": "1h", **others, "folder": f"{shared}/{path}", "untrusted_below": shared}
     if not folder or "url" not in entry:
         raise AnsibleFilterError(
             f"app_static of the app {app} needs a url and a folder in every entry, the folder relative to the source, "
             "such as {url: /static/, folder: shop/static}."
         )
-    return {**entry, "folder": f"/srv/{app}/public/current/{folder}"}
+    former = {"former": f"/srv/{app}/public/kept/{folder}"} if boolean(entry.get("immutable", False)) else {}
+    return {**entry, "folder": f"/srv/{app}/public/current/{folder}", **former}
 
 
-def static_folders(static: list[dict[str, Any]] | None, source: Mapping[str, Any]) -> list[str]:
-    """The folders of app_static in the source; without it, those of the sample where there is no app_source."""
-    entries = static if static is not None else [] if source else SAMPLE_STATIC
-    return [str(entry.get("folder", "")).strip("/") for entry in entries if entry.get("folder")]
+def static_folders(
+    static: list[dict[str, Any]] | None, source: Mapping[str, Any], of: Literal["all", "immutable", "shared"] = "all"
+) -> list[str]:
+    """The folders of app_static in the source; without it, those of the sample where there is no app_source.
+
+    `of` may be `immutable`, for those of them whose files outlive their release, and `shared`, for the paths of the
+    shared folder instead.
+    """
+    entries: Sequence[Mapping[str, Any]] = static if static is not None else [] if source else SAMPLE_STATIC
+    if of == "shared":
+        return [str(entry["shared"]).removesuffix("/") for entry in entries if entry.get("shared")]
+    found = [entry for entry in entries if of == "all" or boolean(entry.get("immutable", False))]
+    return [str(entry.get("folder", "")).strip("/") for entry in found if entry.get("folder")]
 
 
 def common(app: str, hosts: list[str], hostvars: Mapping[str, Any], variable: str) -> Any:

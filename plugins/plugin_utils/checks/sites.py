@@ -90,6 +90,11 @@ def static_problems(entry: dict[str, Any]) -> list[str]:
         problems.append(
             f"the folder {folder!r} of static files must be a plain absolute path, such as /srv/www/static."
         )
+    if (found := re.match(r"/srv/[^/]+/shared(?:/(.+))?", folder)) and "untrusted_below" not in entry:
+        problems.append(
+            f"Nginx cannot read the folder {folder}; write app_static: [{{url: {url}, shared:"
+            f" {found[1] or 'uploads'}}}] instead of it."
+        )
     if expires not in ("max", "epoch") and values.duration(expires) is None:
         problems.append(f"expires {expires!r} is no time that Nginx knows; write one such as 30d, 12h or max.")
     return problems

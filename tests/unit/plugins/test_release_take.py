@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
+from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public, keep_files
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils.release_take import take
 
@@ -114,6 +115,55 @@ def test_nginx_gets_the_folders_of_complete_releases_and_no_link_out_of_them(tmp
     assert "media" in told[-1]
     assert [path.name for path in public.folder.iterdir()] == ["two"]
     assert public.publish(["two"], ["app/static", "media"], check=False) is False
+    assert not (tmp_path / "public" / "kept").exists()
+
+
+@pytest.fixture
+def assets(tmp_path):
+    """Two releases of an app whose files have a hash in their names, and one that has not."""
+    for number, release in enumerate(("one", "two")):
+        folder = tmp_path / "releases" / release / "src" / "dist" / "assets"
+        (folder / "more").mkdir(parents=True)
+        (folder / f"app-{release}.js").write_text(release)
+        (folder / "more" / f"{release}.css").write_text(release)
+        (folder / "manifest.json").write_text(release)
+        described = tmp_path / "releases" / release / "release.json"
+        described.touch()
+        os.utime(described, (number + 1, number + 1))
+    (tmp_path / "public").mkdir()
+    return Public(tmp_path, warn=lambda _text: None)
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_files_of_kept_releases_are_together(assets, tmp_path):
+    kept = tmp_path / "public" / "kept"
+    assert assets.publish(["one"], ["dist"], ["dist/assets"], check=False) is True
+    assert assets.publish(["one", "two"], ["dist"], ["dist/assets"], check=False) is True
+    assert files_of(kept / "dist" / "assets") == {
+        "app-one.js": "one",
+        "app-two.js": "two",
+        "manifest.json": "two",
+        "more/one.css": "one",
+        "more/two.css": "two",
+    }
+    copy = assets.folder / "one" / "dist" / "assets" / "app-one.js"
+    assert copy.stat().st_ino == (kept / "dist" / "assets" / "app-one.js").stat().st_ino
+    assert kept.resolve().stat().st_mode & 0o777 == 0o755
+    assert assets.publish(["one", "two"], ["dist"], ["dist/assets"], check=False) is False
+    assert len(list((tmp_path / "public").glob(".kept-*"))) == 1
+
+
+def test_they_go_with_their_release_and_with_the_setting(assets, tmp_path):
+    kept = tmp_path / "public" / "kept"
+    assets.publish(["one", "two"], ["dist/assets"], ["dist/assets"], check=False)
+    shutil.rmtree(assets.folder / "one")
+    keep_files(tmp_path / "public")
+    assert files_of(kept / "dist" / "assets").keys() == {"app-two.js", "manifest.json", "more/two.css"}
+    assert assets.publish(["two"], ["dist/assets"], check=False) is True
+    assert sorted(path.name for path in (tmp_path / "public").iterdir()) == ["releases"]
 
 
 def test_a_folder_on_the_way_to_nginx_s_files_may_be_no_link(tmp_path: Path) -> None:

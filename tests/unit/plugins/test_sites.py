@@ -3,7 +3,7 @@
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
-from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites, static_folders
 
 SAMPLE_STATIC = [{"url": "/static/", "folder": "/srv/shop/public/current/shop/static"}]
 
@@ -150,6 +150,55 @@ def test_an_app_of_your_own_has_the_static_files_that_it_names():
     assert derive({"lb": own}, members=["lb"])[0]["static"] == expected
 
 
+MEDIA = {"url": "/media/", "shared": "data/uploads/"}
+
+
+def test_what_the_app_saves_is_served_from_its_shared_folder():
+    found = derive({"lb": {"app_name": "shop", "app_static": [MEDIA]}}, members=["lb"])[0]["static"]
+    assert found == [
+        {
+            "url": "/media/",
+            "folder": "/srv/shop/shared/data/uploads",
+            "untrusted_below": "/srv/shop/shared",
+            "expires": "1h",
+        }
+    ]
+    assert static_folders([MEDIA, {"url": "/a/", "folder": "a"}], {}, "shared") == ["data/uploads"]
+    assert static_folders([MEDIA, {"url": "/a/", "folder": "a"}], {}) == ["a"]
+
+
+def test_immutable_files_are_looked_for_in_the_releases_that_are_kept():
+    entry = {"url": "/assets/", "folder": "dist/assets", "immutable": True}
+    found = derive({"lb": {"app_name": "shop", "app_static": [entry]}}, members=["lb"])[0]["static"]
+    assert found[0]["former"] == "/srv/shop/public/kept/dist/assets"
+    assert static_folders([entry, {"url": "/a/", "folder": "a"}], {}, "immutable") == ["dist/assets"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"url": "/media/", "shared": "../x"},
+        {"url": "/media/", "shared": "/srv"},
+        {"url": "/media/", "shared": ""},
+        {"url": "/media/", "shared": "a", "folder": "b"},
+        {"shared": "a"},
+    ],
+    ids=str,
+)
+def test_media_without_a_path_of_the_shared_folder_are_refused(entry):
+    with pytest.raises(AnsibleFilterError, match="app_static of the app app needs a url and either a folder or a path"):
+        derive({"lb": {"app_static": [entry]}}, members=["lb"])
+
+
+def test_media_of_several_machines_are_refused():
+    member = {"ansible_host": "203.0.113.2", "gunicorn_bind": "203.0.113.2:8000", "app_static": [MEDIA]}
+    with pytest.raises(AnsibleFilterError, match="data/uploads/ of shared is on other machines than the load balancer"):
+        derive({"app1": member})
+    here = {**member, "ansible_host": "203.0.113.1", "gunicorn_bind": "203.0.113.1:8000"}
+    with pytest.raises(AnsibleFilterError, match="data/uploads/ of shared is on several machines"):
+        derive({"app1": member, "app2": here})
+
+
 def test_static_files_on_other_machines_are_left_to_the_app():
     member = {"ansible_host": "10.0.0.5", "gunicorn_bind": "10.0.0.5:8000"}
     assert derive({"app1": member})[0]["static"] == []
@@ -221,6 +270,10 @@ def test_a_server_that_is_no_address_is_refused(server):
         (
             {"static": [{"url": "/a/", "folder": "srv"}]},
             "the folder 'srv' of static files must be a plain absolute path",
+        ),
+        (
+            {"static": [{"url": "/media/", "folder": "/srv/media/shared/media"}]},
+            "Nginx cannot read the folder /srv/media/shared/media; write app_static: [{url: /media/, shared: media}]",
         ),
         ({"static": [{"url": "/a/", "folder": "/srv/../etc"}]}, "the folder '/srv/../etc' of static files"),
         (

@@ -170,6 +170,35 @@ def test_hashed_names_are_kept_for_good_and_compressed_files_are_served(snippet)
     assert directives(text, "expires") == []
 
 
+def test_hashed_names_of_earlier_releases_are_looked_for_behind_those_of_now(snippet):
+    folders = {"folder": "/srv/shop/public/current/dist/v1.2", "former": "/srv/shop/public/kept/dist/v1.2"}
+    static = {"url": "/v1.2/", **folders, "immutable": True}
+    text = block(snippet("site", {**SHOP, "static": [static]}), "location ^~ /v1.2/")
+    assert directives(text, "root") == ["/srv/shop/public"]
+    assert directives(text, "rewrite") == ["^/v1[.]2/(.*)$ /$1 break"]
+    assert directives(text, "try_files") == ["/current/dist/v1.2$uri /kept/dist/v1.2$uri =404"]
+    assert directives(text, "alias") == []
+
+
+def test_what_people_have_uploaded_cannot_run_as_a_page_of_the_site(snippet):
+    static = {
+        "url": "/media/",
+        "folder": "/srv/shop/shared/a/b",
+        "untrusted_below": "/srv/shop/shared",
+        "expires": "1h",
+    }
+    text = block(snippet("site", {**SHOP, "static": [static]}), "location ^~ /media/")
+    assert directives(text, "alias") == ["/srv/shop/shared/a/b/"]
+    assert directives(text, "disable_symlinks") == ["on from=/srv/shop/shared"]
+    assert "add_header Content-Security-Policy \"default-src 'none'; " in text
+    assert '; sandbox" always;' in text
+    assert directives(text, "include") == ["snippets/headers.conf"]
+    # Whoever may save a.html.gz must not replace a.html.
+    assert directives(text, "gzip_static") == ["off"]
+    plain = block(snippet("site", {**SHOP, "static": [{"url": "/a/", "folder": "/srv/a"}]}), "location ^~ /a/")
+    assert directives(plain, "disable_symlinks") == directives(plain, "add_header") == []
+
+
 @pytest.mark.parametrize(
     ("profile", "versions", "suites"), [("intermediate", "TLSv1.2 TLSv1.3", 1), ("modern", "TLSv1.3", 0)]
 )
