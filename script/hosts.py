@@ -30,14 +30,29 @@ IMAGE = "production-fastapi/host"
 OPTIONS = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=host"]
 OPTIONS += ["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec"]
 STARTS_WITHIN = 60.0  # seconds
+# What is needed here, and what brings it.
+PROGRAMS = {"docker": "Docker (the package docker.io of Debian)", "ssh-keygen": "the package openssh-client"}
 
 
 def run(*command: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command; a failure ends this program with what the command said."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        if check:
+            sys.exit(f"There is no program {command[0]}; install {PROGRAMS.get(command[0], command[0])}.")
+        return subprocess.CompletedProcess(command, 127, "", "")
     if check and done.returncode:
         sys.exit(f"'{' '.join(command[:4])} …' failed: {(done.stderr or done.stdout).strip()}")
     return done
+
+
+def build(image: str) -> None:
+    """Build an image of a host, which takes a minute or two; root gets Docker and its engine by the way."""
+    done = subprocess.run([ROOT / "script" / "image", image], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
+        sys.exit(f"The image {image} was not built. Build it by 'script/image {image}', then go on. It said:\n{said}")
 
 
 def exists(kind: str, name: str) -> bool:
@@ -90,7 +105,7 @@ def create(hosts: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Start these hosts, and return what Molecule has to know to log in to them."""
     for image in sorted({host["image"] for host in hosts}):
         if not exists("image", f"{IMAGE}:{image}"):
-            subprocess.run([ROOT / "script" / "image", image], check=True)
+            build(image)
     for name, subnet in {(host["network"], host["subnet"]) for host in hosts}:
         network(name, subnet)
     key()

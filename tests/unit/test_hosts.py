@@ -1,0 +1,46 @@
+"""What `molecule create` says when there is no image, and none can be built."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "script"
+
+
+@pytest.fixture
+def hosts(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("hosts", SCRIPT / "hosts.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return module
+
+
+def program(path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_an_image_that_is_not_built_names_the_command_that_builds_it(hosts, tmp_path):
+    program(tmp_path / "script/image", "echo no route to the registry >&2; exit 1")
+    with pytest.raises(SystemExit) as ended:
+        hosts.create([{"image": "debian12"}])
+    assert str(ended.value) == (
+        "The image debian12 was not built. Build it by 'script/image debian12', then go on. It said:\n"
+        "no route to the registry"
+    )
+
+
+def test_an_image_that_is_there_is_not_built_again(hosts, tmp_path, monkeypatch):
+    program(tmp_path / "docker", "exit 0")
+    monkeypatch.setattr(hosts, "build", lambda image: pytest.fail(f"{image} is built"))
+    with pytest.raises(KeyError, match="network"):
+        hosts.create([{"image": "debian12"}])
+
+
+def test_without_docker_it_says_what_to_install(hosts):
+    with pytest.raises(SystemExit, match="There is no program docker; install Docker"):
+        hosts.network("net", "198.18.0.0/24")
