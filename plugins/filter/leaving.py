@@ -35,8 +35,11 @@ def package_names(packages: Any) -> list[str]:
 def left_apps(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
     """A sentence for each app on these hosts, as `host_info` has read them, that the inventory does not have."""
     known = {host: hostvars[host].get("__fastapi_host") or {} for host in hosts}
+    read = {host: seen for host, seen in known.items() if "packages" in seen}
+    installed = {host: seen.get("apps", {}) for host, seen in read.items()}
+    # Only status tells of sites, because another inventory's are no business of a run.
     return leaving.strangers(
-        groups, hostvars, {host: seen.get("apps", {}) for host, seen in known.items() if "packages" in seen}
+        groups, hostvars, installed, {}, {host: seen.get("inventory", "") for host, seen in read.items()}
     )
 
 

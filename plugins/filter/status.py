@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory_name import inventory_name
 from ansible_collections.production.fastapi.plugins.plugin_utils.leaving import strangers
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import (
     GROUPS,
@@ -38,7 +39,10 @@ def status_report(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable
         said = str(told.get("msg", "it gave no answer")).strip().splitlines()
         servers.append(server | ({"state": told} if "disks" in told else {"error": said[-1] if said else ""}))
     installed = {server["name"]: server["state"].get("installed", {}) for server in servers if "state" in server}
-    return report_of(servers, list(ways(servers, hostvars)), strangers(groups, hostvars, installed))
+    served = {server["name"]: server["state"].get("served", {}) for server in servers if "state" in server}
+    inventories = {name: inventory_name(hostvars[name]) for name in names}
+    sentences = strangers(groups, hostvars, installed, served, inventories)
+    return report_of(servers, list(ways(servers, hostvars)), sentences)
 
 
 def ways(servers: Sequence[Mapping[str, Any]], hostvars: Hosts) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import fnmatch
 import grp
 import json
 import os
@@ -89,9 +90,13 @@ class Change:
 
 @dataclass
 class Manifest:
-    """What is ours: `files` maps a path to its flags `secret` and `displaced`; `folders` are those we created."""
+    """What is ours: `files` maps a path to its flags `secret` and `displaced`; `folders` are those we created.
+
+    `inventory` is where the files came from, for those who ask later.
+    """
 
     generation: str = ""
+    inventory: str = ""
     files: dict[str, dict[str, bool]] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
 
@@ -141,6 +146,8 @@ class ConfigTree:
     verify: list[Command] = field(default_factory=list)
     verify_timeout: float = 10
     command_timeout: float = 60
+    keep: list[str] = field(default_factory=list)
+    inventory: str = ""
     check: bool = False
     root: Path = Path("/")
 
@@ -151,12 +158,30 @@ class ConfigTree:
         self.committed = self.folder / "committed.json"
         self.originals = self.folder / "displaced"
         self.manifest = f"{STATE}/{self.name}.json"
-        self.generation, self.files = with_generation(self.files)
+        self.generation, self.files = with_generation([*self.files, *self._kept()])
         self.stop = Stop()
         self.validate, self.apply, self.verify = (
             [command.with_values({GENERATION: self.generation}) for command in commands]
             for commands in (self.validate, self.apply, self.verify)
         )
+
+    def _kept(self) -> list[ConfigFile]:
+        """Files of earlier runs that stay as they are, because `keep` says so and `files` does not have them."""
+        if not self.keep:
+            return []
+        wanted = {file.dest for file in self.files}
+        known, _unused = self._read_manifest()
+        kept = []
+        for path, flags in sorted(known.files.items()):
+            place = self.at(path)
+            if path in wanted or not any(fnmatch.fnmatchcase(path, pattern) for pattern in self.keep):
+                continue
+            if place.is_file() and not place.is_symlink() and (found := read(place)):
+                # By name, as others write them, so that the generation is that of a run that has the file.
+                owner = _name(found.uid, lambda uid: pwd.getpwuid(uid).pw_name)
+                group = _name(found.gid, lambda gid: grp.getgrgid(gid).gr_name)
+                kept.append(ConfigFile(path, found.content, owner, group, found.mode, flags["secret"], rendered=False))
+        return kept
 
     def at(self, path: str) -> Path:
         """Where an absolute path of the host is."""
@@ -209,7 +234,7 @@ class ConfigTree:
 
     def _plan(self) -> Plan:
         known, manifest_before = self._read_manifest()
-        wanted = Manifest(self.generation)
+        wanted = Manifest(self.generation, self.inventory)
         plan = Plan()
         for file in self.files:
             self._check_place(file.dest)
@@ -521,6 +546,13 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _name(number: int, find: Callable[[int], str]) -> str:
+    try:
+        return find(number)
+    except KeyError:
+        return str(number)
 
 
 def _reason(error: BaseException) -> str:

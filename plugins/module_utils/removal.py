@@ -166,6 +166,7 @@ class Removal:
             self.host.systemctl("reset-failed", *stopping)
         for link in starts:
             link.unlink()
+            remove_if_empty(link.parent)
         for unit in units:
             (self.root / f"var/lib/systemd/timers/stamp-{unit}").unlink(missing_ok=True)
             shutil.rmtree(self.root / f"run/systemd/system.control/{unit}.d", ignore_errors=True)

@@ -19,7 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.installed import installed_apps, left_data
+from ansible_collections.production.fastapi.plugins.module_utils.installed import (
+    installed_apps,
+    installed_sites,
+    left_data,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons import reboot_reasons
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, last_live
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases
@@ -234,6 +238,7 @@ def server_state(
         "failed_units": failed_units(host),
         "touched": touched_by_hand(host.root),
         "installed": installed_apps(host.root),
+        "served": {name: str(site.get("inventory", "")) for name, site in installed_sites(host.root).items()},
         "left": left_data(host.root),
         "apps": {name: app_state(host, name) for name in apps},
         "services": {name: unit_state(host, f"{name}.service").get("ActiveState", "absent") for name in SERVICES},

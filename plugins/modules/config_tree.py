@@ -82,6 +82,17 @@ options:
       - Name one of your own where variables may be written in terms of C(item), as in a loop around a role.
     type: str
     default: item
+  keep:
+    description:
+      - Patterns of paths, as the shell has them. A file that this transaction once wrote, that is not in O(files) and
+        that one of these fits, stays as it is.
+    type: list
+    elements: str
+    default: []
+  inventory:
+    description: The name of the inventory that the files come from; it is remembered with them.
+    type: str
+    default: ""
   stage_with:
     description: Existing folders that are copied into the stage, for validators that read a whole tree.
     type: list
@@ -204,6 +215,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
             "settings": {"type": "dict", "default": {}},
+            "keep": {"type": "list", "elements": "str", "default": []},
+            "inventory": {"type": "str", "default": ""},
             "stage_with": {"type": "list", "elements": "path", "default": []},
             "validate": COMMANDS,
             "apply": COMMANDS,
@@ -221,6 +234,8 @@ def main() -> None:
         result = ConfigTree(
             name=options["name"],
             files=decode(options["payload"]),
+            keep=options["keep"],
+            inventory=options["inventory"],
             stage_with=options["stage_with"],
             validate=parse_commands("validate", options["validate"]),
             apply=parse_commands("apply", options["apply"]),

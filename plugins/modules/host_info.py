@@ -117,6 +117,12 @@ maintenance:
   returned: success
   type: dict
   sample: {shop: {retry_after: 300, allow: [192.0.2.7]}}
+inventory:
+  description: The name of the inventory, which the action adds - C(fastapi_inventory), or made from what
+    C(ansible-playbook) was given with C(-i).
+  returned: success
+  type: str
+  sample: production
 apps:
   description: The apps that the role gunicorn has configured, each with the inventory that it came from, empty where
     that is not known.

@@ -120,6 +120,12 @@ installed:
   returned: success
   type: dict
   sample: {shop: production, blog: production}
+served:
+  description: All sites that the role nginx has configured, each with the inventory that it came from, empty where that
+    is not known.
+  returned: success
+  type: dict
+  sample: {shop: production, blog: production}
 left:
   description: The apps that were removed and whose data is still there, and when that was.
   returned: success

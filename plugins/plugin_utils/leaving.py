@@ -31,17 +31,34 @@ def apps_of(groups: Groups, hostvars: Hosts) -> dict[tuple[str, str], set[str]]:
     return {each: {str(hostvars[host].get("app_name", "app")) for host in hosts} for each, hosts in members.items()}
 
 
-def strangers(groups: Groups, hostvars: Hosts, installed: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """A sentence for each app that is on a server and not in the inventory for it.
+def strangers(
+    groups: Groups,
+    hostvars: Hosts,
+    installed: Mapping[str, Mapping[str, str]],
+    served: Mapping[str, Mapping[str, str]],
+    inventories: Mapping[str, str],
+) -> list[str]:
+    """A sentence for each app or site that is on a server and not in the inventory for it.
 
-    `installed` has the apps of each host, with the inventory that each came from.
+    `installed` and `served` have the apps and the sites of each host, with the inventory that each came from;
+    `inventories` what the inventory of each host is called.
     """
     wanted = apps_of(groups, hostvars)
     sentences = []
     for each, names in machines(installed, hostvars).items():
-        for app in sorted(set(installed[names[0]]) - wanted.get(each, set())):
+        host, ours = names[0], wanted.get(each, set())
+        apps, sites = installed[host], served.get(host, {})
+        foreign = {
+            name: source
+            for name, source in sorted({**sites, **apps}.items())
+            if source not in ("", inventories[host]) and name not in ours
+        }
+        for name, source in foreign.items():
+            what = "app" if name in apps else "site"
+            sentences.append(f"{host} has the {what} {name} of the inventory {source}, which is left alone.")
+        for app in sorted(set(apps) - ours - set(foreign)):
             sentences.append(
-                f"{names[0]} still has the app {app}, which is not in the inventory for it any more: "
+                f"{host} still has the app {app}, which is not in the inventory for it any more: "
                 f"`remove -e app={app}` takes it away, and what is in the inventory stays."
             )
     return sentences
@@ -61,14 +78,32 @@ def removal_problems(groups: Groups, hostvars: Hosts, given: Mapping[str, Any]) 
     if given["packages"] and not everything:
         yield "packages is for -e everything=true, because other apps may need them."
     if not app:
+        yield from foreign_problems(hostvars)
         return
     if valid_name(app) is None:
         yield f'app is "{app}", which is no name of an app; {there_are(hostvars)}.'
         return
+    yield from foreign_problems(hostvars, {app})
     near = sorted(name for name in installed_anywhere(hostvars) if resembles(app, name))
     in_inventory = {name for names in apps_of(groups, hostvars).values() for name in names}
     if near and app not in in_inventory and app not in traces(hostvars):
         yield f'app is "{app}", and no server of this inventory has it; {there_are(hostvars)}.'
+
+
+def foreign_problems(hostvars: Hosts, names: Iterable[str] = ()) -> Iterator[str]:
+    """Why apps and sites of another inventory cannot be removed: all of them, or those of these names."""
+    told = set()
+    for host in hostvars:
+        seen = hostvars[host].get("__fastapi_host") or {}
+        sites = {name: site.get("inventory", "") for name, site in seen.get("sites", {}).items()}
+        for name, source in sorted({**sites, **seen.get("apps", {})}.items()):
+            if source in ("", seen.get("inventory", source)) or (names and name not in names) or name in told:
+                continue
+            told.add(name)
+            yield (
+                f"{name} on {host} came from the inventory {source}; remove it with that one, or with "
+                f"-e app={name} -e fastapi_inventory={source}."
+            )
 
 
 def installed_anywhere(hostvars: Hosts) -> dict[str, list[str]]:

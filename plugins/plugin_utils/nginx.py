@@ -4,32 +4,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import certificates, given_files
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.inventories import other_sites
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import network, number
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses
 
 # The defaults of the role gunicorn, in seconds.
 GUNICORN = {"gunicorn_drain_timeout": 3, "gunicorn_keepalive": 75, "gunicorn_timeout": 120}
 NO_LIMIT = 86400
+# Of one site, by its name; the other files of the transaction are for all sites.
+FILES = ("/etc/nginx/*sites/{}.conf", "/etc/nginx/*upstreams/{}.pem", "/etc/ssl/sites/{}/given/*")
 
 
 def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     """What tasks and templates read besides the settings."""
     sites, mode = settings["nginx_sites"], settings["nginx_certificate"]
+    inventory = str(view.facts.get("inventory", ""))
+    others = other_sites(view.facts.get("sites", {}), inventory, sites)
     return {
         "certificates": certificates(sites, mode),
         "challenge_peers": challenge_peers(settings, view),
         "given_chains": given_files(sites, mode, "chain"),
         "given_keys": given_files(sites, mode, "key"),
         "live_certificates": [f"/etc/ssl/sites/{site['name']}/live" for site in sites],
-        "names": [{"name": site["name"], "domains": site["domains"]} for site in sites],
+        "names": [{"name": site["name"], "domains": site["domains"]} for site in [*sites, *others]],
+        "other_files": files_of_sites(others),
+        "remembered": remembered(certificates(sites, mode), inventory, others),
         "packages": packages(settings),
         "sites_over_tls": [site for site in sites if site.get("upstream_certificate")],
     }
+
+
+def remembered(sites: Sequence[Mapping[str, Any]], inventory: str, others: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Our sites with the inventory that they come from, and those of others as they are, by name."""
+    return sorted([*({**site, "inventory": inventory} for site in sites), *others], key=lambda site: str(site["name"]))
+
+
+def files_of_sites(sites: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The files that the role has written for these sites alone, as patterns."""
+    return [pattern.format(site["name"]) for site in sites for pattern in FILES]
 
 
 def packages(settings: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils import nginx
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import certificate_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.inventories import foreign_site_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.nginx_existing import existing_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.routes import route_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
@@ -58,6 +59,7 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
         ipv6=settings["nginx_ipv6"],
         proxy_protocol=nginx.speaks_proxy_protocol(settings),
     )
+    yield from foreign_site_problems(sites, view.facts.get("sites", {}), str(view.facts.get("inventory", "")))
     yield from existing_problems(view.facts.get("nginx", {}), sites, choices)
     if not sites and not view.groups.get("app_servers") and not view.seen.get("leaving"):
         yield "Nginx has no sites: the inventory has no host in the group app_servers; add one, or set nginx_sites."

@@ -64,6 +64,8 @@ class Site:
     mode: str
     chain: str = ""
     key: str = ""
+    # Which inventory it came from; the role and status ask for it.
+    inventory: str = ""
 
 
 @dataclass(frozen=True)

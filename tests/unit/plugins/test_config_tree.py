@@ -330,3 +330,38 @@ def test_two_runs_of_one_name_wait_for_each_other(root: Path, monkeypatch: pytes
     with first._locked(), pytest.raises(ConfigError, match="Another run of test has held"):
         run(root, file("/etc/b"))
     assert run(root, file("/etc/b")).changed
+
+
+# What stays though the variables do not have it
+
+
+def test_a_file_that_is_kept_stays_as_it_is_and_is_ours_until_it_is_not_kept(root: Path) -> None:
+    run(root, file("/etc/app/main.conf"), file("/etc/app/sites/blog.conf", "blog\n", mode=0o600))
+    before = (root / "etc/app/sites/blog.conf").stat()
+    result = run(root, file("/etc/app/main.conf", "newer\n"), keep=["/etc/app/sites/blog.*"])
+    assert result.files == {"/etc/app/main.conf": "changed"}
+    assert (root / "etc/app/sites/blog.conf").stat() == before
+    assert run(root, file("/etc/app/main.conf", "newer\n")).files == {"/etc/app/sites/blog.conf": "removed"}
+    assert not (root / "etc/app/sites").exists()
+
+
+def test_what_is_kept_is_in_the_stage_and_in_the_generation(root: Path) -> None:
+    shop, blog = file("/etc/app/shop.conf"), file("/etc/app/blog.conf")
+    both = run(root, shop, blog)
+    seen = ["sh", "-c", "test -e {stage}/etc/app/blog.conf"]
+    other = file("/etc/app/shop.conf", "other\n")
+    assert run(root, other, keep=["/etc/app/blog.conf"], validate=[seen]).files == {"/etc/app/shop.conf": "changed"}
+    assert run(root, shop, keep=["/etc/app/blog.conf"]).generation == both.generation
+
+
+def test_a_pattern_keeps_nothing_of_others(root: Path) -> None:
+    run(root, file("/etc/app/a.conf"), keep=["/etc/app/*"])
+    assert (root / "etc/app/main.conf").read_text() == "distribution\n"
+    assert list(json.loads((root / STATE / "test.json").read_text())["files"]) == ["/etc/app/a.conf"]
+
+
+def test_the_inventory_is_remembered_and_no_change_by_itself(root: Path) -> None:
+    run(root, file("/etc/app/main.conf"), inventory="production")
+    assert json.loads((root / STATE / "test.json").read_text())["inventory"] == "production"
+    assert not run(root, file("/etc/app/main.conf"), inventory="staging").changed
+    assert json.loads((root / STATE / "test.json").read_text())["inventory"] == "staging"

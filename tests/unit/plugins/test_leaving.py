@@ -67,6 +67,31 @@ def test_a_name_of_which_something_is_left_is_no_mistyped_one(trace):
     assert removal_problems(GROUPS, inventory("shop", **trace), app="shpo") == []
 
 
+def test_what_came_from_another_inventory_is_left_alone_and_named():
+    hosts = inventory()
+    for host in hosts.values():
+        host["__fastapi_host"] |= {"inventory": "mine", "apps": {"shop": "mine", "news": "theirs", "old": ""}}
+    sentences = left_apps(GROUPS, hosts, ["web"])
+    assert sentences[0] == "web has the app news of the inventory theirs, which is left alone."
+    assert sentences[1].startswith("web still has the app old, ")
+    assert len(sentences) == 2
+    (problem,) = removal_problems(GROUPS, hosts, app="news")
+    assert problem == (
+        "news on web came from the inventory theirs; remove it with that one, or with "
+        "-e app=news -e fastapi_inventory=theirs."
+    )
+    assert removal_problems(GROUPS, hosts, everything=True) == [problem]
+    for host in hosts.values():
+        host["__fastapi_host"]["inventory"] = "theirs"
+    assert removal_problems(GROUPS, hosts, app="news") == []
+
+
+def test_a_site_of_another_inventory_holds_everything_up():
+    hosts = inventory("shop", inventory="mine", sites={"news": {"name": "news", "inventory": "theirs"}})
+    (problem,) = removal_problems(GROUPS, hosts, everything=True)
+    assert problem.startswith("news on web came from the inventory theirs; ")
+
+
 def test_a_second_time_without_any_trace_changes_nothing_and_says_what_there_is():
     assert removal_problems(GROUPS, inventory("shop"), app="newsletter") == []
     assert removed(inventory("shop"), "web", {"gone": [], "stays": []}, False) == [
