@@ -60,6 +60,11 @@ def exists(kind: str, name: str) -> bool:
     return run("docker", kind, "inspect", name, check=False).returncode == 0
 
 
+def runs(name: str) -> bool:
+    """Whether a host has not ended."""
+    return run("docker", "inspect", "--format={{.State.Running}}", name, check=False).stdout.strip() == "true"
+
+
 def mtu() -> str:
     """Return the packet size of this machine's own way out, in bytes: larger packets of hosts would be dropped."""
     try:
@@ -94,6 +99,11 @@ def start(name: str, image: str, in_network: str, *options: str) -> None:
         run("docker", "run", "--detach", *named, *OPTIONS, *options, f"{IMAGE}:{image}", "/lib/systemd/systemd")
     deadline = time.monotonic() + STARTS_WITHIN
     while run("docker", "exec", name, "systemctl", "is-active", "ssh", check=False).returncode:
+        if not runs(name):
+            sys.exit(
+                f"{name} has ended as soon as it was started. With many hosts at the same time that is often the limit "
+                "fs.inotify.max_user_instances: 'sysctl fs.inotify.max_user_instances=1024' raises it."
+            )
         if time.monotonic() > deadline:
             sys.exit(f"The SSH server of {name} did not start within {STARTS_WITHIN:.0f} s; see 'docker logs {name}'.")
         time.sleep(0.1)

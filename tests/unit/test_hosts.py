@@ -44,3 +44,9 @@ def test_an_image_that_is_there_is_not_built_again(hosts, tmp_path, monkeypatch)
 def test_without_docker_it_says_what_to_install(hosts):
     with pytest.raises(SystemExit, match="There is no program docker; install Docker"):
         hosts.network("net", "198.18.0.0/24")
+
+
+def test_a_host_that_ends_at_once_is_not_waited_for(hosts, tmp_path):
+    program(tmp_path / "docker", '[ "$1" != exec ] || exit 1; [ "$1" != inspect ] || echo false')
+    with pytest.raises(SystemExit, match=r"pf-a has ended as soon as it was started.*fs\.inotify\.max_user_instances"):
+        hosts.start("pf-a", "debian12", "net")
