@@ -46,9 +46,10 @@ LONGEST = 31
 def is_ours(name: str, host: Mapping[str, Any]) -> bool:
     """Whether a host has this app already: its configuration, or after a first run that did not get there, its builder.
 
-    That user, whose name ends in `_`, is the first thing that is made of an app.
+    That user, whose name ends in `_`, is the first thing that is made of an app. Its data is what `remove` leaves.
     """
-    return f"gunicorn-{name}" in host.get("managed", {}) or f"{name}_" in host.get("users", ())
+    known = f"gunicorn-{name}" in host.get("managed", {}) or f"{name}_" in host.get("users", ())
+    return known or name in host.get("left", {})
 
 
 def app_name_problems(host: Mapping[str, Any], name: Any, variable: str = "app_name") -> Iterator[str]:

@@ -99,6 +99,8 @@ def test_a_name_is_taken_unless_it_is_ours(host: dict[str, Any]) -> None:
     assert taken_names(host | {"managed": {"gunicorn-shop": []}}, "shop") == []
     # A first run that has ended before there was a configuration.
     assert taken_names(host | {"users": ["shop", "shop_"]}, "shop") == []
+    # The data of one that was removed.
+    assert taken_names(host | {"left": {"shop": "2026-11-23"}}, "shop") == []
     assert len(taken_names(host | {"managed": {"gunicorn-shops": []}}, "shop")) == 1
 
 
