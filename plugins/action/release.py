@@ -24,6 +24,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_tree im
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import structure
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
 SEALED = (
@@ -44,7 +45,7 @@ ENVIRONMENTS = {"environment": "app_environment (gunicorn_environment)", "build_
 HIDDEN = {*ENVIRONMENTS, "files", "index_credentials"}
 
 # What an earlier task of the run has found and a later one need not ask for again.
-KEPT = ("release", "complete", "key", "live", "locked")
+KEPT = ("release", "complete", "key", "live", "locked", "former", "resolution")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -89,6 +90,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {"changed": False, **{name: known[name] for name in KEPT if name in known}}
 
         arguments = seal(options)
+        if not self._task.check_mode:
+            arguments |= self._versions(options, task_vars)
+            if known.get("wants_pins") and not (arguments.get("pins") or arguments.get("resolver", True)):
+                raise AnsibleActionFail(
+                    "app_dependencies: this app has no lock, so its first server resolves the versions for all, and"
+                    " that has failed there; see why."
+                )
         sendable = None if self._task.check_mode else local
         if sendable and known.get("wants_upload"):
             arguments["upload"] = self._send(sendable, include)
@@ -98,6 +106,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not result.get("failed"):
             result["key"] = key
         return result
+
+    def _versions(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """What the other servers of the app in this run say of the versions of a source without a lock."""
+        hostvars, here = task_vars.get("hostvars", {}), task_vars.get("inventory_hostname", "")
+        alive = [host for host in task_vars.get("ansible_play_hosts", []) if host in hostvars]
+        peers = servers_of(alive, str(options["name"]), hostvars)
+        return versions(here, {peer: hostvars[peer].get("app_release") or {} for peer in peers})
 
     def _source(self, source: Mapping[str, Any], include: Sequence[str]) -> tuple[dict[str, Any], Path | None]:
         """The source with what identifies it, and its path when it is on the controller."""
@@ -157,6 +172,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._transfer_file(packed.name, remote)
         self._fixup_perms2((shell.tmpdir, remote))
         return remote
+
+
+def versions(here: str, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The module's options about versions: `found` has what the task has found on each server of the app, in order.
+
+    The first of them resolves. Where one has built the release already, its versions hold for all.
+    """
+    first = next(iter(found), here)
+    if first == here and len(found) < 2:
+        return {}
+    of_first = found[first]
+    arguments: dict[str, Any] = {"resolver": first == here}
+    if "resolution" in of_first:
+        arguments["resolution"] = of_first["resolution"]
+    name = of_first.get("release", {}).get("name")
+    built = [known["release"] for known in found.values() if known.get("complete") and "release" in known]
+    arguments["pins"] = next((each["pins"] for each in built if each.get("name") == name and each.get("pins")), {})
+    arguments["preferred"] = next((known["former"] for known in found.values() if known.get("former")), {})
+    return arguments
 
 
 def _include(source: dict[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_install
     refuse_pins,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_media import open_media
+from ansible_collections.production.fastapi.plugins.module_utils.release_pins import Live, Resolving
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public
 from ansible_collections.production.fastapi.plugins.module_utils.release_python import (
@@ -138,6 +139,9 @@ class Spec:
     build_environment: Mapping[str, str] = field(default_factory=dict)
     uv_version: str = ""
     uv_hashes: Sequence[str] = ()
+    resolve: bool = False
+    resolution: str | None = None
+    resolving: Resolving = field(default_factory=Resolving)
     static: Sequence[str] = ()
     static_kept: Sequence[str] = ()
     media: Sequence[str] = ()
@@ -159,13 +163,20 @@ class Release:
         self.builder = Account.find(build_account(spec.user))
         self.public = Public(spec.directory, warn)
         self.commit = ""
+        self.base = self.resolution = ""
+        self.former = Live()
         self.path = spec.directory / "releases" / "unresolved"
 
     def resolve(self, *, offline: bool = False) -> None:
         """Find out the release's name; `offline` does without git, so the name of a branch stays open."""
         if "git" in self.spec.source and not offline:
             self.commit = self._git().resolve(self.spec.source.get("version") or "HEAD")
-        self.path = self.spec.directory / "releases" / self._name()
+        releases = self.spec.directory / "releases"
+        self.former = Live.read(releases, self.live())
+        self.base = self._name()
+        given = self.spec.resolution
+        self.resolution = self.former.resolution_of(self.base, anew=self.spec.resolve) if given is None else given
+        self.path = releases / self._name(self.resolution)
 
     def read(self) -> dict[str, Any] | None:
         """What is known of the release when it is complete, else `None`."""
@@ -296,7 +307,7 @@ class Release:
         """Where the release is built."""
         return Place(self.spec.name, self.spec.directory, self.path, self.builder)
 
-    def _name(self) -> str:
+    def _name(self, resolution: str = "") -> str:
         source = self.spec.source
         if "package" in source:
             identity = source_id = f"{source['package']}-{source['version']}"
@@ -327,6 +338,8 @@ class Release:
             build["build_environment"] = dict(self.spec.build_environment)
         if self.spec.shared:
             build["shared"] = sorted(map(normal, self.spec.shared))
+        if resolution:
+            build["resolution"] = resolution
         return release_name(source_id, build)
 
     @contextlib.contextmanager
@@ -381,10 +394,13 @@ class Release:
         wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
         wanted = Wanted.read(form, project, chosen)
+        if not wanted.locked:
+            self.spec.resolving.check()
         if self.commit and (wanted.local or self.spec.build_commands):
             self._git().lend(self.commit)
         installer = self._install(uv, interpreter, wanted, chosen)
         version = python_version(place.outside(place.venv))
+        pins = {} if wanted.locked else installer.installed()
         if wanted.local:
             replace(installer, unpacking=False).install_local(wanted)
         self._run_build_commands(project)
@@ -420,6 +436,9 @@ class Release:
             "directory": str(directory),
             "python": version,
             "dependencies": "package" if self._package() else form,
+            "base": self.base,
+            "resolution": self.resolution,
+            "pins": pins,
         }
 
     def _install(self, uv: Path, interpreter: Path, wanted: Wanted, chosen: Chosen) -> Installer:
@@ -433,15 +452,23 @@ class Release:
             chosen,
             credentials=self.credentials,
             environment=self.spec.build_environment,
+            pins={} if wanted.locked else self.spec.resolving.given,
+        )
+        former = (
+            {}
+            if wanted.locked or installer.pins or self.spec.resolve
+            else self.former.pins or self.spec.resolving.preferred
         )
         careful = replace(installer, unpacking=True, links=not wanted.local)
         with contextlib.suppress(NeedsCodeError):
             careful.create(interpreter)
+            careful = careful.prefer(former, wanted, requirements)
             careful.install(wanted)
             careful.join(requirements, wanted)
             return careful
         place.prepare_venv()
         installer.create(interpreter)
+        installer = installer.prefer(former, wanted, requirements)
         installer.install(wanted)
         installer.join(requirements, wanted)
         return installer

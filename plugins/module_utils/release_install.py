@@ -18,7 +18,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LOCKED_FORMS, PLAIN, Chosen
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import (
+    FORMS,
+    LOCKED_FORMS,
+    PLAIN,
+    Chosen,
+    pins_all,
+    pins_of,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
     Account,
     Confinement,
@@ -26,6 +33,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_index import NONE, Credentials
+from ansible_collections.production.fastapi.plugins.module_utils.release_pins import as_constraints
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
@@ -171,6 +179,7 @@ class Installer:
     unpacking: bool = False
     credentials: Credentials = NONE
     environment: Mapping[str, str] = field(default_factory=dict)  # what builds a package may go by
+    pins: Mapping[str, str] = field(default_factory=dict)  # versions to take where no lock says it
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
     @property
@@ -193,8 +202,35 @@ class Installer:
         """Install what the app depends on."""
         if wanted.form == "uv.lock":
             self._sync(wanted, local=False)
-        else:
-            self._install(wanted.arguments, wanted.form, wanted.project)
+        elif wanted.arguments:
+            self._install([*wanted.arguments, *self._constraints({})], wanted.form, wanted.project)
+
+    def prefer(self, former: Mapping[str, str], wanted: Wanted, requirements: Sequence[str]) -> Installer:
+        """The same with the versions to take: those of before, but for what is wanted otherwise now.
+
+        When they cannot be found out, the installation says why.
+        """
+        if not former:
+            return self
+        words = list(wanted.arguments)
+        files = [words.pop(words.index("-r") + 1)] if "-r" in words else []
+        listed = [word for word in words if word != "-r"] if not files else []
+        options = [word for word in words if word != "-r"] if files else []
+        files.append(self._note("wanted.in", "".join(f"{line}\n" for line in (*listed, *requirements))))
+        # Beside the notes, because uv reads it and writes it anew. No code has run in this folder yet.
+        pins = self.place.venv / "pins.txt"
+        self.place.outside(pins).write_text(as_constraints(former))
+        self.place.account.own(self.place.outside(pins))
+        asked = ["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", str(self.python)]
+        code, _output = self._uv([*asked, "--output-file", str(pins), *self.options, *options, *files], wanted.project)
+        found = pins_of(read_plain(self.place.outside(pins)).decode(errors="replace"))
+        with contextlib.suppress(OSError):
+            self.place.outside(pins).unlink()
+        return replace(self, pins=found) if code == 0 else self
+
+    def _constraints(self, installed: Mapping[str, str]) -> list[str]:
+        pins = {**self.pins, **installed}
+        return ["--constraint", self._note("pins.txt", as_constraints(pins))] if pins else []
 
     def install_local(self, wanted: Wanted) -> None:
         """Install the app itself, and what else of its source can be built."""
@@ -221,8 +257,7 @@ class Installer:
         missing = [requirement for requirement in requirements if split_requirement(requirement)[0] not in installed]
         if not missing:
             return
-        pins = "".join(f"{package}=={version}\n" for package, version in sorted(installed.items()))
-        words = [*requirements, "--constraint", self._note("pins.txt", pins)]
+        words = [*requirements, *self._constraints(installed)]
         code, output = replace(self, options=())._pip(words, Path("/"))
         if code != 0:
             raise ReleaseError(
@@ -369,6 +404,13 @@ class Wanted:
     project: Path
     arguments: Sequence[str] = ()  # of an installation, where the form is no lock
     local: bool = False  # whether the source itself is to be built after that
+
+    @property
+    def locked(self) -> bool:
+        """Whether the source says which version of each package it has, as far as it names them."""
+        if self.form == "requirements.txt":
+            return pins_all((self.project / self.form).read_text(encoding="utf-8", errors="replace"))
+        return self.form in LOCKED_FORMS
 
     @classmethod
     def read(cls, form: str, project: Path, chosen: Chosen) -> Wanted:

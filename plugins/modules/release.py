@@ -149,6 +149,27 @@ options:
     type: list
     elements: str
     default: []
+  resolve:
+    description:
+      - Whether to resolve the versions of a source without a lock anew, which is another release. Without it a release
+        takes the versions of the live one, as far as its source allows them.
+    type: bool
+    default: false
+  resolution:
+    description: Set by the action. Which resolution of its versions the release has, as the first server says.
+    type: str
+  pins:
+    description: Set by the action. The versions that another server of the app has resolved.
+    type: dict
+    default: {}
+  preferred:
+    description: Set by the action. The versions of the live release of another server, for one that has none.
+    type: dict
+    default: {}
+  resolver:
+    description: Set by the action. Whether this server resolves the versions of a source without a lock.
+    type: bool
+    default: true
   static:
     description:
       - Folders of the source that Nginx serves itself. They are copied to C(public/releases/RELEASE) for all complete
@@ -252,6 +273,30 @@ release:
       description: File that the dependencies were taken from, or C(package).
       type: str
       sample: uv.lock
+    pins:
+      description: The versions of all packages, where the source has no lock.
+      type: dict
+      sample: {fastapi: 0.121.0}
+    base:
+      description: What the release would be called without O(resolve).
+      type: str
+      sample: 3f1c9a0b7d2e-5d0c11aa
+    resolution:
+      description: When its versions were resolved by O(resolve); empty when they were not.
+      type: str
+      sample: "20261129230501"
+wants_pins:
+  description: Whether the build needs the versions that another server of the app resolves.
+  returned: when it does
+  type: bool
+former:
+  description: The versions of the live release, where its source has no lock.
+  returned: success
+  type: dict
+resolution:
+  description: The resolution that the release has or will have.
+  returned: success
+  type: str
 complete:
   description: Whether nothing is left to do for the release and its folders.
   returned: success
@@ -288,6 +333,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.masking import 
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
+from ansible_collections.production.fastapi.plugins.module_utils.release_pins import Resolving, WantsPinsError
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
 )
@@ -316,6 +362,11 @@ ARGUMENTS: dict[str, Any] = {
     "ca_bundle": {"type": "path", "default": ""},
     "uv_version": {"type": "str", "default": "0.13.9"},
     "uv_hashes": {"type": "list", "elements": "str", "default": []},
+    "resolve": {"type": "bool", "default": False},
+    "resolution": {"type": "str"},
+    "pins": {"type": "dict", "default": {}},
+    "preferred": {"type": "dict", "default": {}},
+    "resolver": {"type": "bool", "default": True},
     "static": {"type": "list", "elements": "str", "default": []},
     "static_kept": {"type": "list", "elements": "str", "default": []},
     "media": {"type": "list", "elements": "str", "default": []},
@@ -351,7 +402,12 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     spec = specify(options)
     release = Release(spec, warn=lambda text: module.warn(mask(text, secrets)))
     release.resolve(offline=module.check_mode and shutil.which("git") is None)
-    standing = {"live": release.live(), "locked": DeployLock(spec.name).file.exists()}
+    standing = {
+        "live": release.live(),
+        "locked": DeployLock(spec.name).file.exists(),
+        "former": dict(release.former.pins),
+        "resolution": release.resolution,
+    }
     known = release.read()
     if known is not None:
         drifted = release.folders(check=module.check_mode) | release.publish(check=module.check_mode)
@@ -363,7 +419,10 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
         plan = {"release": release.plan(), "complete": False, "wants_upload": wants_upload}
         return {"changed": True, **plan, **standing}
     release.folders(check=False)
-    built = release.build(Path(options["upload"]) if uploaded else None)
+    try:
+        built = release.build(Path(options["upload"]) if uploaded else None)
+    except WantsPinsError:
+        return {"changed": False, "release": release.plan(), "complete": False, "wants_pins": True, **standing}
     release.publish(check=False)
     return {"changed": True, "release": built, "complete": True, **standing}
 
@@ -378,7 +437,8 @@ def specify(options: dict[str, Any]) -> Spec:
         bundle = ""
     own = {name: value for name, value in options.items() if name in Spec.__dataclass_fields__}
     settings = Settings(options["index_url"], options["proxy"], bundle)
-    return Spec(**own | {"directory": Path(options["directory"]), "settings": settings})
+    resolving = Resolving(options["pins"], options["preferred"], options["resolver"])
+    return Spec(**own | {"directory": Path(options["directory"]), "settings": settings, "resolving": resolving})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "action": "show, renew or dry-run",
         "site": "the one site that is meant",
     },
-    "deploy": {"version": "the branch, tag or commit of app_source to deploy; the beginning of a commit will do"},
+    "deploy": {
+        "version": "the branch, tag or commit of app_source to deploy; the beginning of a commit will do",
+        "resolve": "whether an app without a lock gets new versions of what it depends on",
+    },
     "drain": {
         "server": "the entry of app_servers to drain",
         "reason": "why, for the others",
