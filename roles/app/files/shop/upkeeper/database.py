@@ -41,6 +41,8 @@ _CANCELLED = "57014"
 # Classes of SQLSTATE for a connection that is lost, a server with no room left, and one that ends or starts.
 _AWAY = ("08", "53", "57")
 _READ_ONLY = "25006"  # after a fail-over, the former primary
+# SQLAlchemy passes on what the driver raises while a connection is made ready.
+_OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class DatabaseUnavailable(Refusal):
@@ -115,6 +117,8 @@ class Database:
                     await session.invalidate()
                     raise self._unavailable() from error
                 raise
+            except _OF_DRIVER as error:
+                raise self._unavailable() from error
 
     async def check(self, query: str = "SELECT 1") -> None:
         """For `Readiness`: raises unless the database answers. A pool that is all in use says nothing against it."""
@@ -132,7 +136,7 @@ class Database:
         try:
             async with asyncio.timeout(self.pool_timeout):
                 await session.connection()
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, *_OF_DRIVER) as error:
             raise self._unavailable() from error
 
     def _unavailable(self) -> DatabaseUnavailable:

@@ -135,7 +135,7 @@ class Model:
 async def trouble(victim, model: Model, kills: Counter[str]) -> None:
     """Kill it at a random moment and start it again after another, at least once."""
     while not (kills[victim.name] and model.over):
-        await asyncio.sleep(random.uniform(1, 8))
+        await asyncio.sleep(random.uniform(1, 16 if isinstance(victim, Worker) else 8))
         await asyncio.to_thread(victim.kill)
         kills[victim.name] += 1
         await asyncio.sleep(random.uniform(0, 1.5))
@@ -202,9 +202,9 @@ async def test_whatever_is_killed_no_order_is_charged_twice_and_none_is_lost(
 
     dark = [order for order in model.orders if not order.receipts]
     await asyncio.gather(*(ask_again(order) for order in [*dark, *random.sample(model.orders, min(100, confirmed))]))
+    faults = [line for worker in workers for line in worker.log.read_text().splitlines() if '"exception"' in line]
+    assert not faults, "\n".join(faults)[:9000]
     judge(model, simulator.get("/payments/charges").json(), postgres)
-    for worker in workers:
-        assert "Traceback" not in (log := worker.log.read_text()), log[-6000:]
 
 
 def judge(model: Model, charges: list[dict], postgres) -> None:

@@ -5,12 +5,13 @@ import contextlib
 import random
 import time
 
+import asyncpg
 import httpx2
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from serving import serve
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from starlette.testclient import TestClient
 from upkeeper import metrics
@@ -170,6 +171,22 @@ async def test_nobody_gets_an_idle_connection_that_was_lost_meanwhile(postgres, 
     postgres.kill()  # the loop has no time to see it
     postgres.start()
     assert await one(database, "SELECT 1") == 1
+
+
+async def test_a_connection_that_is_lost_while_it_is_made_ready(connect):
+    def lost(*_):
+        raise asyncpg.InterfaceError("connection is closed")
+
+    database = connect()
+    event.listen(database.engine.sync_engine, "connect", lost)
+    with pytest.raises(DatabaseUnavailable):
+        await one(database)
+    event.remove(database.engine.sync_engine, "connect", lost)
+    assert await one(database, "SELECT 1") == 1
+    with pytest.raises(DatabaseUnavailable):
+        async with database.session():
+            lost()
+    assert database.in_use == 0
 
 
 async def test_a_database_that_ends_in_order_is_used_again(postgres, connect):
