@@ -131,7 +131,10 @@ def alone(host):
         with crash_loop(host, fate):
             seen[f"crash loop, {fate}"] = ask(host, "GET /", "POST /")
             seen[f"crash loop, {fate}, later"] = ask(host, "GET /", "POST /")
-    on(host, "systemctl stop hello.socket 'hello@*'")
+    # As after a first deploy that was refused: there is the socket, and no release behind it.
+    on(host, "systemctl stop 'hello@*'")
+    seen["no release"] = ask(host, "GET /", "POST /")
+    on(host, "systemctl stop hello.socket")
     seen["no server"] = ask(host, "GET /", "POST /")
     on(host, "systemctl start hello.socket %s", unit(host))
     seen["slow"] = ask(host, "GET /slow", "POST /slow")
@@ -244,6 +247,10 @@ def test_all_is_well(seen, where):
 def test_a_crash_loop_is_503_within_six_seconds(seen, fate):
     check(seen["alone"][f"crash loop, {fate}"], {503}, RESTART)
     check(seen["alone"][f"crash loop, {fate}, later"], {503}, RESTART)
+
+
+def test_a_socket_without_a_release_is_503(seen):
+    check(seen["alone"]["no release"], {503}, RESTART)
 
 
 def test_of_a_server_in_a_crash_loop_another_one_takes_the_gets(seen):

@@ -167,7 +167,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
         waits = next((value for name, value in self.headers if name == WAITS), b"")
         if waits.isdigit():
-            self.late_at = self.loop.time() + max(int(waits) - AHEAD, 0.2)
+            self.late_at = self.loop.time() + max(int(waits) - AHEAD, int(waits) / 2)
 
     def give_up(self) -> str:
         """Answer 504 if the answer of the app is late and has not begun; returns the request, or an empty text.

@@ -347,6 +347,26 @@ def test_a_host_of_before_this_record_goes_on(app: App) -> None:
     assert [server.rollback() for server in app.servers] == ["zero"] * 2
 
 
+# What the database has
+
+
+def test_who_migrates_in_a_command_before_the_switch_has_the_schema_recorded_too() -> None:
+    """After both kinds of commands, whether there is a command that migrates or not."""
+    tasks = yaml.safe_load((STEPS / "migrate.yml").read_text())
+    names = [task["name"] for task in tasks]
+    seen = names.index("See which revision the database has")
+    assert (
+        names.index("Run the commands before the switch")
+        < names.index("Migrate, once for all servers of the app")
+        < seen
+    )
+    assert tasks[seen]["when"] == ["__deploy_first", "not ansible_check_mode"]
+    assert "Record what the database has" in names[seen + 1]
+    assert "app_migrate_command" not in str(tasks[seen + 1]["when"])
+    play = (STEPS.parent / "app.yml").read_text()
+    assert "migrates: \"{{ app_before_switch | length > 0 or app_migrate_command != '' }}\"" in play
+
+
 # What stays
 
 
