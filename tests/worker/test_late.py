@@ -12,7 +12,7 @@ LATE = {"detail": "The application took too long to answer"}
 
 
 def test_the_answer_that_is_late_is_504_and_the_app_goes_on(start: Start) -> None:
-    gunicorn = start(environment={"APP_RELEASE": "one"})
+    gunicorn = start(environment={"PRODUCTION_FASTAPI_RELEASE": "one"})
     connection = gunicorn.connection()
     answer = connection.ask("/slow?seconds=5", **{"X-Answer-Within": "1"})
     assert (answer.status, json.loads(answer.text)) == (504, LATE)

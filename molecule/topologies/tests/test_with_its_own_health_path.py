@@ -21,7 +21,7 @@ EDITION = {edition!r}
 
 @app.get("/")
 async def root() -> dict[str, str]:
-    return {{"release": os.environ["APP_RELEASE"], "edition": EDITION}}
+    return {{"release": os.environ["PRODUCTION_FASTAPI_RELEASE"], "edition": EDITION}}
 
 @app.post("/")
 async def echo(request: Request) -> Response:
