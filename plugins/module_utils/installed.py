@@ -29,8 +29,10 @@ def installed_sites(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def left_data(root: Path) -> dict[str, str]:
-    """The folder with the data of each app that was removed, and when that was."""
-    return {path.parent.name: str(_json(path).get("at", "")) for path in sorted((root / STATE).glob(f"*/{LEFT}"))}
+    """The apps that were removed and whose data is still there, and when that was; one that came back is none."""
+    notes = {path.parent.name: path for path in sorted((root / STATE).glob(f"*/{LEFT}"))}
+    back = installed_apps(root)
+    return {name: str(_json(path).get("at", "")) for name, path in notes.items() if name not in back}
 
 
 def _json(path: Path) -> dict[str, Any]:

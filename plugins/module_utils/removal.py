@@ -125,7 +125,7 @@ class Removal:
             self._transaction(f"{TRANSACTION}{name}", ["systemctl daemon-reload"])
             self._rest(self.root / "etc" / name)
         self._site(name)
-        self._state(name)
+        self._state(name, known)
 
     def everything(self) -> None:
         """Take all apps from the host, then the services' files, certificates and programs of ours."""
@@ -257,7 +257,7 @@ class Removal:
         self._rest(folder, known={"live"})
         self._remove(self.root / STATE / "maintenance" / name)
 
-    def _state(self, name: str) -> None:
+    def _state(self, name: str, known: bool) -> None:
         """The history goes; where data stays there is a note of it, by which the app is still known."""
         folder, shared = self.root / STATE / name, self.root / "srv" / name / "shared"
         stays = shared.is_dir() and not self.data and any(shared.iterdir())
@@ -266,7 +266,7 @@ class Removal:
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.name != LEFT or not stays:
                 self._remove(path)
-        if not stays or self.check or (folder / LEFT).exists():
+        if not stays or self.check or ((folder / LEFT).exists() and not known):
             remove_empty(folder, self.check)
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

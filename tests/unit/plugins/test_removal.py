@@ -147,6 +147,13 @@ def test_data_that_an_earlier_removal_has_left_goes_later(root):
     assert remove(root, data=True).gone == []
 
 
+def test_an_app_that_came_back_has_left_nothing_until_it_is_removed_again(root):
+    put(root, f"{STATE}/shop/left.json", '{"at": "2020-01-01"}')
+    assert left_data(root) == {}
+    remove(root)
+    assert left_data(root)["shop"] > "2020-01-02"
+
+
 def test_an_empty_folder_is_no_data(root):
     (root / "srv/shop/shared/orders").unlink()
     assert remove(root).stays == []
