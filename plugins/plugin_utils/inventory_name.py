@@ -12,7 +12,7 @@ from typing import Any
 from ansible import context
 
 # Names that many inventories have; the folder around them is called like the inventory.
-GENERIC = {"", "hosts", "host", "inventory", "inventories", "main", "all"}
+GENERIC = {"", "hosts", "host", "inventory", "inventories", "ansible_inventory", "main", "all"}
 
 
 def inventory_name(variables: Mapping[str, Any]) -> str:

@@ -23,6 +23,9 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.nginx import fi
         (["inventories/production/"], "production"),
         (["/srv/ansible/production.ini"], "production"),
         (["/etc/ansible/hosts"], "ansible"),
+        # As Molecule calls it, and as its tests do.
+        (["/root/.ansible/tmp/molecule.a1b2.default/inventory"], "molecule.a1b2.default"),
+        (["/root/.ansible/tmp/molecule.a1b2.default/inventory/ansible_inventory.yml"], "molecule.a1b2.default"),
         (["my"], "my"),
         (["web1.example.com,web2.example.com,"], "web1.example.com"),
         (["a/hosts", "b.yml", "a/main.yml"], "a+b"),
