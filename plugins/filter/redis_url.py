@@ -51,7 +51,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.redis import redis_group, redis_url
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis import redis_url
 
 
 class FilterModule:
@@ -59,7 +59,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {
-            "redis_url": redis_url,
-            "redis_group": redis_group,
-        }
+        return {"redis_url": redis_url}

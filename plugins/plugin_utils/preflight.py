@@ -16,6 +16,8 @@ from ansible_collections.production.fastapi.plugins.module_utils.masking import 
 from ansible_collections.production.fastapi.plugins.plugin_utils import app as app_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn as gunicorn_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import nginx as nginx_plan
+from ansible_collections.production.fastapi.plugins.plugin_utils import redis as redis_plan
+from ansible_collections.production.fastapi.plugins.plugin_utils import virtual_router
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import (
     app,
     draining,
@@ -59,9 +61,9 @@ class Examination(NamedTuple):
 CHECKS = {
     "app": Check(app.problems, app_plan.derived),
     "gunicorn": Check(gunicorn.problems, gunicorn_plan.derived),
-    "keepalived": Check(keepalived.problems),
+    "keepalived": Check(keepalived.problems, virtual_router.derived),
     "nginx": Check(nginx.problems, nginx_plan.derived),
-    "redis": Check(redis.problems),
+    "redis": Check(redis.problems, redis_plan.derived),
 }
 # What an operator asks of a role by a playbook of its own.
 STEPS = {

@@ -4,15 +4,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import Groups, Hosts, is_remote, machine
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import (
+    Groups,
+    Hosts,
+    addresses,
+    is_remote,
+    machine,
+)
 
 GROUP = "redis_servers"
 SENTINEL_PORT = 26379
 USER_PREFIX = "app-"  # Redis has users of its own, such as `default`
 SOCKET_URL = "unix:///run/redis/redis-server.sock"
+
+
+def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What templates read besides the settings: the group of a member, and who gets through to its address.
+
+    Three hosts or more with an address are one group, of which Sentinel chooses the primary; else it is empty.
+    """
+    members = redis_group(view.groups, view.hostvars)
+    group = members if len(members) > 2 and view.host in members else []
+    binds = [bind_of(member, view.hostvars) for member in group]
+    others = addresses(view.groups, view.hostvars, view.host, GROUP) if group else []
+    servers = addresses(view.groups, view.hostvars, view.host, "app_servers")
+    allowed = ["localhost", address_in(settings["redis_bind"]), *map(address_in, binds), *others, *servers]
+    return {
+        "group": group,
+        "binds": binds,
+        "addresses": [address_in(bind) for bind in binds],
+        "allowed": list(dict.fromkeys([*allowed, *settings["redis_allowed_addresses"]])),
+    }
+
+
+def address_in(bind: str) -> str:
+    """The address of an address and a port, without brackets."""
+    return bind.rpartition(":")[0].strip("[]")
 
 
 def redis_url(groups: Groups, hostvars: Hosts, app_server: str) -> str:

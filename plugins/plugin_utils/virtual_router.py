@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import (
     Groups,
     Hosts,
@@ -19,6 +20,14 @@ GROUP = "load_balancers"
 ROUTER_ID = 51
 # Of the first in the inventory; 255 would mean that the address is its own.
 HIGHEST = 200
+
+
+def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """Interfaces, peers and priority, from the inventory and from the addresses of the host."""
+    address = settings["keepalived_address"]
+    if not address:
+        return {}
+    return virtual_router(view.groups, view.hostvars, view.host, address, view.facts.get("addresses", {}))
 
 
 def virtual_router(
