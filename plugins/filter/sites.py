@@ -61,7 +61,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites, static_folders
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import password_files, sites
 
 
 class FilterModule:
@@ -69,4 +69,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"sites": sites, "static_folders": static_folders}
+        return {"password_files": password_files, "sites": sites}

@@ -9,6 +9,9 @@ from typing import Any
 # The role's folder for what it brings to the host.
 GIVEN = "/etc/ssl/sites/{name}/given"
 
+# Names that Let's Encrypt takes in one certificate.
+MOST_NAMES = 100
+
 
 def certificates(sites: list[dict[str, Any]], mode: str) -> list[dict[str, Any]]:
     """Name, domains, mode, chain and key of each site."""

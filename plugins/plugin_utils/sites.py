@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -63,16 +65,23 @@ def site_of(
         static = []  # the files are on other machines, so the app serves them itself
     elif len({machine(host, hostvars) for host in hosts}) > 1:
         refuse_media(app, static, "on several machines")
-    domains = common(app, hosts, hostvars, "app_domains") or []
+    domains = listed(common(app, hosts, hostvars, "app_domains"))
+    redirected = listed(common(app, hosts, hostvars, "app_redirect_domains"))
     certificate = common(app, hosts, hostvars, "gunicorn_tls_certificate")
     return {
         "name": app,
-        "domains": [domains] if isinstance(domains, str) else domains,
+        "domains": [*domains, *redirected],
         "servers": [member_of(app, host, hostvars, load_balancer, host in away) for host in hosts],
         "static": [static_of(app, entry) for entry in static],
+        **({"redirect_domains": redirected} if redirected else {}),
         **({"upstream_certificate": certificate} if certificate else {}),
         **(common(app, hosts, hostvars, "app_site") or {}),
     }
+
+
+def listed(value: Any) -> list[Any]:
+    """A list of names, for which people also write one alone, or nothing."""
+    return [] if not value else [value] if isinstance(value, str) else list(value)
 
 
 def refuse_media(app: str, static: Sequence[Mapping[str, Any]], where: str) -> None:
@@ -146,3 +155,19 @@ def member_of(
     if is_drained:
         said["drained"] = True
     return {"address": address, **said} if said else address
+
+
+def password_files(entries: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The file of each site with a password, as Nginx reads it; the name of the site is the user's name."""
+    return [
+        {"name": site["name"], "content": f"{site['name']}:{salted(str(site['password']), site['name'])}\n"}
+        for site in entries
+        if site.get("password")
+    ]
+
+
+def salted(password: str, name: str) -> str:
+    """A password in the scheme SSHA; of a site the same one has the same salt, so that no run changes it."""
+    salt = hashlib.sha256(f"{name}\0{password}".encode()).digest()[:8]
+    digest = hashlib.sha1(password.encode() + salt, usedforsecurity=False).digest()
+    return "{SSHA}" + base64.b64encode(digest + salt).decode()

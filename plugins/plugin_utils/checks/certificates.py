@@ -13,6 +13,8 @@ from typing import Any
 from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import mode_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import bare_address
 
+# Names that Let's Encrypt takes in one certificate.
+MOST_NAMES = 100
 MODES = ("letsencrypt", "files", "self-signed")
 
 
@@ -31,6 +33,11 @@ def problems_of(site: dict[str, Any], mode: str, by_dns: bool) -> list[str]:
     if mode not in MODES:
         return [f"its certificate is {mode}; write one of {', '.join(MODES)}."]
     if mode == "letsencrypt":
+        if len(site["domains"]) > MOST_NAMES:
+            return [
+                f"it has {len(site['domains'])} domains, and a certificate has at most {MOST_NAMES}; give some of them "
+                "to another site, or set certificate to files."
+            ]
         return [problem for domain in site["domains"] if (problem := authority_problem(str(domain), by_dns))]
     return files_problems(site) if mode == "files" else []
 
@@ -42,7 +49,7 @@ def authority_problem(domain: str, by_dns: bool) -> str:
             f"letsencrypt cannot prove the wildcard {domain} by a request; set nginx_acme_dns, write its names one by "
             "one, or set certificate to files."
         )
-    if domain == "localhost" or bare_address(domain) is not None:
+    if "." not in domain or "_" in domain or bare_address(domain) is not None:
         return f"no certificate is issued for {domain}; use domain names, or set certificate to self-signed."
     return ""
 

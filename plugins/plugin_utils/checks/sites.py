@@ -49,10 +49,39 @@ def problems_of_site(site: dict[str, Any]) -> list[str]:
     if not isinstance(site["servers"], str):
         problems += filter(None, map(server_problem, site["servers"]))
     problems += balance_problems(site)
+    problems += redirect_problems(site)
+    problems += access_problems(site)
     static = site.get("static") or []
     urls = Counter(entry["url"] for entry in static)
     problems += [f"static has the url {url} {count} times; keep one." for url, count in urls.items() if count > 1]
     return problems + [problem for entry in static for problem in static_problems(entry)]
+
+
+def redirect_problems(site: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the domains of a site that lead to its first one."""
+    redirected = list(map(str, site.get("redirect_domains") or []))
+    served = [str(domain) for domain in site["domains"] if str(domain) not in redirected]
+    if unknown := [domain for domain in redirected if domain not in map(str, site["domains"])]:
+        return [f"its redirect_domains have {', '.join(unknown)}, which its domains have not; write it in both."]
+    if redirected and (not served or served[0].startswith("*.")):
+        return [
+            f"{redirected[0]} (app_redirect_domains) needs a domain to lead to; write one first in app_domains that is "
+            "neither a wildcard nor redirected itself."
+        ]
+    return []
+
+
+def access_problems(site: Mapping[str, Any]) -> list[str]:
+    """What is wrong with who may see a site."""
+    problems = []
+    allowed = site.get("allow")
+    if allowed is not None and (isinstance(allowed, str) or not allowed):
+        problems.append("its allow must be a list with at least one address or network, such as [203.0.113.0/24].")
+    elif wrong := [str(each) for each in allowed or [] if values.network(each) is None]:
+        problems.append(f"its allow has {', '.join(wrong)}; write addresses or networks, such as 203.0.113.0/24.")
+    if "password" in site and not str(site["password"] or ""):
+        problems.append("its password is empty; write one, or leave it out.")
+    return problems
 
 
 def domain_problem(domain: Any) -> str:
@@ -61,11 +90,11 @@ def domain_problem(domain: Any) -> str:
     address = None if text.startswith("[") else values.bare_address(text)
     if address is not None:
         return "" if str(address) == text else f"write the address {text} in its short form, {address}."
-    if text == "localhost" or values.domain(text) is not None:
+    if isinstance(domain, str) and values.domain(text) is not None:
         return ""
     return (
         f"{text!r} in its domains (app_domains) is not a domain; write a name such as shop.example.com, *.example.com "
-        "(other alphabets in punycode) or localhost, or an IP address, without scheme, port or path."
+        "(other alphabets in punycode) or intranet, or an IP address, without scheme, port or path."
     )
 
 

@@ -21,9 +21,10 @@ FALSE = frozenset({"false", "no", "off", "n", "f", "0"})
 # Seconds of a unit, as Nginx writes them; a month has 30 days and a year 365.
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "M": 30 * 86400, "y": 365 * 86400}
 
-# Of a domain name; its last label has a letter in it.
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)+(?=[a-z0-9-]*[a-z]){LABEL}", re.IGNORECASE)
+# Of a domain name; its last label has a letter in it. Names of internal sites may have a single label, as intranet, and
+# underscores; an authority knows neither.
+LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)*(?=[a-z0-9_-]*[a-z]){LABEL}", re.IGNORECASE)
 SITE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 PLAIN_PATH = re.compile(r"(/[\w.~-]+)*/?", re.ASCII)
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]*")

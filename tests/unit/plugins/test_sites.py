@@ -1,9 +1,12 @@
 """The sites of a load balancer, derived from inventories that are plain dictionaries here."""
 
+import base64
+import hashlib
+
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
-from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites, static_folders
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import password_files, sites, static_folders
 
 SAMPLE_STATIC = [{"url": "/static/", "folder": "/srv/shop/public/current/shop/static"}]
 
@@ -150,6 +153,28 @@ def test_an_app_of_your_own_has_the_static_files_that_it_names():
     assert derive({"lb": own}, members=["lb"])[0]["static"] == expected
 
 
+def test_names_that_lead_to_the_first_one_are_the_site_s_too():
+    variables = {"app_domains": "example.com", "app_redirect_domains": ["www.example.com"]}
+    (site,) = derive({"lb": variables}, members=["lb"])
+    assert site["domains"] == ["example.com", "www.example.com"]
+    assert site["redirect_domains"] == ["www.example.com"]
+    assert site_problems([site]) == []
+    assert "redirect_domains" not in derive({"lb": {"app_domains": ["example.com"]}}, members=["lb"])[0]
+
+
+def test_a_password_is_hashed_and_the_same_in_each_run():
+    site = {"name": "shop", "password": "pl4nted"}
+    (file,) = password_files([site, {"name": "blog"}])
+    name, _colon, hashed = file["content"].rstrip("\n").partition(":{SSHA}")
+    raw = base64.b64decode(hashed)
+    assert (name, file["name"]) == ("shop", "shop")
+    assert raw[:20] == hashlib.sha1(b"pl4nted" + raw[20:], usedforsecurity=False).digest()
+    assert len(raw) == 28
+    assert password_files([site]) == [file]
+    others = password_files([{"name": "blog", "password": "pl4nted"}, {"name": "shop", "password": "other"}])
+    assert len({each["content"].partition("}")[2] for each in [file, *others]}) == 3
+
+
 MEDIA = {"url": "/media/", "shared": "data/uploads/"}
 
 
@@ -230,8 +255,9 @@ def test_good_sites_have_no_problems():
 
 @pytest.mark.parametrize(
     "domain",
-    ["not a domain", "https://shop.example.com", "shop.example.com:8443", "shop.example.com/", "shop", "_", "*", "a..b",
-     "-a.example.com", "shop.example.com.", "192.0.2.999", "*.*.example.com", "bücher.example", "[2001:db8::1]", "",
+    ["not a domain", "https://shop.example.com", "shop.example.com:8443", "shop.example.com/", "_", "*", "a..b",
+     "-a.example.com",
+     "shop.example.com.", "192.0.2.999", "*.*.example.com", "bücher.example", "10", "[2001:db8::1]", "",
      f"{'a' * 64}.example.com", f"{'a.' * 130}com", "a.example.com;", None],
 )  # fmt: skip
 def test_a_domain_that_is_none_is_refused(domain):
@@ -271,6 +297,22 @@ def test_a_server_that_is_no_address_is_refused(server):
             {"static": [{"url": "/a/", "folder": "srv"}]},
             "the folder 'srv' of static files must be a plain absolute path",
         ),
+        (
+            {"domains": ["a.com"], "redirect_domains": ["www.a.com"]},
+            "its redirect_domains have www.a.com, which its domains have not",
+        ),
+        (
+            {"domains": ["*.a.com", "www.a.com"], "redirect_domains": ["www.a.com"]},
+            "www.a.com (app_redirect_domains) needs a domain to lead to; write one first in app_domains",
+        ),
+        (
+            {"domains": ["a.com"], "redirect_domains": ["a.com"]},
+            "a.com (app_redirect_domains) needs a domain to lead to",
+        ),
+        ({"allow": "10.0.0.1"}, "its allow must be a list with at least one address or network"),
+        ({"allow": []}, "its allow must be a list with at least one address or network"),
+        ({"allow": ["10.0.0.0/8", "office"]}, "its allow has office; write addresses or networks"),
+        ({"password": ""}, "its password is empty; write one, or leave it out."),
         (
             {"static": [{"url": "/media/", "folder": "/srv/media/shared/media"}]},
             "Nginx cannot read the folder /srv/media/shared/media; write app_static: [{url: /media/, shared: media}]",

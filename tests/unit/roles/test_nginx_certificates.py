@@ -87,12 +87,20 @@ def test_files_of_the_controller_are_read_before_anything_changes(make, tmp_path
     assert "out of order" in problem
 
 
-@pytest.mark.parametrize("domain", ["*.example.com", "192.0.2.1", "localhost"])
+@pytest.mark.parametrize("domain", ["*.example.com", "192.0.2.1", "localhost", "intranet", "a_b.example.com"])
 def test_names_that_no_authority_could_check_are_refused(domain):
     site = {"name": "shop", "domains": [domain]}
     (problem,) = certificate_problems([site], "letsencrypt")
     assert domain in problem
     assert certificate_problems([{**site, "certificate": "self-signed"}], "letsencrypt") == []
+
+
+def test_more_names_than_a_certificate_holds_are_refused_before_an_authority_is_asked():
+    domains = [f"{number}.example.com" for number in range(101)]
+    (problem,) = certificate_problems([{"name": "shop", "domains": domains}], "letsencrypt")
+    assert problem.startswith("Site shop: it has 101 domains, and a certificate has at most 100; give some of them to")
+    assert certificate_problems([{"name": "shop", "domains": domains[:100]}], "letsencrypt") == []
+    assert certificate_problems([{"name": "shop", "domains": domains}], "self-signed") == []
 
 
 def test_a_wildcard_is_proved_by_dns_and_an_address_is_not():

@@ -180,6 +180,35 @@ def test_hashed_names_of_earlier_releases_are_looked_for_behind_those_of_now(sni
     assert directives(text, "alias") == []
 
 
+def test_other_names_of_a_site_lead_to_its_first_one(snippet):
+    names = {"domains": ["example.com", "www.example.com", "example.org"], "redirect_domains": ["www.example.com"]}
+    plain, own, other = snippet("site", {**SHOP, **names}).split("\nserver {")[1:]
+    assert directives(plain, "server_name") == ["example.com www.example.com example.org"]
+    assert directives(own, "server_name") == ["example.com example.org"]
+    assert directives(other, "server_name") == ["www.example.com"]
+    assert directives(other, "return") == ["301 https://example.com$fastapi_host_port$request_uri"]
+    assert directives(other, "ssl_certificate") == directives(own, "ssl_certificate")
+    assert snippet("site").count("\nserver {") == 2
+
+
+def test_a_staging_site_asks_who_comes_and_lets_a_deploy_in(snippet):
+    text = snippet("site", {**SHOP, "allow": ["203.0.113.0/24"], "password": "pl4nted"}).split("listen 443")[1]
+    assert directives(text, "satisfy") == ["any"]
+    assert directives(text, "allow") == ["127.0.80.81", "127.0.80.82", "203.0.113.0/24"]
+    assert directives(text, "deny") == ["all"]
+    assert directives(text, "auth_basic_user_file") == ["production.fastapi/passwords/shop"]
+    assert "pl4nted" not in text
+    alone = snippet("site", {**SHOP, "allow": ["203.0.113.7"]})
+    assert (directives(alone, "deny"), directives(alone, "auth_basic")) == (["all"], [])
+    assert directives(snippet("site"), "deny") == []
+
+
+def test_headers_of_answers_may_be_large(snippet):
+    text = snippet("server", nginx_response_header_size="64k")
+    assert directives(text, "proxy_buffer_size") == ["64k"]
+    assert directives(text, "proxy_buffers") == ["8 64k"]
+
+
 def test_what_people_have_uploaded_cannot_run_as_a_page_of_the_site(snippet):
     static = {
         "url": "/media/",
@@ -192,7 +221,7 @@ def test_what_people_have_uploaded_cannot_run_as_a_page_of_the_site(snippet):
     assert directives(text, "disable_symlinks") == ["on from=/srv/shop/shared"]
     assert "add_header Content-Security-Policy \"default-src 'none'; " in text
     assert '; sandbox" always;' in text
-    assert directives(text, "include") == ["snippets/headers.conf"]
+    assert directives(text, "include") == ["production.fastapi/headers.conf"]
     # Whoever may save a.html.gz must not replace a.html.
     assert directives(text, "gzip_static") == ["off"]
     plain = block(snippet("site", {**SHOP, "static": [{"url": "/a/", "folder": "/srv/a"}]}), "location ^~ /a/")

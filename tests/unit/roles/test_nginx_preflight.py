@@ -84,6 +84,8 @@ def test_debian_testing_has_no_version_and_is_refused_as_by_the_other_roles(prob
             [{**SITE, "routes": [{"path": "api"}]}],
             "Site shop: its route api is no plain path; write one",
         ),
+        ("nginx_response_header_size", "16", "nginx_response_header_size is 16; write 4k to 999k, such as 64k."),
+        ("nginx_response_header_size", "1m", "nginx_response_header_size is 1m; write 4k to 999k, such as 64k."),
         ("nginx_client_max_body_size", "10 MB", "nginx_client_max_body_size is 10 MB; write a number with k, m or g"),
         (
             "nginx_rate_limit_exempt",
