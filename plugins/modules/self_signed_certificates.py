@@ -293,7 +293,7 @@ def check(certificates: list[dict[str, Any]]) -> None:
         if not entry["domains"]:
             raise CertificateError(f"certificates: {entry['name']} has no domains; give at least one.")
         for domain in entry["domains"]:
-            if not is_address(domain) and not re.fullmatch(r"[A-Za-z0-9.*-]+", domain):
+            if not is_address(domain) and not re.fullmatch(r"[A-Za-z0-9.*_-]+", domain):
                 raise CertificateError(
                     f"certificates: {domain!r} of {entry['name']} is neither a domain nor an IP address; "
                     "write one like shop.example.com."

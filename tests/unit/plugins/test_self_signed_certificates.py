@@ -68,6 +68,10 @@ def test_the_order_and_case_of_the_domains_do_not_matter(keep):
     assert keep({"name": "shop", "domains": [name.upper() for name in SHOP["domains"][::-1]]})["changed"] is False
 
 
+def test_an_internal_site_may_have_a_name_of_one_label_and_underscores(keep):
+    assert keep({"name": "shop", "domains": ["intranet", "my_shop.internal"]})["made"] == ["shop"]
+
+
 @pytest.mark.parametrize("domains", [["shop.example.com"], [*SHOP["domains"], "new.example.com"]])
 def test_other_names_need_another_certificate(keep, domains):
     first = keep(SHOP)
