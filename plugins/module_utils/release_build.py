@@ -21,6 +21,7 @@ from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import PREFIX
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
+from ansible_collections.production.fastapi.plugins.module_utils.release_cache import prune
 from ansible_collections.production.fastapi.plugins.module_utils.release_files import given_files
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import (
     FORMS,
@@ -425,6 +426,8 @@ class Release:
             for other in others:
                 other.result()
         variables[f"{PREFIX}ENTRYPOINT"] = entrypoint
+        with contextlib.suppress(OSError):
+            prune(place, uv, self.path / "venv")
         if unread := unread_files(source, project):
             self.warn(unread)
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"

@@ -215,10 +215,11 @@ class Git:
     def _run(self, command: Sequence[str | Path], *, secret: bool = True) -> tuple[int, str]:
         # A folder of its own, so that neither the key nor the password outlives the command.
         with self.place.secrets() as (home, seen):
-            (home / "config").write_text(self._configuration(secret=secret))
+            # Where git looks by itself, because git-lfs takes the variables away.
+            (home / ".gitconfig").write_text(self._configuration(secret=secret))
             environment = self.settings.environment() | {
                 "HOME": str(seen),
-                "GIT_CONFIG_GLOBAL": str(seen / "config"),
+                "GIT_CONFIG_GLOBAL": str(seen / ".gitconfig"),
                 "GIT_CONFIG_NOSYSTEM": "1",
                 "GIT_TERMINAL_PROMPT": "0",
                 "GIT_INDEX_FILE": str(seen / "index"),

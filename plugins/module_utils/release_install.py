@@ -76,7 +76,7 @@ if __name__ == "__main__":
             list(workers.map(compiled, lines, chunksize=50))
 """
 
-# What uv comes with on amd64 and arm64, for the version that is the default.
+# The version of uv that is the default, and what it comes with on amd64 and arm64. No other file says it.
 UV_VERSION = "0.13.9"
 UV_HASHES = (
     "sha256:d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19",
@@ -102,6 +102,17 @@ def pip_command() -> list[str]:
     return ["/usr/bin/python3", f"{wheel}/pip"]
 
 
+def hashes_of_uv(version: str, hashes: Sequence[str]) -> tuple[str, ...]:
+    """The hashes that this version of uv may have; raises `ReleaseError` when nobody has said which."""
+    wanted = tuple(hashes) or (UV_HASHES if version in ("", UV_VERSION) else ())
+    if not wanted:
+        raise ReleaseError(
+            f"app_uv_hashes: {version} is not the version of uv whose hashes are known here, which is {UV_VERSION};"
+            ' write those of its wheels for your hosts, as ["sha256:…"].'
+        )
+    return wanted
+
+
 def install_uv(
     version: str,
     hashes: Sequence[str],
@@ -111,15 +122,12 @@ def install_uv(
 ) -> Path:
     """The program uv of this version, which has one of these hashes; fetched from the index when it is not there yet.
 
+    Empty is `UV_VERSION`.
+
     Raises `ReleaseError` when it cannot be had, or when nobody has said which hashes it has.
     """
-    wanted = tuple(hashes) or (UV_HASHES if version == UV_VERSION else ())
-    if not wanted:
-        raise ReleaseError(
-            f"app_uv_version: {version} is not the version {UV_VERSION} whose hashes are known here; write those of"
-            " its wheels in app_uv_hashes, as sha256:…."
-        )
-    open_to_all(tools)
+    version = version or UV_VERSION
+    wanted = hashes_of_uv(version, hashes)
     home = tools / f"uv-{version}-{hashlib.sha256(' '.join(sorted(wanted)).encode()).hexdigest()[:8]}"
     if not (home / "bin" / "uv").is_file():
         tools.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -139,9 +139,11 @@ options:
     type: path
     default: ""
   uv_version:
-    description: Version of uv, installed once for all apps in C(/opt/production.fastapi).
+    description:
+      - Version of uv, installed once for all apps in C(/opt/production.fastapi).
+      - Empty is the one whose hashes are known.
     type: str
-    default: 0.13.9
+    default: ""
   uv_hashes:
     description:
       - SHA-256 of the wheels that the index may have as this version of uv, each as V(sha256:...).
@@ -360,7 +362,7 @@ ARGUMENTS: dict[str, Any] = {
     "build_environment": {"type": "dict", "default": {}, "no_log": True},
     "proxy": {"type": "str", "default": ""},
     "ca_bundle": {"type": "path", "default": ""},
-    "uv_version": {"type": "str", "default": "0.13.9"},
+    "uv_version": {"type": "str", "default": ""},
     "uv_hashes": {"type": "list", "elements": "str", "default": []},
     "resolve": {"type": "bool", "default": False},
     "resolution": {"type": "str"},

@@ -68,6 +68,8 @@ def packages(settings: Mapping[str, Any]) -> list[str]:
     """The packages of Debian that a build needs; uv gets here by python3-pip-whl."""
     source = settings["app_source"]
     found = ["ca-certificates", "python3-pip-whl", *settings["app_packages"]]
+    if settings["app_build"]:
+        found += settings["app_build_packages"]
     if kind_of(source) == "git":
         found.append("git")
         if "key" in source or SSH.match(str(source["git"])):

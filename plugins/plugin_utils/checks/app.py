@@ -119,7 +119,7 @@ def build_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         )
     if python and not re.fullmatch(r"3\.[0-9]+", python):
         yield f'app_python: write {python} as a version such as "3.12", in quotes.'
-    if version != UV_VERSION and not hashes:
+    if version not in ("", UV_VERSION) and not hashes:
         yield (
             f"app_uv_hashes: {version} is not the version of uv whose hashes are known here; write those of its wheels "
             'for your hosts, as ["sha256:\u2026"].'

@@ -538,7 +538,7 @@ def test_uv_is_installed_by_its_hashes_or_not_at_all(tmp_path, monkeypatch):
         return 1, "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
 
     monkeypatch.setattr(release_install, "run", pip)
-    with pytest.raises(ReleaseError, match=r"^app_uv_version: 0\.1\.0 is not the version"):
+    with pytest.raises(ReleaseError, match=r"^app_uv_hashes: 0\.1\.0 is not the version"):
         release_install.install_uv("0.1.0", (), Settings(), tmp_path)
     assert told == []
     for version, hashes in (("0.1.0", ["sha256:" + "1" * 64]), (release_install.UV_VERSION, [])):
@@ -546,6 +546,21 @@ def test_uv_is_installed_by_its_hashes_or_not_at_all(tmp_path, monkeypatch):
             release_install.install_uv(version, hashes, Settings(), tmp_path)
     assert told[0] == f"uv==0.1.0 --hash=sha256:{'1' * 64}\n"
     assert all(digest in told[1] for digest in release_install.UV_HASHES)
+
+
+def test_an_empty_version_of_uv_is_the_one_that_is_known(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(release_install, "run", lambda words, *_, **__: told.append(words) or (1, "ERROR: no"))
+    with pytest.raises(ReleaseError, match=rf"^uv {release_install.UV_VERSION} cannot be installed"):
+        release_install.install_uv("", (), Settings(), tmp_path)
+
+
+def test_no_other_file_says_which_version_of_uv_is_known():
+    root = Path(__file__).parents[3]
+    found = (path for folder in ("plugins", "roles", "playbooks") for path in (root / folder).rglob("*.*"))
+    files = [path for path in found if path.is_file() and path.suffix != ".pyc"]
+    said = [path.name for path in files if release_install.UV_VERSION.encode() in path.read_bytes()]
+    assert said == ["release_install.py"]
 
 
 def test_a_host_that_cannot_have_uv_says_so(tmp_path, monkeypatch):

@@ -160,9 +160,9 @@ def test_a_release_of_an_earlier_version_goes_on(source):
     release = built(source)
     file = release.path / "release.json"
     known = json.loads(file.read_text())
-    file.write_text(
-        json.dumps({key: value for key, value in known.items() if key not in ("base", "pins", "resolution")})
-    )
+    for key in ("base", "pins", "resolution"):
+        del known[key]
+    file.write_text(json.dumps(known))
     go_live(release)
     assert release_of(source).path == release.path
     assert release_of(source, resolve=True).path != release.path

@@ -93,7 +93,7 @@ def test_good_input_is_no_problem(problems, variables):
         ({"app_source": {"path": "x"}}, "app_source: name one of git, .*: path."),
         (
             {"app_source": {"folder": "app", "branch": "x"}},
-            "folder does not know branch; it takes folder, subdirectory.",
+            "folder does not know branch; it takes folder, include, subdirectory.",
         ),
         (
             {"app_source": {"folder": "missing"}},
@@ -137,8 +137,8 @@ def test_who_builds_is_nobody_s_app_and_has_a_name_that_fits(tmp_path):
 
 
 def test_the_version_of_uv_whose_hashes_are_known_is_the_default(tmp_path):
-    assert evaluate("app_uv_version", tmp_path) == release_install.UV_VERSION
-    assert examined("app", known(tmp_path, app_uv_version=release_install.UV_VERSION)).problems == []
+    for version in ("", release_install.UV_VERSION):
+        assert examined("app", known(tmp_path, app_uv_version=version)).problems == []
 
 
 def test_a_path_is_looked_for_beside_the_inventory_first(tmp_path):
@@ -166,7 +166,9 @@ def test_the_sample_is_the_default_source():
     ],
 )
 def test_only_the_packages_that_the_source_needs(tmp_path, source, wanted):
-    assert set(packages({"app_source": source, "app_packages": []})) == wanted
+    settings = {"app_source": source, "app_packages": [], "app_build": [], "app_build_packages": ["npm"]}
+    assert set(packages(settings)) == wanted
+    assert set(packages({**settings, "app_build": ["npm ci"]})) == {*wanted, "npm"}
     assert "git" not in evaluate("__app_missing_packages", tmp_path, app_source=source)
 
 
