@@ -363,8 +363,8 @@ def test_who_migrates_in_a_command_before_the_switch_has_the_schema_recorded_too
     assert tasks[seen]["when"] == ["__deploy_first", "not ansible_check_mode"]
     assert "Record what the database has" in names[seen + 1]
     assert "app_migrate_command" not in str(tasks[seen + 1]["when"])
-    play = (STEPS.parent / "app.yml").read_text()
-    assert "migrates: \"{{ app_before_switch | length > 0 or app_migrate_command != '' }}\"" in play
+    (step,) = re.findall(r"^ *migrates: (.*)", (STEPS.parent / "app.yml").read_text(), re.MULTILINE)
+    assert "app_before_switch | length > 0 or app_migrate_command" in step, "the step is done for either"
 
 
 # What stays
