@@ -169,3 +169,12 @@ def test_the_action_reads_an_ini_inventory_and_tells_all_at_once(run: Any) -> No
     for sentence in ('redis_bind is "300.0.0.5:6379"; write the private', 'redis_memory is "1"; write a whole number'):
         assert sentence in " ".join(refused.stdout.split())
     assert "pl4nted" not in refused.stdout
+
+
+def test_a_secret_inside_a_setting_is_not_shown():
+    from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import masked, options_of
+
+    site = {"name": "shop", "password": "pl4nted"}
+    shown = masked(options_of("nginx")["nginx_sites"], [site, {"name": "blog"}])
+    assert shown == [{"name": "shop", "password": "********"}, {"name": "blog"}]
+    assert site["password"] == "pl4nted"
