@@ -291,6 +291,7 @@ def test_sites_of_others_may_go_on_to_write_where_they_do(render, template):
     listen = {"file": "x", "line": 2, "address": "", "port": 80, "ssl": False, "http2": False, "proxy_protocol": False}
     theirs = {"context": "http", "file": "x", "line": 1, "names": [], "listens": [listen | {"dual": False}]}
     nginx = {"main": "events { }\nhttp { }\n", "default_site": "", "settings": [], "servers": [theirs]}
+    nginx |= {"main_is_package": True, "unreadable": []}
     alone = render("nginx", template, {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]})
     beside = render("nginx", template, {"__fastapi_host": {**DEBIAN_13, "nginx": nginx}, "nginx_sites": [SHOP]})
     assert "ProtectHome=read-only" in alone
