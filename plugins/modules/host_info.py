@@ -80,6 +80,16 @@ memory_available_mb:
   returned: success
   type: int
   sample: 2710
+python_version:
+  description: Version of C(/usr/bin/python3), two numbers; empty where there is none.
+  returned: success
+  type: str
+  sample: '3.13'
+has_apt:
+  description: Whether packages are installed by apt.
+  returned: success
+  type: bool
+  sample: true
 systemd_version:
   description: Major version of the installed systemd; 0 if there is none.
   returned: success
@@ -239,6 +249,8 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         "cpus": len(os.sched_getaffinity(0)),
         "memory_mb": memory.get("MemTotal", 0),
         "memory_available_mb": memory.get("MemAvailable", 0),
+        "python_version": python_version(root),
+        "has_apt": (root / "usr/bin/apt-get").exists(),
         "systemd_version": int(systemd[0]) if systemd else 0,
         "packages": packages,
         "candidates": parse_policy(_output("apt-cache", "policy", "--", *missing)) if missing and any(lists) else {},
@@ -292,6 +304,12 @@ def managed_units(manifest: str) -> list[str]:
 def os_release(text: str) -> dict[str, str]:
     """The assignments in `/etc/os-release`, without their quotes."""
     return dict(part.split("=", 1) for part in shlex.split(text, comments=True) if "=" in part)
+
+
+def python_version(root: Path) -> str:
+    """The version in the name that `/usr/bin/python3` leads to."""
+    name = (root / "usr/bin/python3").resolve().name
+    return name.removeprefix("python") if name.startswith("python3.") else ""
 
 
 def meminfo(text: str) -> dict[str, int]:

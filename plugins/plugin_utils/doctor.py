@@ -68,7 +68,7 @@ def host_problems(host: str, told: Mapping[str, Any]) -> Iterator[str]:
     if not facts.get("python"):
         yield f"{host} has no python3, which Ansible needs there: `apt-get install python3`."
     elif tuple(map(int, facts["python"].split("."))) < (3, 11):
-        yield f"{host} has Python {facts['python']}; 3.11 or newer is needed, which Debian 12 and 13 have."
+        yield f"{host} has Python {facts['python']}; 3.11 or newer is needed, as Debian 12 and Ubuntu 24.04 have."
     yield from root_problems(host, told.get("root", {}))
     yield from (f"{host}: {sentence}" for sentence in told.get("preflight", ()))
 

@@ -150,11 +150,13 @@ def test_refused_before_anything_changes(case, several):
 def test_an_unsupported_system_is_refused():
     host = host_of(BARE)
     on(host, "cp --preserve=all --dereference /etc/os-release /root/os-release && rm /etc/os-release")
+    on(host, "cp --preserve=all /var/lib/dpkg/status /root/status")
     try:
-        on(host, "sed 's/^ID=.*/ID=ubuntu/; s/^VERSION_ID=.*/VERSION_ID=24.04/' /root/os-release > /etc/os-release")
-        refuse("The host runs ubuntu 24.04; use Debian 12 or 13.", hosts=(BARE,))
+        on(host, "sed 's/^ID=.*/ID=ubuntu/; s/^VERSION_ID=.*/VERSION_ID=22.04/' /root/os-release > /etc/os-release")
+        on(host, "sed -i '/^Package: systemd$/,/^Version/s/^Version: .*/Version: 249.11/' /var/lib/dpkg/status")
+        refuse("The host runs ubuntu 22.04, whose systemd is 249, and 252 or newer is needed", hosts=(BARE,))
     finally:
-        on(host, "ln -sf ../usr/lib/os-release /etc/os-release")
+        on(host, "ln -sf ../usr/lib/os-release /etc/os-release && cp --preserve=all /root/status /var/lib/dpkg/status")
 
 
 @pytest.mark.parametrize("case", REFUSED_LATER)

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-VERSIONS = ("12", "13")
+# What the roles need, and where it is; which names have it is nobody's business but that of the sentences.
+PYTHON = (3, 11)
+SYSTEMD = 252
+NGINX = (1, 22)
+SYSTEMS = "Debian 12 or 13, or Ubuntu 24.04 or 26.04"
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,30 @@ class View:
 
 
 def system_problems(host: Mapping[str, Any]) -> list[str]:
-    """A sentence when the system that `host_info` has read is none that the collection supports."""
-    distribution, version = host["distribution"], host["distribution_version"]
-    if distribution == "debian" and version in VERSIONS:
+    """A sentence when the system of a host lacks what the roles need; what `host_info` does not know is not asked."""
+    lacking = next(lacks(host), "")
+    if not lacking:
         return []
-    return [f"The host runs {f'{distribution} {version}'.strip()}; use Debian {' or '.join(VERSIONS)}."]
+    system = f"{host['distribution']} {host['distribution_version']}".strip() or "an unknown system"
+    return [f"The host runs {system}, {lacking}; use {SYSTEMS}."]
+
+
+def lacks(host: Mapping[str, Any]) -> Iterator[str]:
+    """What a system has not, in words."""
+    if not host.get("has_apt", True):
+        yield "which has no apt"
+    python = numbers(host.get("python_version"))
+    if python and python < PYTHON:
+        yield f"whose Python is {host['python_version']}, and {'.'.join(map(str, PYTHON))} or newer is needed"
+    systemd = host.get("systemd_version") or SYSTEMD
+    if systemd < SYSTEMD:
+        yield f"whose systemd is {systemd}, and {SYSTEMD} or newer is needed"
+    nginx = numbers(host.get("packages", {}).get("nginx") or host.get("candidates", {}).get("nginx"))
+    if nginx and nginx < NGINX:
+        yield f"whose Nginx is {'.'.join(map(str, nginx))}, and {'.'.join(map(str, NGINX))} or newer is needed"
+
+
+def numbers(version: Any) -> tuple[int, ...]:
+    """The first two numbers of a version, as `1:1.24.0-2ubuntu7` has them; none where there is no version."""
+    parts = str(version or "").rpartition(":")[2].replace("-", ".").split(".")[:2]
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(map(str.isdigit, parts)) else ()

@@ -83,10 +83,10 @@ def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]
             f"nginx_acme_directory is {directory}; write production, staging, or the https:// address of an ACME "
             "directory."
         )
-    if profile and nginx.uses_authority(settings) and view.facts["distribution_version"] == "12":
+    if profile and nginx.uses_authority(settings) and view.facts["distribution_version"] in ("12", "24.04"):
         yield (
-            f"nginx_acme_profile is {profile}, but certbot of Debian 12 knows no profiles; leave it empty, or use "
-            "Debian 13."
+            f"nginx_acme_profile is {profile}, but certbot of Debian 12 and of Ubuntu 24.04 knows no profiles; leave "
+            "it empty, or use Debian 13."
         )
     if bool(settings["nginx_acme_eab_kid"]) != bool(settings["nginx_acme_eab_hmac_key"]):
         yield "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both, or none."

@@ -57,6 +57,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_host_is_read_from_its_files(root: Path) -> None:
+    (root / "usr/bin").mkdir(parents=True)
+    for name in ("python3.11", "apt-get"):
+        (root / "usr/bin" / name).touch()
+    (root / "usr/bin/python3").symlink_to("python3.11")
     (root / "run/systemd/system").mkdir(parents=True)
     host = host_info.read_host(root, [], [])
     free = host.pop("disk_free_mb")
@@ -73,6 +77,8 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
         "memory_mb": 3915,
         "memory_available_mb": 2710,
         "systemd_version": 252,
+        "python_version": "3.11",
+        "has_apt": True,
         "packages": {"systemd": "252.39-1~deb12u2", "held": "1:2.0-1"},
         "candidates": {},
         "services": {},

@@ -136,7 +136,10 @@ def test_good_values(variables: dict[str, Any]) -> None:
             "gunicorn_keepalive (30 s) must be above the 30 s for which Nginx keeps idle connections, or requests meet "
             "closed ones; write 45 or more.",
         ),
-        ({"__fastapi_host": {**HOST, "distribution_version": "14"}}, "The host runs debian 14; use Debian 12 or 13."),
+        (
+            {"__fastapi_host": {**HOST, "systemd_version": 247}},
+            "The host runs debian 13, whose systemd is 247, and 252",
+        ),
         ({"gunicorn_bind": "300.0.0.5:80"}, 'gunicorn_bind is "300.0.0.5:80"; write unix:/PATH or ADDRESS:PORT'),
         ({"gunicorn_allowed_addresses": ["10.0.0.0/99"]}, "gunicorn_allowed_addresses has 10.0.0.0/99; write IP"),
         ({"gunicorn_entrypoint": "a..b:c"}, 'gunicorn_entrypoint is "a..b:c"; write MODULE:ATTRIBUTE'),

@@ -90,7 +90,7 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ({"lb1": {"private_address": "10.0.0.12"}}, "lb1 has no address 10.0.0.12; set private_address of lb1 to the"),
         ({"keepalived_preempt_delay": 1001}, 'keepalived_preempt_delay is "1001"; write whole seconds from 0 to 1000.'),
         ({"address": "", "keepalived_router_id": 256}, 'keepalived_router_id is "256"; write a whole number from 1 to'),
-        ({"__fastapi_host": {**HOST, "distribution": "ubuntu"}}, "The host runs ubuntu 13; use Debian 12 or 13."),
+        ({"__fastapi_host": {**HOST, "has_apt": False}}, "The host runs debian 13, which has no apt; use Debian 12"),
     ],
 )
 def test_bad_values(changes: dict[str, Any], sentence: str) -> None:

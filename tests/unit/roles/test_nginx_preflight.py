@@ -34,16 +34,16 @@ def test_a_role_alone_does_not_ask_for_gunicorn(problems):
     assert problems(groups={}, nginx_proxy_read_timeout=600, nginx_upstream_keepalive_timeout=300) == []
 
 
-@pytest.mark.parametrize(("distribution", "version"), [("ubuntu", "24.04"), ("debian", "11"), ("debian", "14")])
-def test_another_system_is_refused(problems, distribution, version):
-    (problem,) = problems(__fastapi_host={**HOST, "distribution": distribution, "distribution_version": version})
-    assert problem == f"The host runs {distribution} {version}; use Debian 12 or 13."
-
-
-def test_debian_testing_has_no_version_and_is_refused_as_by_the_other_roles(problems):
-    assert problems(__fastapi_host={**HOST, "distribution_version": ""}) == [
-        "The host runs debian; use Debian 12 or 13."
-    ]
+@pytest.mark.parametrize(
+    "found",
+    [{"packages": {"nginx": "1.18.0-6ubuntu14"}}, {"candidates": {"nginx": "1.18.0"}}],
+    ids=["installed", "known"],
+)
+def test_an_older_nginx_is_refused(problems, found):
+    (problem,) = problems(__fastapi_host={**HOST, **found})
+    assert problem.startswith(
+        "The host runs debian 13, whose Nginx is 1.18, and 1.22 or newer is needed; use Debian 12"
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def balancers(count):
         ({"nginx_acme_email": "a@b.example\nserver = x"}, "must be without spaces and line ends."),
         (
             {"nginx_acme_profile": "shortlived", "__fastapi_host": {**HOST, "distribution_version": "12"}},
-            "nginx_acme_profile is shortlived, but certbot of Debian 12 knows no profiles; leave it empty",
+            "nginx_acme_profile is shortlived, but certbot of Debian 12 and of Ubuntu 24.04 knows no profiles",
         ),
         (balancers(5), "nginx_certificate is letsencrypt on 5 load balancers, but"),
         (

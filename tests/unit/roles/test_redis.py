@@ -46,7 +46,10 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ),
         ({**CLUSTER, "redis_bind": "redis1:6379"}, 'redis_bind is "redis1:6379"; write the private address'),
         ({**CLUSTER, "redis_bind": "300.0.0.5:6379"}, 'redis_bind is "300.0.0.5:6379"; write the private address'),
-        ({"__fastapi_host": {**HOST, "distribution_version": "14"}}, "The host runs debian 14; use Debian 12 or 13."),
+        (
+            {"__fastapi_host": {**HOST, "systemd_version": 247}},
+            "The host runs debian 13, whose systemd is 247, and 252",
+        ),
         (
             {**CLUSTER, "redis_allowed_addresses": ["300.0.0.1"]},
             "redis_allowed_addresses has 300.0.0.1; write IP addresses or networks, such as 10.0.0.5 or 10.0.0.0/24.",
@@ -56,7 +59,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({**CLUSTER, "redis_bind": "[::]:6379"}, 'redis_bind is "[::]:6379", which is every address of the host'),
         ({"redis_memory": 15}, 'redis_memory is "15"; write a whole number of MiB from 16 to 1000000.'),
         ({"redis_memory": "64mb"}, 'redis_memory is "64mb"; write a whole number of MiB'),
-        ({"__fastapi_host": {**HOST, "distribution": "ubuntu"}}, "The host runs ubuntu 13; use Debian 12 or 13."),
+        ({"__fastapi_host": {**HOST, "has_apt": False}}, "The host runs debian 13, which has no apt; use Debian 12"),
     ],
 )
 def test_bad_values(variables: dict[str, Any], sentence: str) -> None:
