@@ -20,13 +20,13 @@ VALUES = ROOT / "plugins" / "plugin_utils" / "checks" / "values.py"
 
 LONGEST = 120
 BOUNDS = {
-    "long expressions per 1,000 lines": 15.1,
+    "long expressions per 1,000 lines": 15.3,
     "statements of Jinja": 7,
     "sentences": 26,
-    "filter files": 35,
-    "filters": 32,
+    "filter files": 37,
+    "filters": 34,
     "patterns of an address": 3,
-    "patterns in checks": 17,
+    "patterns in checks": 20,
 }
 
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)

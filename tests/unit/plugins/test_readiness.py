@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.modules.readiness import source_errors, unfinished_packages
+from ansible_collections.production.fastapi.plugins.plugin_utils import app, nginx
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.readiness import (
     PACKAGES,
     behind,
@@ -14,7 +15,6 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.readines
     ports_of,
     problems,
 )
-from conftest import role_variables
 
 LISTENING = """\
 LISTEN 0      128          0.0.0.0:22        0.0.0.0:*    users:(("sshd",pid=61,fd=3))
@@ -110,9 +110,9 @@ def test_apt_is_not_needed_where_everything_is_installed() -> None:
 
 
 def test_the_roles_install_these_packages() -> None:
-    for group, role in (("load_balancers", "nginx"), ("app_servers", "app")):
-        written = str(role_variables(role)[f"__{role}_packages"])
-        assert [name for name in PACKAGES[group] if f"'{name}'" not in written] == []
+    sites = {"nginx_sites": [], "nginx_certificate": "self-signed", "nginx_exporter": False}
+    assert tuple(nginx.packages(sites)) == PACKAGES["load_balancers"]
+    assert tuple(app.packages({"app_source": {}, "app_packages": []})) == PACKAGES["app_servers"]
 
 
 def test_listeners_have_the_programs_that_share_them() -> None:
