@@ -20,13 +20,13 @@ VALUES = ROOT / "plugins" / "plugin_utils" / "checks" / "values.py"
 
 LONGEST = 120
 BOUNDS = {
-    "long expressions per 1,000 lines": 15.3,
+    "long expressions per 1,000 lines": 15.2,
     "statements of Jinja": 7,
     "sentences": 26,
-    "filter files": 37,
-    "filters": 34,
+    "filter files": 39,
+    "filters": 35,
     "patterns of an address": 3,
-    "patterns in checks": 20,
+    "patterns in checks": 21,
 }
 
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
