@@ -86,7 +86,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     def _content(self, where: str, entry: Mapping[str, Any], variables: dict[str, Any]) -> bytes:
         if (key := entry.get("each_content")) is not None:
-            text = variables.get("item", {}).get(key)
+            text = variables.get(str(self._task.args.get("loop_var", "item")), {}).get(key)
             if not isinstance(text, str):
                 raise ConfigError(f"{where}: each has no element with a text under the key `{key}`.")
             return text.encode()

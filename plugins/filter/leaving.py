@@ -51,7 +51,6 @@ class FilterModule:
         return {
             "first_of_machines": leaving.first_of_machines,
             "left_apps": left_apps,
-            "package_names": package_names,
             "removal_problems": removal_problems,
             "removed": lambda result, hostvars, host, check: leaving.removed(hostvars, host, result, check),
         }

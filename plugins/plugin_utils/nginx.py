@@ -35,7 +35,11 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "other_files": files_of_sites(others),
         "remembered": remembered(certificates(sites, mode), inventory, others),
         "packages": packages(settings),
-        "sites_over_tls": [site for site in sites if site.get("upstream_certificate")],
+        "sites_over_tls": [
+            {"name": site["name"], "upstream_certificate": site["upstream_certificate"]}
+            for site in sites
+            if site.get("upstream_certificate")
+        ],
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils.masking import MASK, mask_url
 from ansible_collections.production.fastapi.plugins.plugin_utils import app as app_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn as gunicorn_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import nginx as nginx_plan
@@ -95,7 +95,11 @@ def examine(role: str, value_of: Callable[[str], Any], view: View, step: str = "
     found = list(unread.values()) + [sentence for check in checks for sentence in check.problems(typed, view)]
     told = [sentence for name, sentence in wrong.items() if not any(is_about(name, each) for each in found)]
     secret = {name for name, value in settings.items() if is_secret(options[name], value)}
-    shown = {name: value for name, value in settings.items() if name not in secret and name not in LATER}
+    shown = {
+        name: masked(options[name], value)
+        for name, value in settings.items()
+        if name not in secret and name not in LATER
+    }
     derived: dict[str, Any] = {}
     if not told and not found:
         for check in checks:
@@ -133,6 +137,14 @@ def is_secret(option: Mapping[str, Any], value: Any) -> bool:
     """Whether a setting is one, or has a URL with a password in it."""
     text = json.dumps(value, default=str)
     return bool(option.get("no_log")) or mask_url(text) != text
+
+
+def masked(option: Mapping[str, Any], value: Any) -> Any:
+    """A setting with what is secret in it, such as the password of a site, in asterisks."""
+    hidden = {name for name, each in (option.get("options") or {}).items() if each.get("no_log")}
+    if not hidden or not isinstance(value, list):
+        return value
+    return [{name: MASK if name in hidden and text else text for name, text in each.items()} for each in value]
 
 
 def empty(kind: str, value: Any) -> Any:

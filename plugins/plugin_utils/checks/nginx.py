@@ -122,6 +122,9 @@ def client_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     )
     if values.size(size) is None:
         yield f"nginx_client_max_body_size is {size}; write a number with k, m or g, such as 10m."
+    headers = str(settings["nginx_response_header_size"])
+    if not headers.endswith("k") or values.number(headers[:-1], 4, 999) is None:
+        yield f"nginx_response_header_size is {headers}; write 4k to 999k, such as 64k."
     for path in settings["nginx_rate_limit_exempt"]:
         if values.plain_path(path) is None:
             yield f"nginx_rate_limit_exempt has {path}; write a plain path, such as /healthz."

@@ -74,7 +74,7 @@ def gunicorn_files() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("template", ["app@.service.j2", "process@.service.j2"])
 def test_a_process_records_the_files_that_it_was_started_from(render: Render, template: str) -> None:
     item = {"unit": "mailer-1", "command": "python -m shop.mailer", "stop_timeout": 300}
-    variables = {"app_name": "shop", "item": item, "__fastapi_host": {}}
+    variables = {"app_name": "shop", "__gunicorn_entry": item, "__fastapi_host": {}}
     started = [
         line
         for line in render("gunicorn", template, {**variables, "app_files": {"b.pem": "", "a.json": ""}}).splitlines()

@@ -72,7 +72,9 @@ def test_one_file_per_element_rendered_with_its_item(send: Send) -> None:
 
 def test_an_element_may_have_the_text_itself(send: Send) -> None:
     keys = [{"name": "a.pem", "text": "no {{ template }} @GENERATION@"}]
-    (file,) = send(files=[{"dest": "/etc/{name}", "each_content": "text", "each": keys, "mode": "0640"}])[0]
+    entry = {"dest": "/etc/{name}", "each_content": "text", "each": keys, "mode": "0640"}
+    ((file,), _arguments), ((again,), _same) = send(files=[entry]), send(files=[entry], loop_var="__key")
+    assert file == again
     assert file == ConfigFile("/etc/a.pem", b"no {{ template }} @GENERATION@", mode=0o640, rendered=False)
 
 

@@ -112,7 +112,7 @@ def test_apt_is_not_needed_where_everything_is_installed() -> None:
 def test_the_roles_install_these_packages() -> None:
     sites = {"nginx_sites": [], "nginx_certificate": "self-signed", "nginx_exporter": False}
     assert tuple(nginx.packages(sites)) == PACKAGES["load_balancers"]
-    assert tuple(app.packages({"app_source": {}, "app_packages": []})) == PACKAGES["app_servers"]
+    assert tuple(app.packages({"app_source": {}, "app_packages": [], "app_build": []})) == PACKAGES["app_servers"]
 
 
 def test_listeners_have_the_programs_that_share_them() -> None:
