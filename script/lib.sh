@@ -35,7 +35,11 @@ quietly() {
 }
 
 # Debian keeps the programs of a PostgreSQL server out of the PATH, in a folder for each version.
-for folder in /usr/lib/postgresql/*/bin; do [[ ! -d $folder ]] || PATH=$PATH:$folder; done
+find_postgres() {
+  local folder
+  for folder in /usr/lib/postgresql/*/bin; do [[ ! -d $folder ]] || PATH=$PATH:$folder; done
+}
+find_postgres
 
 may_install() { [[ $EUID == 0 ]] && command -v apt-get >/dev/null; }
 
@@ -53,6 +57,7 @@ needs() {
   [[ " ${missing[*]} " != *" postgresql "* ]] || { mkdir -p "$(dirname "$NO_CLUSTER")" && echo 'create_main_cluster = false' >"$NO_CLUSTER"; }
   DEBIAN_FRONTEND=noninteractive quietly apt-install apt-get install --yes --no-install-recommends "${missing[@]}"
   rm -f "$NO_CLUSTER"
+  find_postgres
 }
 
 # virtualenv FOLDER: make it anew, with the first Python that is new enough.
