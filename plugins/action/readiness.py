@@ -34,7 +34,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         if readiness.is_set_up(options["host"], host, groups, app) and not options["always"]:
             return result | {"changed": False, "problems": []}
         began = time.time()
-        seen = self._execute_module("production.fastapi.readiness", module_args={}, task_vars=known)
+        seen = self._execute_module("production.fastapi.readiness", module_args={"host": {}}, task_vars=known)
         if seen.get("failed"):
             return {**result, **seen}
         seen["behind"] = readiness.behind(seen["now"], began, time.time() - seen["took"])

@@ -215,6 +215,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
             "settings": {"type": "dict", "default": {}},
+            "loop_var": {"type": "str", "default": "item"},
             "keep": {"type": "list", "elements": "str", "default": []},
             "inventory": {"type": "str", "default": ""},
             "stage_with": {"type": "list", "elements": "path", "default": []},

@@ -138,7 +138,15 @@ def _output(*command: str) -> tuple[int, str]:
 
 def main() -> None:
     """Read this host. The options are for the action, which has been here before."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    # The action of the same name has read these; what a module accepts has to be what is documented.
+    module = AnsibleModule(
+        argument_spec={
+            "host": {"type": "dict", "required": True},
+            "always": {"type": "bool", "default": False},
+            "required": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
     module.exit_json(changed=False, **read(Path("/")))
 
 
