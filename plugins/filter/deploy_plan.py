@@ -33,21 +33,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The plan of each app, by its name.
+  description: The plan of each app, by its name. C(of) of a step names all steps of its list.
   type: dict
   sample:
     shop:
       servers: [app1, app2]
       new: true
-      batches: [[app1], [app2]]
+      batches: [[app1, app2]]
       steps:
-        - {name: begin, batch: 0, after: success}
-        - {name: build, batch: 0, after: success}
-        - {name: switch, batch: 0, after: success}
-        - {name: watch, batch: 0, after: success}
-        - {name: switch, batch: 1, after: success}
-        - {name: verify, batch: 0, after: success}
-        - {name: back, batch: 0, after: trouble}
+        - {name: begin, batch: 0, after: success, of: begin 0 build 0 switch 0 verify 0 back 0}
+        - {name: build, batch: 0, after: success, of: begin 0 build 0 switch 0 verify 0 back 0}
 """
 
 from collections.abc import Callable

@@ -71,9 +71,10 @@ WITHOUT: dict[str, list[str | list[str]]] = {
         "systemctl daemon-reload",
     ],
     "nginx": [
+        # While systemd still knows them: a timer whose service is gone has failed.
+        ["sh", "-c", "systemctl stop site-certificates.timer site-certificates.service || true"],
         "systemctl daemon-reload",
         ["sh", "-c", "command -v nginx >/dev/null || exit 0; nginx -t -q && systemctl try-reload-or-restart nginx"],
-        ["sh", "-c", "systemctl stop site-certificates.timer site-certificates.service || true"],
     ],
     "redis": [
         ["sh", "-c", "test ! -e /run/redis-sentinel || systemctl stop redis-sentinel"],

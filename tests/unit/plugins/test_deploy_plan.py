@@ -1,5 +1,8 @@
 """Who deploys together, in which batches, and by which steps."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,7 +75,9 @@ def test_without_a_new_release_there_is_one_batch_and_nothing_to_begin():
         "servers": SERVERS[:3],
         "new": False,
         "batches": [SERVERS[:3]],
-        "steps": [{"name": name, "batch": 0, "after": "success"} for name in ("build", "switch")],
+        "steps": [
+            {"name": name, "batch": 0, "after": "success", "of": "build 0 switch 0"} for name in ("build", "switch")
+        ],
     }
 
 
@@ -87,3 +92,62 @@ def test_each_app_has_a_plan_of_its_own():
     plans = deploy_plan(["shop1", "blog1", "shop2", "new"], hostvars)
     assert {app: plan["servers"] for app, plan in plans.items()} == {"shop": ["shop1", "shop2"], "blog": ["blog1"]}
     assert not plans["blog"]["new"]
+
+
+def test_apps_share_a_step_only_when_they_have_the_same_steps():
+    hostvars = {"shop": wishes(changes=False), "blog": wishes("blog"), "wiki": wishes("wiki"), "news": wishes("news")}
+    hostvars["news"]["__deploy"]["migrates"] = True
+    plans = deploy_plan(list(hostvars), hostvars)
+    assert plans["blog"]["steps"] == plans["wiki"]["steps"]
+    for one, other in (("shop", "blog"), ("blog", "news"), ("shop", "news")):
+        assert not [step for step in plans[one]["steps"] if step in plans[other]["steps"]]
+
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  connection: local
+  vars: {{__steps: deploy, __troubles: [], __trouble: ""}}
+  tasks:
+    - ansible.builtin.set_fact:
+        __apps: "{{{{ ansible_play_hosts_all | production.fastapi.deploy_plan(hostvars) }}}}"
+      run_once: true
+    - ansible.builtin.include_tasks: {guarded}
+      loop: "{{{{ __apps[__deploy.app].steps }}}}"
+      loop_control: {{loop_var: __step}}
+"""
+
+
+def test_each_app_goes_through_its_steps_in_their_order(tmp_path):
+    """A real run of the loop, with steps that only write down their names."""
+    (tmp_path / "deploy").mkdir()
+    for name in {path.stem for path in STEPS.glob("*.yml")}:
+        line = f"echo {name} >>{tmp_path}/{{{{ inventory_hostname }}}}"
+        (tmp_path / f"deploy/{name}.yml").write_text(f"- ansible.builtin.shell: {line}\n")
+    (tmp_path / "guarded.yml").write_text((STEPS.parent / "guarded.yml").read_text())
+    (tmp_path / "play.yml").write_text(PLAY.format(guarded=tmp_path / "guarded.yml"))
+    hosts = {
+        "shop": wishes(changes=False),
+        "blog1": wishes("blog", sizes=(1,)),
+        "blog2": wishes("blog", sizes=(1,)),
+        "wiki": wishes("wiki", migrates=True),
+    }
+    python = {"ansible_python_interpreter": sys.executable}
+    inventory = {"all": {"hosts": {name: {**found, **python} for name, found in hosts.items()}}}
+    (tmp_path / "hosts.yml").write_text(json.dumps(inventory))
+    program = Path(sys.executable).with_name("ansible-playbook")
+    done = subprocess.run(
+        [program, "-i", tmp_path / "hosts.yml", tmp_path / "play.yml"],
+        cwd=STEPS.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    went = {name: (tmp_path / name).read_text().split() for name in hosts}
+    assert went == {
+        "shop": ["build", "switch"],
+        "blog1": ["begin", "build", "switch", "watch", "switch", "verify"],
+        "blog2": ["begin", "build", "switch", "watch", "switch", "verify"],
+        "wiki": ["begin", "build", "migrate", "switch", "verify"],
+    }
