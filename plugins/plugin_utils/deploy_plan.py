@@ -51,8 +51,8 @@ def plan(servers: Mapping[str, Wishes]) -> dict[str, Any]:
     # Without a new release there is nothing for clients to see, and so one batch.
     divided = batches(list(servers), first.batches if new else ["100%"])
     found = steps(len(divided), migrates=first.migrates) if new else [Step("build"), Step("switch")]
-    # Apps share a step only when all of their steps are the same. Ansible would do a shared step at the place that it has in
-    # the list of one app, and so before what the other one has to do first.
+    # Apps share a step only when all of their steps are the same. Ansible would do a shared step at the place that it
+    # has in the list of one app, and so before what the other one has to do first.
     of = " ".join(f"{step.name} {step.batch}" for step in found)
     named = [{**asdict(step), "of": of} for step in found]
     return {"servers": list(servers), "new": new, "batches": divided, "steps": named}
