@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from typing import Any
 
 import edition
@@ -32,7 +33,12 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 2
     if scope["method"] != "POST":
         client = (scope.get("client") or [""])[0]
         body = json.dumps(
-            {"release": os.environ["PRODUCTION_FASTAPI_RELEASE"], "edition": edition.NAME, "client": client}
+            {
+                "release": os.environ["PRODUCTION_FASTAPI_RELEASE"],
+                "edition": edition.NAME,
+                "client": client,
+                "host": socket.gethostname(),
+            }
         ).encode()
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -8,6 +8,8 @@ from hello import SITE, live, make_source
 from load import CLOSED, load
 from plays import ROOT, play
 
+# One inventory, however it is written: what a test leaves out, the next one takes away.
+SAME = {"fastapi_inventory": "topologies"}
 INVENTORY = """
 load_balancers: {hosts: {localhost: }}
 app_servers: {hosts: {localhost: {ansible_connection: local}}}
@@ -59,17 +61,17 @@ def test_gunicorn_alone_runs_a_folder_that_exists_already(debian12):
     make_venv(debian12, "/opt/legacy/venv", "gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1")
     write(debian12, "/opt/legacy/legacy.py", LEGACY)
     example = ROOT / "examples" / "gunicorn_alone.yml"
-    first = play("--limit", "pf-debian12", playbook=example)
+    first = play("--limit", "pf-debian12", playbook=example, **SAME)
     assert first.returncode == 0, first.output
-    assert play("--limit", "pf-debian12", playbook=example).stats("changed") == {"pf-debian12": 0}
+    assert play("--limit", "pf-debian12", playbook=example, **SAME).stats("changed") == {"pf-debian12": 0}
 
 
 def test_nginx_alone_serves_something_else(debian12):
     example = ROOT / "examples" / "nginx_alone.yml"
-    first = play("--limit", "pf-debian12", playbook=example)
+    first = play("--limit", "pf-debian12", playbook=example, **SAME)
     assert first.returncode == 0, first.output
     assert ask(debian12, "legacy.example.com") == (200, "legacy")
-    assert play("--limit", "pf-debian12", playbook=example).stats("changed") == {"pf-debian12": 0}
+    assert play("--limit", "pf-debian12", playbook=example, **SAME).stats("changed") == {"pf-debian12": 0}
 
 
 def test_two_applications_on_one_server(debian12, tmp_path):
@@ -80,13 +82,13 @@ def test_two_applications_on_one_server(debian12, tmp_path):
         .replace("ansible_host: 203.0.113.10", "ansible_host: 198.18.20.12")
         .replace(', app_source: {git: "https://github.com/you/blog.git"}', "")
     )
-    first = play(inventory=str(inventory))
+    first = play(inventory=str(inventory), **SAME)
     assert first.returncode == 0, first.output
     releases = {app: ask_json(debian12, f"{app}.example.com", "/api/build")["release"] for app in ("shop", "blog")}
     assert releases["shop"] == releases["blog"]
     pids = {app: on(debian12, "pgrep -u %s -o -f gunicorn", app) for app in releases}
     assert pids["shop"] != pids["blog"]
-    second = play(inventory=str(inventory))
+    second = play(inventory=str(inventory), **SAME)
     assert set(second.stats("changed").values()) == {0}, second.output
 
 
@@ -141,13 +143,13 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     def provide(chains, its_key, *arguments):
         chain.write_text("".join(chains))
         key.write_text(its_key)
-        return play(*arguments, inventory=str(inventory)).succeeded()
+        return play(*arguments, inventory=str(inventory), **SAME).succeeded()
 
     provide([old[0]], old[1])
     assert live([debian12]) == "one"
     assert on(debian12, "python3 -c %s %s", SPEAKS_TLS, addresses[debian13]).strip() == "TLSv1.3"
     assert set(provide([old[0]], old[1]).stats("changed").values()) == {0}
-    play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory)).succeeded()
+    play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory), **SAME).succeeded()
     with load("pf-debian12", SITE) as result:
         provide([old[0], new[0]], old[1])
         provide([new[0], old[0]], new[1])

@@ -33,7 +33,7 @@ NAME = "one"
 FATE = Path("/srv/hello/shared/fate").read_text() if Path("/srv/hello/shared/fate").exists() else ""
 """
 
-# Asks all at once, each over a connection of its own: METHOD PATH [STATUS, Retry-After, X-Release, seconds].
+# Asks all at once, each over a connection of its own: METHOD PATH [STATUS, Retry-After, release and its host, seconds].
 CLIENT = """
 import http.client, json, socket, ssl, sys, time
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +46,10 @@ def ask(line):
     connection.sock = context.wrap_socket(plain, server_hostname=sys.argv[1])
     connection.request(method, path, "x" if method == "POST" else None)
     answer = connection.getresponse()
-    answer.read()
-    return [answer.status, answer.getheader("Retry-After"), answer.getheader("X-Release"), time.monotonic() - began]
+    body, release = answer.read(), answer.getheader("X-Release")
+    if answer.status == 200 and method == "GET":
+        release += " of " + json.loads(body)["host"]
+    return [answer.status, answer.getheader("Retry-After"), release, time.monotonic() - began]
 with ThreadPoolExecutor(len(sys.argv[2:])) as pool:
     print(json.dumps(list(pool.map(ask, sys.argv[2:]))))
 """
@@ -198,7 +200,7 @@ def provide(tmp_path, name, balancer, *servers):
         "app_servers": {"hosts": listed},
     }
     inventory.write_text(yaml.safe_dump(groups))
-    play(inventory=str(inventory)).succeeded()
+    play(inventory=str(inventory), fastapi_inventory="topologies").succeeded()
 
 
 @pytest.fixture(scope="module")

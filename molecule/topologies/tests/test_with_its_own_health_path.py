@@ -62,7 +62,12 @@ def run(tmp_path_factory):
         (source / "main.py").write_text(APP.format(edition=edition))
         (source / "requirements.txt").write_text("fastapi>=0.115,<1\n")
         before = set(folder.glob("receipts/*.json"))
-        result = play(playbook=playbook, inventory=str(inventory), app_source={"folder": str(source)})
+        result = play(
+            playbook=playbook,
+            inventory=str(inventory),
+            app_source={"folder": str(source)},
+            fastapi_inventory="topologies",
+        )
         new = set(folder.glob("receipts/*.json")) - before
         return result, [json.loads(receipt.read_text()) for receipt in new]
 
