@@ -128,6 +128,7 @@ def install_uv(
     """
     version = version or UV_VERSION
     wanted = hashes_of_uv(version, hashes)
+    open_to_all(tools)
     home = tools / f"uv-{version}-{hashlib.sha256(' '.join(sorted(wanted)).encode()).hexdigest()[:8]}"
     if not (home / "bin" / "uv").is_file():
         tools.mkdir(mode=0o755, parents=True, exist_ok=True)

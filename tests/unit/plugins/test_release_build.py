@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import http.server
 import json
 import os
@@ -764,3 +765,15 @@ def test_what_a_run_with_a_strict_umask_has_left_closed_is_opened(tmp_path: Path
     files = {"tools/uv/uv/__init__.py": 0o644, "tools/python/lib/.hidden": 0o644}
     assert modes == dict.fromkeys(modes, 0o755) | files
     release_install.open_to_all(tmp_path / "missing")
+
+
+def test_a_build_finds_uv_that_was_left_closed(tmp_path: Path) -> None:
+    digests = release_install.hashes_of_uv(release_install.UV_VERSION, ())
+    name = hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:8]
+    uv = tmp_path / "tools" / f"uv-{release_install.UV_VERSION}-{name}" / "bin" / "uv"
+    uv.parent.mkdir(parents=True)
+    uv.touch()
+    uv.chmod(0o700)
+    uv.parent.chmod(0o700)
+    assert release_install.install_uv("", (), Settings(), tmp_path / "tools") == uv
+    assert (uv.stat().st_mode & 0o777, uv.parent.stat().st_mode & 0o777) == (0o755, 0o755)
