@@ -259,3 +259,13 @@ def test_what_cannot_be_included_is_refused(tmp_path, include, sentence):
     with pytest.raises(ReleaseError, match=r"^app_source\.include: ") as error:
         list_files(tmp_path, [include])
     assert sentence in str(error.value)
+
+
+def test_what_was_packed_is_unpacked(folder, tmp_path):
+    (folder / "main.py").chmod(0o755)
+    (tmp_path / "source").write_bytes(packed(folder))
+    unpack(tmp_path / "source", tmp_path / "src")
+    assert names(tmp_path / "src") == names(folder)
+    assert tree_hash(tmp_path / "src") == tree_hash(folder)
+    assert (tmp_path / "src" / "main.py").stat().st_mtime > 1_600_000_000
+    assert not (tmp_path / "src.unpacked").exists()
