@@ -25,7 +25,7 @@ def advice(said: str, shared: str) -> str:
     for line in filter(_ERROR.search, reversed(said.splitlines())):
         for pattern, sentence in _RULES:
             if re.search(pattern, line):
-                return sentence(line, shared)
+                return sentence.format(shared=shared) if isinstance(sentence, str) else sentence(line, shared)
     return ""
 
 
@@ -46,58 +46,41 @@ def _write(said: str, shared: str) -> str:
     return f"{only} set app_shared: [{named}] to have {named} of the source there."
 
 
-def _database(_said: str, shared: str) -> str:
-    return (
-        f"The app can write only in {shared} and in /tmp; name the file of the database in app_shared, such as"
-        " app_shared: [notes.db], or its folder."
-    )
+_DATABASE = (
+    "The app can write only in {shared} and in /tmp; name the file of the database in app_shared, such as"
+    " app_shared: [notes.db], or its folder."
+)
+_FAMILY = (
+    "The sandbox has sockets of AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK; add another family by"
+    ' gunicorn_unit_extra_config: "RestrictAddressFamilies=AF_PACKET".'
+)
+_NAMESPACE = (
+    "The sandbox lets nobody make a namespace, which the sandbox of a browser needs; start the browser without its"
+    ' own, or set gunicorn_unit_extra_config: "RestrictNamespaces=no".'
+)
+_CALL = (
+    "The sandbox refuses system calls that change the host or a priority; allow a group of them by"
+    ' gunicorn_unit_extra_config, such as "SystemCallFilter=@resources".'
+)
+_TABLES = (
+    "Several workers have made the same tables at the same moment; let app_migrate_command make them, which runs"
+    ' once, or set gunicorn_workers: "1".'
+)
+_PORT = (
+    "Each worker opens this port, and only the first can; do that in a process of app_processes, or set"
+    ' gunicorn_workers: "1".'
+)
 
-
-def _family(_said: str, _shared: str) -> str:
-    return (
-        "The sandbox has sockets of AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK; add another family by"
-        ' gunicorn_unit_extra_config: "RestrictAddressFamilies=AF_PACKET".'
-    )
-
-
-def _namespace(_said: str, _shared: str) -> str:
-    return (
-        "The sandbox lets nobody make a namespace, which the sandbox of a browser needs; start the browser without its"
-        ' own, or set gunicorn_unit_extra_config: "RestrictNamespaces=no".'
-    )
-
-
-def _call(_said: str, _shared: str) -> str:
-    return (
-        "The sandbox refuses system calls that change the host or a priority; allow a group of them by"
-        ' gunicorn_unit_extra_config, such as "SystemCallFilter=@resources".'
-    )
-
-
-def _tables(_said: str, _shared: str) -> str:
-    return (
-        "Several workers have made the same tables at the same moment; let app_migrate_command make them, which runs"
-        ' once, or set gunicorn_workers: "1".'
-    )
-
-
-def _port(_said: str, _shared: str) -> str:
-    return (
-        "Each worker opens this port, and only the first can; do that in a process of app_processes, or set"
-        ' gunicorn_workers: "1".'
-    )
-
-
-# The first that is found counts.
-_RULES: tuple[tuple[str, Callable[[str, str], str]], ...] = (
-    (r"unable to open database file|attempt to write a readonly database", _database),
-    (r"Address family not supported by protocol", _family),
-    (r"No usable sandbox|Failed to move to new namespace|unshare.*Operation not permitted", _namespace),
+# The first that is found counts: a sentence, or what makes one of the line.
+_RULES: tuple[tuple[str, str | Callable[[str, str], str]], ...] = (
+    (r"unable to open database file|attempt to write a readonly database", _DATABASE),
+    (r"Address family not supported by protocol", _FAMILY),
+    (r"No usable sandbox|Failed to move to new namespace|unshare.*Operation not permitted", _NAMESPACE),
     (_REFUSED, _write),
-    (r"Operation not permitted", _call),
+    (r"Operation not permitted", _CALL),
     (
         r"(?i)(?:relation|table|type) \S+ already exists|DuplicateTable|pg_(?:type_typname|class_relname)_nsp_index",
-        _tables,
+        _TABLES,
     ),
-    (r"Address already in use", _port),
+    (r"Address already in use", _PORT),
 )
