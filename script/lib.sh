@@ -123,7 +123,7 @@ engine() {
 image() {
   local tag=$1 recipe
   recipe=$({ echo "$PACKAGES" && cat script/prepare-host /usr/local/share/ca-certificates/*.crt; } 2>/dev/null | sha256sum | cut -c1-16)
-  [[ $tag != *-ready ]] || recipe=$({ echo "$recipe" && cat script/ready-host && echo "$READY"; } | sha256sum | cut -c1-16)
+  [[ $tag != *-ready ]] || recipe=$({ echo "$recipe" && cat script/ready-host script/zip_bytecode.py && echo "$READY"; } | sha256sum | cut -c1-16)
   [[ $(docker image inspect --format '{{ index .Config.Labels "recipe" }}' "$IMAGE:$tag" 2>/dev/null) == "$recipe" ]] && return
   if [[ $tag == *-ready ]]; then
     image "${tag%-ready}"
@@ -161,6 +161,7 @@ ready_image() {
   # The network of this machine: that of a container may not let packets through that are as large.
   # shellcheck disable=SC2086
   quietly "image-$tag" docker run --interactive --name "$name" --network host "$IMAGE:${tag%-ready}" sh -s -- $READY <script/ready-host
+  quietly "copy-$tag" docker cp script/zip_bytecode.py "$name:/usr/lib/python3/dist-packages/"
   quietly "commit-$tag" docker commit --change "LABEL recipe=$recipe" --change 'CMD ["/lib/systemd/systemd"]' "$name" "$IMAGE:$tag"
   docker rm "$name" >/dev/null
 }
