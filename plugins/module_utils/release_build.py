@@ -12,7 +12,6 @@ import re
 import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import PREFIX
 from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb
+from ansible_collections.production.fastapi.plugins.module_utils.release_archive import fetched
 from ansible_collections.production.fastapi.plugins.module_utils.release_cache import prune
 from ansible_collections.production.fastapi.plugins.module_utils.release_files import given_files
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import (
@@ -36,7 +36,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     Account,
     Confinement,
     Settings,
-    download,
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_index import Credentials
@@ -74,7 +73,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_shared import Shared, normal
 from ansible_collections.production.fastapi.plugins.module_utils.release_take import read_plain, take
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash, unpack
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import unpack
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils.sandbox import service_sandbox
 from ansible_collections.production.fastapi.plugins.module_utils.sandbox_symptoms import advice
@@ -542,16 +541,12 @@ class Release:
             return
         if "package" in source:
             return
-        target.rmdir()
         if upload is not None:
+            target.rmdir()
             unpack(upload, target, whole="tree" in source)
         else:
-            with tempfile.TemporaryDirectory(dir=place.closed) as name:
-                archive = Path(name) / "archive"
-                download(source["archive"], archive, self.spec.settings)
-                checksum = f"sha256:{file_hash(archive)}"
-                if checksum != source["checksum"]:
-                    raise ReleaseError(f"app_source.checksum: the archive has {checksum}; write that if you trust it.")
+            with fetched(source["archive"], source["checksum"], place, self.spec.settings) as archive:
+                target.rmdir()
                 unpack(archive, target)
         self.builder.own(target)
 

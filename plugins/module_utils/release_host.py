@@ -7,20 +7,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import shutil
 import signal
-import ssl
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, plain_url, quote
+from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, quote
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import private_folder
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -198,24 +193,3 @@ def _run_here(words: Sequence[str], environment: Mapping[str, str], folder: Path
         process.wait()
         output.seek(0)
         return code, output.read().decode(errors="replace")
-
-
-def download(url: str, target: Path, settings: Settings) -> None:
-    """Fetch a URL into a file; raises `ReleaseError` when it cannot be had."""
-    proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None
-    address = plain_url(url)
-    passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
-    if address != url:
-        user, _unused, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
-        # Sent at once, and only to this address: many stores hide what they have instead of asking who wants it.
-        passwords.add_password(None, address, unquote(user), unquote(password), is_authenticated=True)
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler(proxies),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=settings.ca_bundle or None)),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-    )
-    try:
-        with opener.open(address, timeout=60) as answer, target.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-    except (OSError, ValueError) as error:
-        raise ReleaseError(f"app_source.archive: {mask_url(url)} cannot be fetched: {error}.") from error

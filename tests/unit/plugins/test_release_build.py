@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -24,7 +21,6 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_host im
     Account,
     Confinement,
     Settings,
-    download,
     run,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
@@ -586,28 +582,6 @@ def test_what_needs_code_of_a_package_is_done_anew_where_that_may_run(source, mo
     release.build(upload)
     assert [unpacking for unpacking, _python in seen] == [True, False]
     assert not (release.path / "venv" / "left.pth").exists()
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        known = self.headers.get("Authorization") == "Basic " + base64.b64encode(b"bot:s3cr3t!").decode()
-        self.send_response(200 if known else 401)
-        self.end_headers()
-        self.wfile.write(b"archive")
-
-    def log_message(self, *_arguments):
-        pass
-
-
-def test_an_archive_is_fetched_with_the_credentials_of_its_url(tmp_path):
-    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        where = f"127.0.0.1:{server.server_port}/x.zip"
-        download(f"http://bot:s3cr3t%21@{where}", tmp_path / "x.zip", Settings())
-        assert (tmp_path / "x.zip").read_bytes() == b"archive"
-        with pytest.raises(ReleaseError, match=r"^app_source\.archive: .* cannot be fetched: HTTP Error 401"):
-            download(f"http://{where}", tmp_path / "y.zip", Settings())
-        server.shutdown()
 
 
 @pytest.fixture
