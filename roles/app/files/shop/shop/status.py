@@ -32,12 +32,12 @@ class StatusReader:
         self._reading = asyncio.Lock()
 
     async def state(self) -> State:
-        """Return the state, which is less than `FRESH` seconds old."""
+        """Return the state: what has to be asked is less than `FRESH` seconds old, what this worker knows is of now."""
         async with self._reading:
             if self._state is None or time.monotonic() - self._read_at > FRESH:
                 self._state = await self._read()
                 self._read_at = time.monotonic()
-            return self._state
+            return self._state.model_copy(update={"dependencies": self._dependencies()})
 
     async def limits(self, scope: Scope) -> list[Limit]:
         """Return what is left for whoever asks, which is counted as a request but never refused."""

@@ -15,7 +15,8 @@ def router(reader: StatusReader) -> APIRouter:
     async def status(request: Request, response: Response) -> Status:
         """Say who answered, how the breakers and dependencies are, and what is left of the rate limit."""
         response.headers["Cache-Control"] = "no-store"
+        limits = await reader.limits(request.scope)  # first: it tells whether Redis still counts
         state = await reader.state()
-        return Status(**dict(state), limits=await reader.limits(request.scope))
+        return Status(**dict(state), limits=limits)
 
     return routes

@@ -335,8 +335,10 @@ async def test_a_probe_that_redis_granted_decides_without_it(redis_server, clock
 
 async def test_breakers_whose_calls_end_out_of_order_keep_their_own_results(redis, clock):
     first, second = (CircuitBreaker(name, POLICY, redis, clock=clock) for name in ("first", "second"))
-    await fail(first, POLICY.failures)
     await fail(second, POLICY.failures)
+    clock.seconds += POLICY.recovery_time
+    await fail(second)  # a failed probe more, so that the two are not in generations of the same number
+    await fail(first, POLICY.failures)
     clock.seconds += POLICY.recovery_time
 
     async def stream(breaker):
