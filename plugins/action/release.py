@@ -45,7 +45,7 @@ ENVIRONMENTS = {"environment": "app_environment (gunicorn_environment)", "build_
 HIDDEN = {*ENVIRONMENTS, "files", "index_credentials"}
 
 # What an earlier task of the run has found and a later one need not ask for again.
-KEPT = ("release", "complete", "key", "live", "locked", "former", "resolution")
+KEPT = ("release", "complete", "key", "live", "unfinished", "former", "resolution")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

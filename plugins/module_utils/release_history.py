@@ -91,6 +91,11 @@ def verdicts(events: Sequence[Event]) -> dict[str, str]:
     return {event.release: event.event for event in events if event.event in {LIVE, TRIED, FAILED}}
 
 
+def ended_well(events: Sequence[Event], release: str) -> bool:
+    """Whether nothing is known against a release: its last deploy neither failed nor was killed."""
+    return verdicts(events).get(release, LIVE) == LIVE
+
+
 def _parse(line: str) -> Event | None:
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         known = {field.name for field in fields(Event)}

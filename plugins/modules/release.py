@@ -307,8 +307,10 @@ live:
   description: The release that C(current) of the app points to; empty when there is none.
   returned: success
   type: str
-locked:
-  description: Whether there is a lock of a deploy, see M(production.fastapi.deploy_lock).
+unfinished:
+  description:
+    - Whether a deploy goes on, see M(production.fastapi.deploy_lock), or that of the live release has not ended well.
+    - A first deploy that fails late leaves its release live, because there is nothing to go back to.
   returned: success
   type: bool
 wants_upload:
@@ -334,6 +336,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking 
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of, secrets_of_urls
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils.release_pins import Resolving, WantsPinsError
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
@@ -404,9 +407,10 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     spec = specify(options)
     release = Release(spec, warn=lambda text: module.warn(mask(text, secrets)))
     release.resolve(offline=module.check_mode and shutil.which("git") is None)
+    live = release.live()
     standing = {
-        "live": release.live(),
-        "locked": DeployLock(spec.name).file.exists(),
+        "live": live,
+        "unfinished": DeployLock(spec.name).file.exists() or not ended_well(History(Path("/"), spec.name).read(), live),
         "former": dict(release.former.pins),
         "resolution": release.resolution,
     }

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible_collections.production.fastapi.plugins.filter.deploy_end import deploy_end
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock, Lock, LockError
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, verdicts
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well, verdicts
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
 from test_switch import TIMERS, WANTS, FakeHost
@@ -86,7 +86,8 @@ class App:
         troubles: list[str] = []
         for server in self.servers:
             live = server.releases.live
-            server.facts = {"__deploy": {"app": "shop", "release": release, "live": live, "changes": True}}
+            changes = live != release or not ended_well(History(server.host.root, "shop").read(), live)
+            server.facts = {"__deploy": {"app": "shop", "release": release, "live": live, "changes": changes}}
             try:
                 server.taken = server.lock.take("anna@laptop", release, CONTROLLER, 900, before=live)
             except LockError as error:
@@ -391,3 +392,14 @@ def test_a_run_without_a_new_release_records_nothing() -> None:
     deploy = {"app": "shop", "release": "one", "live": "one", "changes": False}
     facts = {"app1": {"__deploy": deploy, "gunicorn_switch": {"live": "one", "previous": "one", "failed": True}}}
     assert deploy_end(["app1"], facts, ["app1"], ["app1, Make the release live: it failed."])["outcome"] == ""
+
+
+def test_a_first_deploy_that_fails_late_stays_live_until_it_has_ended_well(app: App) -> None:
+    app.deploy("two", "verify")
+    assert [server.state()[:2] for server in app.servers] == [("two", "failed")] * 2
+    app.deploy("two")
+    assert app.message == ""
+    assert [server.facts["__deploy"]["changes"] for server in app.servers] == [True] * 2
+    assert [server.state()[:2] for server in app.servers] == [("two", "live")] * 2
+    app.deploy("two")
+    assert [server.facts["__deploy"]["changes"] for server in app.servers] == [False] * 2
