@@ -17,7 +17,12 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 GUNICORN = {"gunicorn_drain_timeout": 3, "gunicorn_keepalive": 75, "gunicorn_timeout": 120}
 NO_LIMIT = 86400
 # Of one site, by its name; the other files of the transaction are for all sites.
-FILES = ("/etc/nginx/*sites/{}.conf", "/etc/nginx/*upstreams/{}.pem", "/etc/ssl/sites/{}/given/*")
+FILES = (
+    "/etc/nginx/*sites/{}.conf",
+    "/etc/nginx/*upstreams/{}.pem",
+    "/etc/nginx/*passwords/{}",
+    "/etc/ssl/sites/{}/given/*",
+)
 
 
 def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def inventory(tmp_path_factory, source):
-    """`inventory("shop", "blog")`: a file in which each server is complete, with these apps."""
+    """`inventory("shop", "blog")`: a file in which each server is complete, with these apps and variables."""
 
-    def write(*apps, name="both"):
+    def write(*apps, name="both", **variables):
         path = tmp_path_factory.mktemp("inventory") / f"{name}.yml"
         balancers = {host: {"ansible_host": address} for host, address in ADDRESSES.items()}
         more = {
@@ -51,7 +51,7 @@ def inventory(tmp_path_factory, source):
             "load_balancers": {"hosts": balancers},
             "redis_servers": {"hosts": balancers},
             "app_servers": {"hosts": members},
-            "all": {"vars": {"gunicorn_readiness_path": "/", "nginx_rate_limit_mode": "disabled"}},
+            "all": {"vars": {"gunicorn_readiness_path": "/", "nginx_rate_limit_mode": "disabled", **variables}},
         }
         path.write_text(yaml.safe_dump(groups))
         return str(path)

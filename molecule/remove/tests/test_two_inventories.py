@@ -13,7 +13,13 @@ REMOVE, STATUS = ROOT / "playbooks" / "remove.yml", ROOT / "playbooks" / "status
 
 @pytest.fixture(scope="session")
 def ours(inventory):
-    return inventory("shop", name="production")
+    # What the site needs besides its own file, and the other inventory has no use for.
+    routes = [
+        {"path": "/limited", "limits": [{"rate": "5/m"}, {"key": "X-API-Key", "rate": "5/m"}]},
+        {"path": "/cached", "cache": 1},
+    ]
+    limits = {"nginx_rate_limit_mode": "enforce", "nginx_rate_limit_per_second": 1000}
+    return inventory("shop", name="production", app_site={"routes": routes}, **limits)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.utils.context_objects import CLIArgs
 from ansible_collections.production.fastapi.plugins.plugin_utils import inventory_name as module
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.inventories import (
@@ -13,6 +15,8 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.inventor
     other_sites,
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.nginx import files_of_sites, remembered
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,12 @@ def test_the_files_of_a_site_are_named():
     for path in ("/etc/nginx/sites/shop.conf", "/etc/nginx/nginx.conf", "/etc/ssl/sites/certificates.json"):
         assert not any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
     assert files_of_sites([]) == []
+
+
+def test_each_file_of_a_site_is_left_where_the_site_is_that_of_another_inventory():
+    files = yaml.safe_load((REPOSITORY / "roles/nginx/vars/main.yml").read_text(encoding="utf-8"))["__nginx_files"]
+    # These two are the host's.
+    named = [file["dest"] for file in files if "{name}" in file["dest"] and "'name': 'd" not in str(file["each"])]
+    kept = files_of_sites([KNOWN["blog"]])
+    assert len(named) >= 5
+    assert [dest for dest in named if not any(fnmatch.fnmatch(dest.format(name="blog"), each) for each in kept)] == []

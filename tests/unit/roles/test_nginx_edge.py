@@ -46,7 +46,7 @@ def test_allowed_networks_have_no_bucket(snippet):
 def test_a_route_has_its_own_limit_of_addresses_instead_of_the_common_one(snippet):
     site = with_route(limits=[{"rate": "5/m", "burst": 2, "delay": True}])
     assert "$fastapi_rate_limit_key zone=fastapi_shop/api@address:10m rate=5r/m" in directives(
-        snippet("snippets/limits", site), "limit_req_zone"
+        snippet("site", site), "limit_req_zone"
     )
     route = block(snippet("site", site), "location /api")
     assert directives(route, "limit_req") == ["zone=fastapi_shop/api@address burst=2"]
@@ -62,7 +62,7 @@ def test_a_limit_by_header_or_in_total_holds_besides_that_of_addresses(snippet):
         "zone=fastapi_shop/api@x_api_key burst=0 nodelay",
         "zone=fastapi_shop/api@total burst=50 nodelay",
     ]
-    keys = block(snippet("snippets/limits", site), "map $fastapi_rate_limit_key $fastapi_rate_limit_x_api_key")
+    keys = block(snippet("site", site), "map $fastapi_rate_limit_key $fastapi_rate_limit_x_api_key")
     assert directives(keys, "default") == ["$http_x_api_key"]
     assert directives(keys, "''") == ["''"]
 
@@ -79,6 +79,13 @@ def test_a_disabled_limit_leaves_no_directive(snippet):
     site = snippet("site", with_route(limits=[{"rate": "5/m"}]), nginx_rate_limit_mode="disabled")
     assert "limit_" not in site
     assert "retry_seconds" not in site
+
+
+def test_what_the_sites_of_another_inventory_count_by_is_there_in_any_case(snippet):
+    theirs = {"name": "blog", "domains": ["blog.example.com"], "inventory": "theirs"}
+    host = {**DEBIAN_13, "inventory": "mine", "sites": {"blog": theirs}}
+    includes = directives(snippet("http", nginx_rate_limit_mode="disabled", __fastapi_host=host), "include")
+    assert {"production.fastapi/limits.conf", "production.fastapi/cache.conf"} <= set(includes)
 
 
 def test_without_a_limit_of_connections_none_are_counted(snippet):
@@ -108,9 +115,7 @@ def test_answers_are_kept_only_where_a_route_says_so_and_never_with_credentials(
     assert "production.fastapi/cache.conf" in directives(snippet("http", site), "include")
     assert "production.fastapi/cache.conf" not in directives(snippet("http"), "include")
     names = '"$http_authorization$http_cookie$http_x_api_key$http_x_tenant"'
-    assert directives(block(snippet("snippets/cache", site), f"map {names} $fastapi_has_credentials"), "default") == [
-        "1"
-    ]
+    assert directives(block(snippet("site", site), f"map {names} $fastapi_has_credentials_shop"), "default") == ["1"]
 
 
 @pytest.mark.parametrize(("listed", "told"), [([], "443|80"), ([8443, 443], "443|80|8443")])
