@@ -70,7 +70,12 @@ def test_it_runs_in_its_sandbox_with_room_for_its_connections(host):
     master = on(host, "cat /run/nginx.pid").strip()
     status = dict(line.split(":\t", 1) for line in on(host, f"cat /proc/{master}/status").splitlines())
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-    assert on(host, f"nsenter --target {master} --mount findmnt -no OPTIONS /usr").startswith("ro")
+    within = f"nsenter --target {master} --mount"
+    assert on(host, f"{within} findmnt -no OPTIONS --target /usr").startswith("ro")
+    assert on(host, f"touch /tmp/of-others && {within} find /tmp /home /root -mindepth 1") == ""
+    for unit in ("nginx", "prometheus-nginx-exporter"):
+        report = on(host, f"systemd-analyze security --no-pager {unit}")
+        assert float(re.search(r"exposure level for .*: ([\d.]+)", report)[1]) <= 2.5
     workers = on(host, "pgrep -f '^nginx: worker process$'").split()
     assert len(workers) == int(on(host, "nproc"))
     assert "9216" in on(host, f"grep 'open files' /proc/{workers[0]}/limits")

@@ -286,6 +286,28 @@ def test_braces_are_balanced_in_every_combination(main, site):
         assert "{%" not in text
 
 
+@pytest.mark.parametrize(
+    ("variables", "gone", "there"),
+    [
+        ({}, [], ["ProtectHome=yes", "PrivateTmp=yes", "SystemCallFilter=~@resources"]),
+        ({"nginx_sites": [{**SHOP, "servers": ["unix:/tmp/shop.sock"]}]}, ["PrivateTmp"], ["ProtectHome=yes"]),
+        (
+            {"nginx_sites": [{**SHOP, "static": [{"url": "/s/", "folder": "/home/shop/static"}]}]},
+            ["ProtectHome=yes"],
+            ["ProtectHome=read-only", "PrivateTmp=yes"],
+        ),
+        ({"nginx_main_extra_config": "worker_priority -5;"}, ["~@resources"], ["PrivateTmp=yes"]),
+    ],
+)
+def test_the_sandbox_leaves_what_the_settings_name(render, variables, gone, there):
+    settings = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables}
+    text = render("nginx", "nginx.service.d.conf.j2", settings)
+    assert [line for line in gone if line in text] == []
+    assert [line for line in there if line not in text] == []
+    # The first list decides whether it names what is allowed or what is refused.
+    assert text.index("SystemCallFilter=@system-service") == text.index("SystemCallFilter=")
+
+
 @pytest.mark.parametrize("template", ["nginx.service.d.conf.j2", "certificates/site-certificates.service.j2"])
 def test_sites_of_others_may_go_on_to_write_where_they_do(render, template):
     listen = {"file": "x", "line": 2, "address": "", "port": 80, "ssl": False, "http2": False, "proxy_protocol": False}
@@ -294,6 +316,7 @@ def test_sites_of_others_may_go_on_to_write_where_they_do(render, template):
     nginx |= {"main_is_package": True, "unreadable": []}
     alone = render("nginx", template, {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]})
     beside = render("nginx", template, {"__fastapi_host": {**DEBIAN_13, "nginx": nginx}, "nginx_sites": [SHOP]})
-    assert "ProtectHome=read-only" in alone
+    assert "ProtectHome=" in alone
     assert "ProtectHome" not in beside
+    assert "PrivateTmp" not in beside or "certificates" in template
     assert "ProtectSystem=strict" not in beside
