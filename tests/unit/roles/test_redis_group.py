@@ -198,8 +198,15 @@ def test_a_lost_primary_is_replaced(redis_group: list[Host]) -> None:
 def test_apps_ask_a_sentinel_for_the_primary_and_nothing_else(redis_group: list[Host]) -> None:
     host = redis_group[0]
     assert f"\n{host.redis_port}\n" in host.ask("sentinel", "masters", sentinel=True)
-    for command in ("sentinel failover primary", "sentinel reset *", "sentinel remove primary", "shutdown", "acl list"):
+    for command in (
+        *("failover primary", "reset *", "remove primary", "monitor other 127.0.0.1 1 1", "set primary quorum 9"),
+        *("config set announce-ip 127.0.0.9", "debug", "simulate-failure crash-after-election", "flushconfig"),
+        *("is-master-down-by-addr 127.0.0.1 1 1 *", "ckquorum primary", "pending-scripts"),
+    ):
+        assert host.ask("sentinel", *command.split(), sentinel=True).startswith("NOPERM"), command
+    for command in ("shutdown", "acl list", "client kill type normal", "client list", "publish __sentinel__:hello x"):
         assert host.ask(*command.split(), sentinel=True).startswith("NOPERM"), command
+    assert "auth-pass" not in host.ask("sentinel", "masters", sentinel=True)
     for command in ("replicaof no one", "config rewrite", "psync ? -1", "client kill type normal"):
         assert "NOPERM" in host.ask(*command.split()), command
     assert host.ask("get", "answer", user="group").startswith("NOPERM")
