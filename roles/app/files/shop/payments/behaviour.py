@@ -31,6 +31,7 @@ class Behaviour(BaseModel):
     mode: Mode = Mode.OK
     seconds: float = Field(default=30, ge=0, le=3600, description="How long it stalls, or says that it is busy.")
     share: float = Field(default=1, ge=0, le=1, description="The probability that a call is treated so.")
+    times: int | None = Field(default=None, ge=1, description="After so many such calls it is ok again; null: never.")
 
 
 class Service(Behaviour):
@@ -45,9 +46,19 @@ class Service(Behaviour):
         self.calls += 1
         self.in_flight += 1
         try:
-            yield self.mode if random.random() < self.share else Mode.OK  # noqa: S311 - nothing depends on secrecy
+            yield self._treatment()
         finally:
             self.in_flight -= 1
+
+    def _treatment(self) -> Mode:
+        if self.mode is Mode.OK or random.random() >= self.share:  # noqa: S311 - nothing depends on secrecy
+            return Mode.OK
+        mode = self.mode
+        if self.times is not None:
+            self.times -= 1
+            if self.times == 0:
+                self.mode, self.times = Mode.OK, None
+        return mode
 
 
 class BehaviourMiddleware:

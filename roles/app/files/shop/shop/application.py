@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with services.running():
-            yield {"database": services.database}
+            yield {"services": services, "reader": reader, "database": services.database}
 
     app = FastAPI(
         title="Shop",
@@ -56,23 +56,8 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RateLimitMiddleware, limiter=services.limiter, choose=services.policies.choose),
         ],
     )
-    app.include_router(pages.router(services, reader, app))
-    app.include_router(health.router(services))
-    app.include_router(status.router(reader))
-    app.include_router(orders.router(services.warehouse, services.orders))
-    app.include_router(
-        checkout.router(
-            services.payments,
-            services.orders,
-            services.idempotency,
-            services.policies.checkout,
-            services.policies.caller,
-        )
-    )
+    for routes in (pages, health, status, orders, checkout, upload, live, session, simulator):
+        app.include_router(routes.router)
     app.include_router(slow.router(database=services.database is not None))
-    app.include_router(upload.router(limit=settings.upload_limit))
-    app.include_router(live.router(services, reader))
-    app.include_router(session.router(services.identities, demo=settings.simulator_controls))
-    app.include_router(simulator.router(services.simulator))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

@@ -1,4 +1,4 @@
-"""Errors as the API answers them: always `{"detail": "one sentence"}`, and always documented."""
+"""Answers as the API document has them: errors are always `{"detail": "one sentence"}`, and headers are described."""
 
 from typing import Any
 
@@ -32,9 +32,40 @@ _MEANINGS = {
 LIMITED = (429, 503, 504)
 
 
-def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What FastAPI's `responses` takes, for error answers of these statuses."""
-    return {status: {"model": Error, "description": _MEANINGS[status]} for status in statuses}
+def header(description: str, *, kind: str = "string", required: bool = False) -> dict[str, Any]:
+    """A header of an answer, for the document."""
+    return {"description": description, "required": required, "schema": {"type": kind}}
+
+
+_ALWAYS = {HEADER: header("The request in the logs of proxy and app.", required=True)}
+_COUNTED = {
+    "RateLimit-Policy": header('The limits that count: `"anonymous";q=100;w=60` is 100 in 60 s.', required=True),
+    "RateLimit": header('What is left: `"anonymous";r=99;t=60`, and more of it in 60 s.', required=True),
+    "X-RateLimit-Limit": header("The tightest of these limits.", kind="integer", required=True),
+    "X-RateLimit-Remaining": header("What is left of it.", kind="integer", required=True),
+}
+_OF_STATUS = {
+    401: {"WWW-Authenticate": header("How to authenticate.", required=True)},
+    429: {**_COUNTED, "Retry-After": header("Seconds until there is room.", kind="integer", required=True)},
+    503: {"Retry-After": header("Seconds after which to come back.", kind="integer")},
+}
+
+
+def answers(*statuses: int, success: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """What FastAPI's `responses` takes: error answers of these statuses, and the headers of a success.
+
+    `success` are headers besides those that each answer has, and those of limited routes.
+    """
+    errors: dict[int | str, dict[str, Any]] = {
+        status: {
+            "model": Error,
+            "description": _MEANINGS[status],
+            "headers": {**_ALWAYS, **_OF_STATUS.get(status, {})},
+        }
+        for status in statuses
+    }
+    counted = _COUNTED if 429 in statuses else {}
+    return {200: {"headers": {**_ALWAYS, **counted, **(success or {})}}, **errors}
 
 
 async def answer_invalid(_request: Request, error: Exception) -> JSONResponse:

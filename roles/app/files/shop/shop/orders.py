@@ -45,11 +45,11 @@ class Orders(Protocol):
     async def find(self, number: int) -> PricedOrder | None:
         """Return an order, if there is one."""
 
-    async def answer(self, key: str) -> tuple[int, str] | None:
-        """Return the order that was paid with this key and the answer that was kept with the receipt, if there is."""
+    async def receipt(self, key: str) -> Receipt | None:
+        """Return the receipt that was kept with this key, if there is one."""
 
-    async def keep(self, key: str, receipt: Receipt) -> str:
-        """Keep a receipt and its answer in one transaction; return the answer, which may be an earlier one."""
+    async def keep(self, key: str, receipt: Receipt) -> Receipt:
+        """Keep a receipt in one transaction; return it, or the one that was kept with this key before."""
 
 
 class OrdersInMemory:
@@ -65,13 +65,13 @@ class OrdersInMemory:
         """As `Orders`."""
         return next((order for order in self.TABLE if order.id == number), None)
 
-    async def answer(self, _key: str) -> tuple[int, str] | None:
+    async def receipt(self, _key: str) -> Receipt | None:
         """As `Orders`: there is none."""
         return None
 
-    async def keep(self, _key: str, receipt: Receipt) -> str:
+    async def keep(self, _key: str, receipt: Receipt) -> Receipt:
         """As `Orders`, but nothing is kept."""
-        return receipt.model_dump_json()
+        return receipt
 
 
 class OrdersInDatabase:
@@ -86,14 +86,14 @@ class OrdersInDatabase:
             row = await session.get(OrderRow, number)
             return None if row is None else PricedOrder.model_validate(row)
 
-    async def answer(self, key: str) -> tuple[int, str] | None:
+    async def receipt(self, key: str) -> Receipt | None:
         """As `Orders`."""
         async with self._database.session() as session:
             row = await session.get(ReceiptRow, key)
-            return None if row is None else (row.order_id, row.answer)
+            return None if row is None else Receipt.model_validate_json(row.answer)
 
-    async def keep(self, key: str, receipt: Receipt) -> str:
-        """As `Orders`. When two workers come with the same key, both return the answer of the first."""
+    async def keep(self, key: str, receipt: Receipt) -> Receipt:
+        """As `Orders`. When two workers come with the same key, both return the receipt of the first."""
         row = {"key": key, "order_id": receipt.order, "amount": receipt.amount, "charge": receipt.charge}
         async with self._database.session() as session:
             await session.execute(
@@ -101,4 +101,5 @@ class OrdersInDatabase:
                 .values(**row, answer=receipt.model_dump_json())
                 .on_conflict_do_nothing(index_elements=[ReceiptRow.key])
             )
-            return (await session.scalars(select(ReceiptRow.answer).where(ReceiptRow.key == key))).one()
+            kept = (await session.scalars(select(ReceiptRow.answer).where(ReceiptRow.key == key))).one()
+        return Receipt.model_validate_json(kept)

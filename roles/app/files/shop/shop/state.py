@@ -1,5 +1,6 @@
 """How the shop is doing, as the page shows it and `/api/status` tells it."""
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel
@@ -7,12 +8,23 @@ from pydantic import BaseModel
 from shop.build import Build
 
 
+class Mode(StrEnum):
+    """What a simulated service does with a call."""
+
+    OK = "ok"
+    FAIL = "fail"
+    STALL = "stall"
+    DROP = "drop"
+    BUSY = "busy"
+
+
 class Breaker(BaseModel):
-    """A circuit breaker, as all workers share it."""
+    """A circuit breaker, as all workers share it; `retry_after` is in seconds, null while calls pass."""
 
     name: str
     state: Literal["closed", "open", "half-open"]
     note: str
+    retry_after: float | None
 
 
 class Dependency(BaseModel):
@@ -26,17 +38,18 @@ class Dependency(BaseModel):
 class Simulator(BaseModel):
     """How the simulated services were told to behave."""
 
-    warehouse: str
-    payments: str
+    warehouse: Mode
+    payments: Mode
 
 
 class Limit(BaseModel):
-    """A rate limit, and what is left of it for whoever asks."""
+    """A rate limit, and what is left of it for whoever asks; in `reset` seconds it is more."""
 
     name: str
     limit: int
     window: float
     remaining: int
+    reset: float
 
 
 class State(BaseModel):

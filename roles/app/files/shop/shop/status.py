@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from math import ceil
 
 from starlette.types import Scope
 from upkeeper.circuit_breaker import State as BreakerState
@@ -17,8 +18,8 @@ FRESH = 0.9
 
 _NOTES = {
     BreakerState.CLOSED: "Calls pass.",
-    BreakerState.OPEN: "Calls fail at once.",
-    BreakerState.HALF_OPEN: "The next call tries it for all.",
+    BreakerState.OPEN: "Calls fail at once, and the service gets none.",
+    BreakerState.HALF_OPEN: "One call may try. If it succeeds, the breaker closes.",
 }
 
 
@@ -45,7 +46,15 @@ class StatusReader:
         with suppress(Refusal):
             decision = await self._services.limiter.hit(policy, key)
             counted = decision.policy  # this worker's share of the limit while Redis is away
-            return [Limit(name=counted.name, limit=counted.limit, window=counted.window, remaining=decision.remaining)]
+            return [
+                Limit(
+                    name=counted.name,
+                    limit=counted.limit,
+                    window=counted.window,
+                    remaining=decision.remaining,
+                    reset=round(min(decision.reset, counted.window), 3),
+                )
+            ]
         return []
 
     async def _read(self) -> State:
@@ -60,11 +69,12 @@ class StatusReader:
         breaker = self._services.breakers[name]
         state = await breaker.state()
         note = _NOTES[state]
+        retry_after = breaker.seconds_open if state is BreakerState.OPEN else None
         if not self._services.settings.dependencies_url:
             note = "There is nothing to call."
-        elif state is BreakerState.OPEN:
-            note += f" One tries again {breaker.policy.recovery_time:g} s after it opened."
-        return Breaker(name=name, state=state.value, note=note)
+        elif retry_after is not None:
+            note += f" In {ceil(retry_after)} s one call may try."
+        return Breaker(name=name, state=state.value, note=note, retry_after=retry_after)
 
     def _dependencies(self) -> list[Dependency]:
         known = self._services.readiness.report()["dependencies"]
@@ -77,7 +87,12 @@ class StatusReader:
             database = {**database, "latency_ms": None}
             in_use = f"{self._services.database.in_use} of {self._services.database.pool_size} connections are in use."
         return [
-            _dependency("redis", shared, up="Limits and breakers are shared.", down="Each worker is alone for now."),
+            _dependency(
+                "redis",
+                shared,
+                up="All workers share limits, breakers and keys.",
+                down="Each worker counts alone for now.",
+            ),
             _dependency("simulator", known.get("simulator"), up="It answers.", down="It does not answer."),
             _dependency("database", database, up=in_use, down="Nothing can be paid for now."),
         ]
@@ -95,7 +110,7 @@ def _dependency(name: str, known: dict[str, object] | None, *, up: str, down: st
     if known["state"] == "unknown":
         return Dependency(name=name, state="starting", note="It is being asked.")
     if known["state"] == "refusing":
-        return Dependency(name=name, state="refusing", note="It takes no writes, so each worker is alone for now.")
+        return Dependency(name=name, state="refusing", note="It takes no writes. Each worker counts alone for now.")
     if known["state"] == "down":
         return Dependency(name=name, state="down", note=down)
     latency = known["latency_ms"]

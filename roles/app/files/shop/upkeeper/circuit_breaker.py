@@ -121,6 +121,11 @@ class CircuitBreaker:
             return State.HALF_OPEN
         return self._local.state
 
+    @property
+    def seconds_open(self) -> float:
+        """Seconds until it lets a call through, as far as this process knows; 0 when it is not open."""
+        return self._left() if self._local.state is State.OPEN else 0.0
+
     def check(self) -> None:
         """Raise CircuitOpen if this process knows, without asking Redis, that the breaker is open."""
         if self.last_known is State.OPEN:
@@ -163,6 +168,9 @@ class CircuitBreaker:
                 return await function(*args, **kwargs)
 
         return guarded
+
+    def _left(self) -> float:
+        return max(0, self._local.ends - self._now()) / 1_000_000
 
     def _now(self) -> int:
         return microseconds((self._clock or time.monotonic)())
@@ -222,7 +230,7 @@ class CircuitBreaker:
     def _rejected(self) -> CircuitOpen:
         """While a probe is under way nobody knows how it will end: then clients are told to come back in a second."""
         self._tell("rejected")
-        seconds = max(0, self._local.ends - self._now()) / 1_000_000
+        seconds = self._left()
         if self._local.state is not State.OPEN:
             seconds = min(seconds, 1.0)
         return CircuitOpen(f"{self.name} is out of order and is not called for now.", retry_after=seconds)

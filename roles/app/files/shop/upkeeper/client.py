@@ -165,7 +165,8 @@ class ServiceClient:
         Options are those of `httpx2.AsyncClient.build_request` for body, query and headers. Broken connections,
         time-outs and answers of 429, 502, 503 and 504 are retried when the method is idempotent or there is an
         `idempotency_key`, and the body can be sent twice (a stream cannot). Raises DependencyFailed when they last;
-        answers of any other status are returned. A path that holds foreign input must be quoted by the caller.
+        answers of any other status are returned, with the number of tries in `extensions["attempts"]`. A path
+        that holds foreign input must be quoted by the caller.
         """
         request = self._http.build_request(
             method, f"{self._base_url}/{path.lstrip('/')}", timeout=self._steps, **options
@@ -192,13 +193,15 @@ class ServiceClient:
                 raise
 
         try:
-            return await attempts(attempt)
+            response: httpx2.Response = await attempts(attempt)
         except BadAnswer as answer:
-            if answer.status not in RETRIED_STATUSES:
-                return answer.response
-            raise self._failure(answer, arrived=arrived) from answer
+            if answer.status in RETRIED_STATUSES:
+                raise self._failure(answer, arrived=arrived) from answer
+            response = answer.response
         except (CircuitOpen, BulkheadFull, *_TIMEOUTS, *_BROKEN, *_UNREADABLE) as error:
             raise self._failure(error, arrived=arrived) from error
+        response.extensions["attempts"] = number
+        return response
 
     async def _observed(self, request: httpx2.Request, number: int) -> httpx2.Response:
         started = time.monotonic()

@@ -27,7 +27,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from starlette.requests import HTTPConnection
 
-from .deadline import DeadlineExceeded, remaining, timeout
+from .deadline import TOO_LATE, DeadlineExceeded, remaining, timeout
 from .errors import Refusal
 
 # The share of the time that is left which the server gets for a query: it should stop before it is not listened to.
@@ -105,6 +105,8 @@ class Database:
         """
         async with self._sessions() as session:
             await self._connect(session)
+            left = remaining()
+            of_request = left is not None and left < self.query_timeout
             try:
                 async with timeout(self.query_timeout):
                     yield session
@@ -112,7 +114,8 @@ class Database:
             except DBAPIError as error:
                 state = getattr(error.orig, "sqlstate", None) or ""
                 if state == _CANCELLED:
-                    raise DeadlineExceeded(f"A query took longer than its {self.query_timeout:g} s.") from error
+                    detail = TOO_LATE if of_request else f"A query took longer than its {self.query_timeout:g} s."
+                    raise DeadlineExceeded(detail, of_request=of_request) from error
                 if error.connection_invalidated or state.startswith(_AWAY) or state == _READ_ONLY:
                     await session.invalidate()
                     raise self._unavailable() from error

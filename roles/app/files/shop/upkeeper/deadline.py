@@ -28,7 +28,7 @@ FAREWELL = 1.0
 _PRECEDENCE = 0.02
 _HEADER = HEADER.lower().encode()
 _MILLISECONDS = re.compile(rb"[0-9]{1,9}")
-_TOO_LATE = "The answer took longer than this request may take."
+TOO_LATE = "The answer took longer than this request may take."
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ async def timeout(seconds: float) -> AsyncIterator[None]:
     except TimeoutError as error:
         if not limit.expired() or isinstance(error, DeadlineExceeded):
             raise
-        detail = _TOO_LATE if of_request else f"A step took longer than its {seconds:g} s."
+        detail = TOO_LATE if of_request else f"A step took longer than its {seconds:g} s."
         raise DeadlineExceeded(detail, of_request=of_request) from error
     finally:
         _deadline.reset(token)
@@ -218,7 +218,7 @@ class _Answer(Alarm):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 if not self.begun:
-                    answer = refusal_response(DeadlineExceeded(_TOO_LATE))
+                    answer = refusal_response(DeadlineExceeded(TOO_LATE))
                     start = {"status": answer.status_code, "headers": answer.raw_headers}
                     await self._send({"type": "http.response.start", **start})
                     await self._send({"type": "http.response.body", "body": bytes(answer.body)})

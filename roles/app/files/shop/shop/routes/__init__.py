@@ -1,1 +1,1 @@
-"""The routes by subject. Each module has `router(…)`, which takes what its routes need."""
+"""The routes by subject. Each module has a `router`; what its routes need they get from `shop.dependencies`."""

@@ -7,8 +7,8 @@ const SHAPES = {
   failed: "failed",
 };
 const KEPT = 60;
-const HEIGHT = 176;
-const TOP = 14;
+const HEIGHT = 192;
+const TOP = 30;
 const BASE = HEIGHT - 26;
 const LEFT = 46;
 const SLOT = 14;
@@ -33,6 +33,8 @@ const height = (ms) => Math.max(3, (BASE - TOP) * Math.log10(Math.min(15000, Mat
 
 export const milliseconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
+const besides = ({ attempts, replayed }) => (replayed ? ", as before" : "") + (attempts > 1 ? `, at try ${attempts}` : "");
+
 const bar = (kind, x, y, tall) => {
   const shape = [svg("rect", { class: `bar ${kind}`, x, y, width: BAR, height: tall, rx: 2 })];
   if (kind === "failed" || kind === "refused") {
@@ -49,7 +51,7 @@ class RequestPlot extends HTMLElement {
     new ResizeObserver(() => this.requests.length && this.drawBars()).observe(this);
   }
 
-  // A request: {what, status, kind, ms, worker}.
+  // A request: {what, status, kind, ms, worker, attempts, replayed}.
   add(request) {
     if (!this.workers.has(request.worker)) {
       this.workers.set(request.worker, String.fromCharCode(65 + this.workers.size % 26));
@@ -93,7 +95,11 @@ class RequestPlot extends HTMLElement {
       return [...bar(request.kind, x, BASE - tall, tall), by];
     });
     this.picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    this.picture.replaceChildren(...lines, ...bars);
+    const axes = [
+      svg("text", { class: "axis", x: 0, y: 12 }, "Time taken: each line is ten times the one below"),
+      svg("text", { class: "axis", x: 0, y: HEIGHT - 8 }, "Worker"),
+    ];
+    this.picture.replaceChildren(...axes, ...lines, ...bars);
     this.picture.setAttribute("aria-label", this.summary());
   }
 
@@ -120,7 +126,7 @@ class RequestPlot extends HTMLElement {
     this.body.replaceChildren(...rows.map((one) => html(
       "tr",
       html("td", one.what),
-      html("td", `${one.status || "none"}, ${SHAPES[one.kind]}`),
+      html("td", `${one.status || "none"}, ${SHAPES[one.kind]}${besides(one)}`),
       html("td", milliseconds(one.ms)),
       html("td", one.worker),
     )));

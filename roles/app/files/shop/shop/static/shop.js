@@ -29,13 +29,14 @@ function showState({ build, breakers, dependencies, simulator }) {
   for (const [id, value] of Object.entries(build)) text(document.getElementById(id), value);
   for (const breaker of breakers) showRow("breakers", breaker);
   for (const dependency of dependencies) showRow("dependencies", dependency);
-  if (simulator) press("mode", simulator.payments);
+  for (const [service, mode] of Object.entries(simulator ?? {})) press(service, mode);
 }
 
 function follow() {
   const events = new EventSource("/api/events");
   const say = (state, words) => {
     stream.dataset.stream = state;
+    document.body.classList.toggle("old", state === "lost");
     text(stream, words);
   };
   events.addEventListener("state", (event) => {
@@ -45,33 +46,62 @@ function follow() {
   events.addEventListener("error", () => say("lost", "connecting again"));
 }
 
-// Each answer tells it: RateLimit: "name";r=9;t=60
+// A limit as an answer tells it: RateLimit: "name";r=9;t=60 has what remains and the seconds until it is more.
+
+const limits = document.getElementById("limits");
+const model = limits.querySelector(".limit")?.cloneNode(true);
 
 function showLimits(headers) {
   const policies = new Map(listed(headers.get("RateLimit-Policy")));
-  for (const [name, { r: remaining }] of listed(headers.get("RateLimit"))) {
-    const element = row("limits", name) ?? addLimit(name, policies.get(name));
-    if (!element) continue;
-    text(element.querySelector(".remaining"), remaining);
-    element.querySelector("progress").value = remaining;
+  for (const [name, { r: remaining, t: reset }] of listed(headers.get("RateLimit"))) {
+    const { q: limit, w: window } = policies.get(name) ?? {};
+    if (limit) showLimit({ name, limit, window, remaining, reset });
   }
 }
 
-function addLimit(name, policy) {
-  const model = document.querySelector("#limits .limit");
-  if (!policy || !model) return null;
+function showLimit({ name, limit, window, remaining, reset }) {
+  const element = row("limits", name) ?? addLimit(name);
+  if (!element) return;
+  const bar = element.querySelector("progress");
+  bar.max = limit;
+  bar.value = remaining;
+  const left = element.querySelector(".remaining");
+  text(left, remaining);
+  element.querySelector(".value").replaceChildren(left, ` of ${limit} left`);
+  const now = performance.now() / 1000;
+  Object.assign(element.dataset, { window, more: now + Number(reset), all: now + Number(window) });
+  countDown(element);
+}
+
+function addLimit(name) {
+  if (!model) return null;
   const element = model.cloneNode(true);
   const bar = element.querySelector("progress");
-  const remaining = element.querySelector(".remaining");
   const label = element.querySelector("label");
   element.dataset.name = name;
   label.textContent = name;
   label.htmlFor = bar.id = `limit-${name}`;
-  bar.max = policy.q;
-  element.querySelector(".value").replaceChildren(remaining, ` of ${policy.q} left`);
-  text(element.querySelector(".note"), `in any ${policy.w} seconds`);
-  document.getElementById("limits").append(element);
+  limits.append(element);
   return element;
+}
+
+// What is left grows when `more` has come, and all of it is back a window after the last request.
+function countDown(element) {
+  const now = performance.now() / 1000;
+  const { window, more, all } = element.dataset;
+  const bar = element.querySelector("progress");
+  if (now >= all && bar.value < bar.max) {
+    bar.value = bar.max;
+    text(element.querySelector(".remaining"), bar.max);
+  }
+  const wait = Math.ceil(more - now);
+  let when = "";
+  if (bar.value < bar.max) when = wait > 0 ? `; more in ${wait} s` : "; more by now";
+  text(element.querySelector(".note"), `in any ${Number(window)} s${when}`);
+}
+
+function countAllDown() {
+  for (const element of limits.querySelectorAll(".limit")) countDown(element);
 }
 
 // The items of a structured field, as pairs of name and parameters (RFC 9651).
@@ -84,9 +114,14 @@ function listed(field) {
 
 const key = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
+let last = null;  // check-out
+
 const requests = {
   orders: (number) => ["GET", `/api/orders/${1 + number % 3}`],
-  checkout: (number) => ["POST", "/api/checkout", { order: 1 + number % 3 }, { "Idempotency-Key": key() }],
+  checkout: (number) => (last = ["POST", "/api/checkout", { order: 1 + number % 3 }, { "Idempotency-Key": key() }]),
+  again: () => last,
+  slow: () => ["GET", "/api/slow?seconds=1"],
+  late: () => ["GET", "/api/slow?seconds=3", null, { "X-Request-Timeout-Ms": "1000" }],
 };
 
 const kindOf = (status) => {
@@ -112,6 +147,8 @@ async function askOnce(method, path, body, headers) {
     const content = await answer.json();
     Object.assign(result, { status: answer.status, kind: kindOf(answer.status), detail: content.detail });
     result.worker = answer.headers.get("X-Answered-By") ?? "Nginx";
+    result.attempts = Number(answer.headers.get("X-Attempts") ?? 1);
+    result.replayed = answer.headers.has("Idempotency-Replayed");
     showLimits(answer.headers);
   } catch {
     // No answer is a result, too.
@@ -121,26 +158,58 @@ async function askOnce(method, path, body, headers) {
   return result;
 }
 
+const SECONDS = { 2: "second", 3: "third" };
+
+// What became of a single request, in a sentence.
+function told({ kind, attempts, replayed }, took) {
+  if (kind !== "answered") return `Not done in ${took} ms.`;
+  if (replayed) return `Answered in ${took} ms with the receipt of before: nothing was paid again.`;
+  if (attempts > 1) return `Answered in ${took} ms, at the ${SECONDS[attempts] ?? `${attempts}th`} try.`;
+  return `Answered in ${took} ms.`;
+}
+
 async function ask(what, times) {
+  if (what === "again" && !last) {
+    text(outcome, "There is no check-out yet whose key could be sent again: check out once.");
+    return;
+  }
   const began = performance.now();
   const results = await Promise.all(Array.from({ length: times }, (_, number) => askOnce(...requests[what](number))));
   const took = Math.round(performance.now() - began);
   const good = results.filter((one) => one.kind === "answered").length;
   const bad = results.find((one) => one.kind !== "answered");
-  const sum = times === 1 ? `${good ? "Answered" : "Not done"} in ${took} ms.` : `${good} of ${times} answered, in ${took} ms.`;
+  const retried = results.filter((one) => one.attempts > 1).length;
+  const more = retried ? ` ${retried} needed more than one try.` : "";
+  const sum = times === 1 ? told(results[0], took) : `${good} of ${times} answered, in ${took} ms.${more}`;
   text(outcome, bad?.detail ? `${sum} ${bad.detail}` : sum);
 }
 
+// Of the buttons of a simulated service, or of an identity, one is pressed.
 function press(group, value) {
-  for (const button of document.querySelectorAll(`button[data-${group}]`)) {
-    button.setAttribute("aria-pressed", String(button.dataset[group] === value));
+  const buttons = document.querySelectorAll(`button[data-service="${group}"], button[data-${group}]`);
+  for (const button of buttons) {
+    button.setAttribute("aria-pressed", String((button.dataset.mode ?? button.dataset[group]) === value));
   }
 }
 
-async function setMode(mode) {
-  const answer = await send("PUT", "/api/simulator/payments", { mode });
-  if (answer.ok) press("mode", mode);
-  text(outcome, answer.ok ? `The payments simulator is set to ${mode}.` : (await answer.json()).detail);
+async function setMode(service, mode, times, words) {
+  const answer = await send("PUT", `/api/simulator/${service}`, { mode, times: times || null });
+  if (answer.ok) press(service, mode);
+  text(outcome, answer.ok ? `From now on: ${words}.` : (await answer.json()).detail);
+}
+
+async function lock(seconds) {
+  text(outcome, `Nobody gets at the tables for ${seconds} s: check out meanwhile, and fetch orders.`);
+  const answer = await send("POST", "/api/simulator/database", { seconds });
+  text(outcome, answer.ok ? "The tables are free again." : (await answer.json()).detail);
+}
+
+// Whoever one is now has limits of their own.
+async function showOwnLimits() {
+  const answer = await send("GET", "/api/status");
+  if (!answer.ok) return;
+  limits.replaceChildren();
+  (await answer.json()).limits.forEach(showLimit);
 }
 
 async function setIdentity(identity) {
@@ -152,16 +221,18 @@ async function setIdentity(identity) {
     token = content.token;
   }
   press("identity", identity);
+  await showOwnLimits();
   return text(outcome, identity === "member" ? "You are signed in: a wider limit is yours." : "You are signed out.");
 }
 
 async function act(button) {
-  const { ask: what, times, mode, identity } = button.dataset;
+  const { ask: what, times, service, mode, identity, lock: seconds } = button.dataset;
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
   try {
     if (what) await ask(what, Number(times));
-    if (mode) await setMode(mode);
+    if (mode) await setMode(service, mode, Number(times), button.getAttribute("aria-label"));
+    if (seconds) await lock(Number(seconds));
     if (identity) await setIdentity(identity);
   } catch {
     text(outcome, "There was no answer.");
@@ -175,4 +246,10 @@ document.getElementById("controls").addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) act(button);
 });
+for (const element of limits.querySelectorAll(".limit")) {
+  const { name, window, reset } = element.dataset;
+  const { max: limit, value: remaining } = element.querySelector("progress");
+  showLimit({ name, limit, window, remaining, reset });
+}
+setInterval(countAllDown, 1000);
 follow();

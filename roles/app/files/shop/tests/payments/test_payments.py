@@ -207,6 +207,13 @@ async def test_only_the_share_of_calls_is_disturbed(client):
     assert abs(answers.count(500) - 100) < 7 * math.sqrt(200 * 0.5 * 0.5)
 
 
+async def test_after_so_many_calls_it_is_ok_again(client):
+    await behave(client, "warehouse", mode="fail", times=2)
+    assert [(await client.get("/warehouse/orders/1")).status_code for _ in range(4)] == [500, 500, 200, 200]
+    told = (await client.get("/behaviour")).json()["warehouse"]
+    assert (told["mode"], told["times"]) == ("ok", None)
+
+
 async def test_each_service_has_its_own_behaviour_and_count(client):
     await behave(client, "payments", mode="fail")
     warehouse, payments = await counted(client, "warehouse"), await counted(client, "payments")
@@ -226,7 +233,13 @@ async def test_health_behaviour_and_the_list_are_never_disturbed_nor_counted(cli
 
 @pytest.mark.parametrize(
     ("service", "behaviour"),
-    [("payments", {"mode": "sulk"}), ("payments", {"share": 2}), ("payments", {"seconds": -1}), ("bank", {})],
+    [
+        ("payments", {"mode": "sulk"}),
+        ("payments", {"share": 2}),
+        ("payments", {"seconds": -1}),
+        ("payments", {"times": 0}),
+        ("bank", {}),
+    ],
 )
 async def test_a_behaviour_that_is_none(client, service, behaviour):
     assert (await client.put(f"/behaviour/{service}", json=behaviour)).status_code == 422

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
     unsupported_method,
@@ -17,7 +18,13 @@ from upkeeper.deadline import HEADER
 few = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
 
-DOCUMENTED = [status_code_conformance, content_type_conformance, response_schema_conformance, unsupported_method]
+DOCUMENTED = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
 schema = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 
 

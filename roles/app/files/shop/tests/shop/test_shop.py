@@ -4,9 +4,11 @@ import hashlib
 import re
 import time
 
+import httpx2
 import jwt
 import pytest
 from fastapi.testclient import TestClient
+from shop import dependencies
 from shop.application import create_app
 from shop.settings import Settings
 from starlette.websockets import WebSocketDisconnect
@@ -28,6 +30,22 @@ def start():
 
     def start(**settings):
         clients.append(TestClient(create_app(Settings(**settings))))
+        return clients[-1].__enter__()
+
+    yield start
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def with_in_place_of():
+    """`with_in_place_of(payments, bank)`: a client of a shop whose dependency of this name is something else."""
+    clients = []
+
+    def start(dependency, instead):
+        app = create_app(Settings())
+        app.dependency_overrides[getattr(dependencies, dependency)] = lambda: instead
+        clients.append(TestClient(app))
         return clients[-1].__enter__()
 
     yield start
@@ -99,8 +117,9 @@ def test_every_error_is_one_sentence(client):
         client.post("/api/checkout", json={"order": 1}),
         client.post("/api/checkout", json={"order": 1}, headers={"Idempotency-Key": "k"}),
         client.put("/api/simulator/payments", json={"mode": "ok"}),
+        client.post("/api/simulator/database", json={}),
     ]
-    assert [error.status_code for error in errors] == [404, 405, 422, 404, 401, 400, 503, 404]
+    assert [error.status_code for error in errors] == [404, 405, 422, 404, 401, 400, 503, 404, 404]
     assert all(list(error.json()) == ["detail"] and isinstance(error.json()["detail"], str) for error in errors)
 
 
@@ -108,6 +127,47 @@ def test_a_check_out_without_payments_says_what_to_set_and_when_to_come_back(cli
     answer = client.post("/api/checkout", json={"order": 1}, headers={"Idempotency-Key": "k"})
     assert "APP_DEPENDENCIES_URL" in answer.json()["detail"]
     assert int(answer.headers["Retry-After"]) > 0
+
+
+class Bank:
+    """Payments that answer so."""
+
+    def __init__(self, **answer):
+        self.answer = answer
+
+    async def request(self, *_asked, **_options):
+        return httpx2.Response(200, json=self.answer)
+
+
+def test_a_check_out_is_answered_by_a_receipt(with_in_place_of):
+    client = with_in_place_of("payments", Bank(id="c1", amount=1800, currency="EUR"))
+    paid = client.post("/api/checkout", json={"order": 1}, headers={"Idempotency-Key": "k"})
+    assert (paid.status_code, paid.json()) == (200, {"order": 1, "amount": 1800, "charge": "c1"})
+
+
+@pytest.mark.parametrize("answer", [{}, {"id": "c1"}, {"id": "c1", "amount": "much"}])
+def test_payments_that_make_no_sense_are_no_receipt(with_in_place_of, answer):
+    client = with_in_place_of("payments", Bank(**answer))
+    refused = client.post("/api/checkout", json={"order": 1}, headers={"Idempotency-Key": "k"})
+    assert (refused.status_code, "did not confirm" in refused.json()["detail"]) == (503, True)
+
+
+def test_a_422_says_all_that_is_wrong(with_in_place_of):
+    client = with_in_place_of("simulator", None)
+    answer = client.put("/api/simulator/bank", json={"mode": "sulk", "share": 2, "times": 0})
+    assert answer.status_code == 422
+    for wrong in ("path service: ", "body mode: ", "body share: ", "body times: "):
+        assert wrong in answer.json()["detail"]
+
+
+def test_the_document_describes_tokens_and_the_headers_of_answers(client):
+    document = client.get("/openapi.json").json()
+    [(name, scheme)] = document["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert document["paths"]["/api/me"]["get"]["security"] == [{name: []}]
+    answers = document["paths"]["/api/checkout"]["post"]["responses"]
+    assert {"RateLimit", "X-Request-ID", "Idempotency-Replayed"} <= answers["200"]["headers"].keys()
+    assert "Retry-After" in answers["429"]["headers"]
 
 
 def test_the_limit_counts_by_address_and_looking_costs_nothing(start):
@@ -120,9 +180,9 @@ def test_the_limit_counts_by_address_and_looking_costs_nothing(start):
 
 
 def test_alone_a_worker_tells_its_share_of_the_limit(client):
-    assert client.get("/api/status").json()["limits"] == [
-        {"name": "anonymous", "limit": 25, "window": 60, "remaining": 24}
-    ]
+    [limit] = client.get("/api/status").json()["limits"]
+    assert 59 < limit.pop("reset") <= 60
+    assert limit == {"name": "anonymous", "limit": 25, "window": 60, "remaining": 24}
 
 
 def test_check_outs_have_a_limit_of_their_own(start):

@@ -65,7 +65,7 @@ async def test_it_opens_at_the_threshold_and_then_calls_nothing(breaker, clock):
     with pytest.raises(CircuitOpen) as refused:
         async with breaker:
             pytest.fail("a call while open")
-    assert (refused.value.status, refused.value.retry_after) == (503, 20)
+    assert (refused.value.status, refused.value.retry_after, breaker.seconds_open) == (503, 20, 20)
 
 
 async def test_failures_older_than_the_window_count_no_more(breaker, clock):

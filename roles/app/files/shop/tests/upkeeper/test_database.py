@@ -122,6 +122,18 @@ async def test_the_server_knows_of_a_deadline_that_is_sooner(postgres, connect):
     await until(lambda: postgres.sql(SLEEPING) == [["0"]])
 
 
+async def test_who_is_told_of_a_time_that_was_over_is_told_which_one(connect):
+    database = connect(query_timeout=30)
+    await one(database)
+    stopped = ("SELECT set_config('statement_timeout', '1', true)", "SELECT pg_sleep(20)")
+    with pytest.raises(DeadlineExceeded, match="A query took longer than its 30 s") as own:
+        await one(database, *stopped)
+    async with timeout(20):
+        with pytest.raises(DeadlineExceeded, match="than this request may take") as of_request:
+            await one(database, *stopped)
+    assert (own.value.of_request, of_request.value.of_request) == (False, True)
+
+
 async def test_a_session_as_a_whole_has_no_more_time_than_a_query(connect):
     database = connect()
     await one(database)
