@@ -478,9 +478,11 @@ class Release:
     def _run_build_commands(self, project: Path) -> None:
         """Run the commands of `app_build` in the source, where code of packages runs as well, with an empty home."""
         place = self.place
+        tools = place.cache / "npm"  # what `npm install -g` brings, such as pnpm
         environment = self.spec.settings.environment() | {
             "HOME": str(place.cache),
-            "PATH": f"{place.venv / 'bin'}:{PATH}",
+            "NPM_CONFIG_PREFIX": str(tools),
+            "PATH": f"{place.venv / 'bin'}:{tools / 'bin'}:{PATH}",
             f"{PREFIX}NAME": self.spec.name,
             f"{PREFIX}RELEASE": self.path.name,
             **self.spec.build_environment,

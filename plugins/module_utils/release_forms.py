@@ -7,6 +7,7 @@ Locks of other tools are not read, and never ignored: without them the newest ve
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,11 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_rules i
 
 LOCKED_FORMS = ("uv.lock", "pylock.toml")
 FORMS = (*LOCKED_FORMS, "requirements.txt", "pyproject.toml")
+
+# Another file with requirements, as `app_dependencies` names it: somewhere in the source.
+LISTED = re.compile(r"(?!/)(?!(.*/)?\.\.(/|$))[^\s].*\.txt")
+# How many of those that a source has are named to whoever has named none.
+SUGGESTED = 3
 
 # Files of other tools that hold the versions an app was tried with, and the command that makes a lock of them that is
 # read here. The first that a source has is the one that is named.
@@ -40,6 +46,8 @@ def detect_form(root: Path, project: Path, wanted: str, has: Callable[[Path], bo
     Raises `ReleaseError` when there is none, or when the versions are in a file of another tool and `wanted` is `auto`.
     """
     folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+    if is_list(wanted):
+        return _named_list(root, project, wanted, has)
     present = [
         form for form in FORMS if any(has(folder / form) for folder in (folders if form == "uv.lock" else [project]))
     ]
@@ -59,18 +67,42 @@ def detect_form(root: Path, project: Path, wanted: str, has: Callable[[Path], bo
             f" {FOREIGN[foreign]} and commit what it writes{meant}."
         )
     if not form:
-        raise ReleaseError(f"app_source: the source needs one of {', '.join(FORMS)} beside the app.")
+        elsewhere = _lists(root, has)
+        meant = f"; or set app_dependencies to {' or '.join(elsewhere)}, which it has" if elsewhere else ""
+        raise ReleaseError(f"app_source: the source needs one of {', '.join(FORMS)} beside the app{meant}.")
     return form
+
+
+def is_list(form: str) -> bool:
+    """Whether a form is a requirements.txt, by whatever name."""
+    return LISTED.fullmatch(form.replace("../", "")) is not None
+
+
+def _named_list(root: Path, project: Path, wanted: str, has: Callable[[Path], bool]) -> str:
+    """The path, from the app's folder, of a file that is named from there or from the top of the source."""
+    for folder in (project, root):
+        file = folder / wanted
+        if has(file) and not file.is_symlink() and file.resolve().is_relative_to(root.resolve()):
+            return Path(os.path.relpath(file, project)).as_posix()
+    there = _lists(root, has)
+    raise ReleaseError(f"app_dependencies: the source has no file {wanted}; it has {', '.join(there) or 'none'}.")
+
+
+def _lists(root: Path, has: Callable[[Path], bool]) -> list[str]:
+    """The files of a source that may be lists of requirements, the nearest to its top first."""
+    found = [path for path in root.glob("**/*.txt") if "requirements" in str(path.relative_to(root)) and has(path)]
+    named = sorted((len(path.parts), path.relative_to(root).as_posix()) for path in found)
+    return [name for _depth, name in named if "node_modules" not in name][:SUGGESTED]
 
 
 def _foreign(project: Path, form: str, has: Callable[[Path], bool]) -> str:
     """The file of another tool that would be ignored if `form` were taken; empty when there is none."""
     if form in LOCKED_FORMS:
         return ""
-    if form == "requirements.txt" and pins_all(_text(project / form)):
+    if is_list(form) and pins_all(_text(project / form)):
         return ""
     # Who writes requirements.txt by hand has said what is meant, unless there is a lock as well.
-    locks = [name for name in FOREIGN if form != "requirements.txt" or name.endswith((".lock", "conda-lock.yml"))]
+    locks = [name for name in FOREIGN if not is_list(form) or name.endswith((".lock", "conda-lock.yml"))]
     for name in locks:
         if has(project / name) and not (name == "setup.py" and form and _describes(project / form)):
             return name
@@ -122,11 +154,11 @@ class Chosen:
         """Raise `ReleaseError` when the form has none of these."""
         project = pyproject.get("project", {})
         known = {"app_groups": (self.groups, pyproject.get("dependency-groups", {}))}
-        of_index = form not in FORMS  # which knows the extras of its packages
+        of_index = form not in FORMS and not is_list(form)  # which knows the extras of its packages
         if not of_index and "optional-dependencies" not in project.get("dynamic", []):
             known["app_extras"] = (self.extras, project.get("optional-dependencies", {}))
         for variable, (wanted, there) in known.items():
-            if wanted and (of_index or form in ("pylock.toml", "requirements.txt")):
+            if wanted and (of_index or form == "pylock.toml" or is_list(form)):
                 raise ReleaseError(
                     f"{variable}: {form} has no {', '.join(wanted)}; write there what is missing, or set"
                     " app_dependencies to uv.lock or pyproject.toml."
@@ -144,7 +176,7 @@ PLAIN = Chosen()
 
 def pinned(form: str, root: Path, project: Path, chosen: Chosen = PLAIN) -> dict[str, str]:
     """`{package: version}` of what the form pins for every host, as far as that can be read without an installer."""
-    if form == "requirements.txt":
+    if is_list(form):
         return pins_of(_text(project / form))
     folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
     lock = next((folder / form for folder in folders if (folder / form).is_file()), None)

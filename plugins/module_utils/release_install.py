@@ -23,6 +23,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_forms i
     LOCKED_FORMS,
     PLAIN,
     Chosen,
+    is_list,
     pins_all,
     pins_of,
 )
@@ -417,7 +418,7 @@ class Wanted:
     @property
     def locked(self) -> bool:
         """Whether the source says which version of each package it has, as far as it names them."""
-        if self.form == "requirements.txt":
+        if is_list(self.form):
             return pins_all((self.project / self.form).read_text(encoding="utf-8", errors="replace"))
         return self.form in LOCKED_FORMS
 
@@ -429,7 +430,7 @@ class Wanted:
             return cls(form, project, local=_has_local_packages(project))
         if form == "pylock.toml":
             return cls(form, project, ["-r", form], buildable)
-        if form == "requirements.txt":
+        if is_list(form):
             hashed = "--hash=" in (project / form).read_text(encoding="utf-8", errors="replace")
             return cls(form, project, ["-r", form, *(["--require-hashes"] if hashed else [])], buildable)
         if form != "pyproject.toml":
@@ -472,8 +473,11 @@ def project_indexes(root: Path, project: Path) -> list[dict[str, Any]]:
 
 
 def is_buildable(project: Path) -> bool:
-    """Whether the project says how it is built, and so can be installed."""
-    return "build-system" in read_pyproject(project)
+    """Whether the project says how it is built, and is not only a list of what the app depends on."""
+    described = read_pyproject(project)
+    tools = described.get("tool", {})
+    no_package = False in (tools.get("poetry", {}).get("package-mode"), tools.get("uv", {}).get("package"))
+    return "build-system" in described and not no_package
 
 
 def refuse_pins(pins: Mapping[str, str], requirements: Sequence[str], form: str) -> None:

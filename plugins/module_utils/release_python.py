@@ -34,7 +34,7 @@ class Wish:
 
     @classmethod
     def read(cls, setting: str, root: Path, project: Path, pyproject: Mapping[str, Any]) -> Wish:
-        """`app_python`, else `.python-version` beside the app or above it in its source, else `requires-python`.
+        """`app_python`, else `.python-version` beside the app or above it in its source, else the project's range.
 
         Raises `ReleaseError` when `.python-version` names what is no CPython.
         """
@@ -51,8 +51,9 @@ class Wish:
                         f'app_python: {VERSION_FILE} says {named}; set app_python to a version such as "3.12".'
                     )
                 break
-        required = pyproject.get("project", {}).get("requires-python", "")
-        return cls(str(required), "requires-python") if required else cls()
+        if required := pyproject.get("project", {}).get("requires-python", ""):
+            return cls(str(required), "requires-python")
+        return cls(range_of_poetry(pyproject), "tool.poetry") if range_of_poetry(pyproject) else cls()
 
     @property
     def is_range(self) -> bool:
@@ -63,6 +64,31 @@ class Wish:
 def _first_line(file: Path) -> str:
     lines = (line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines())
     return next((line for line in lines if line and not line.startswith("#")), "")
+
+
+def range_of_poetry(pyproject: Mapping[str, Any]) -> str:
+    """The Pythons of `[tool.poetry.dependencies]`, as `requires-python` has it: `^3.11` is `>=3.11,<4`.
+
+    Empty where it has none, or alternatives (`||`), of which a range cannot be made.
+    """
+    named = pyproject.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python", "")
+    parts = [part.strip() for part in named.split(",")] if isinstance(named, str) else []
+    ranges = [_part_of_poetry(part) for part in parts]
+    return ",".join(ranges) if ranges and all(ranges) else ""
+
+
+def _part_of_poetry(part: str) -> str:
+    found = re.fullmatch(r"([\^~]|~=|===?|!=|<=|>=|<|>)?\s*(([0-9]+)(?:\.([0-9]+))?(?:\.[0-9]+)?)(\.\*)?", part)
+    if found is None:
+        return ""
+    operator, version, major, minor, wildcard = found.groups()
+    if operator == "^" or (operator == "~" and minor is None):
+        return f">={version},<{int(major) + 1}"
+    if operator == "~":
+        return f">={version},<{major}.{int(minor) + 1}"
+    if operator is None:
+        return f"=={version}{wildcard or '.*'}"
+    return f"{operator}{version}{wildcard or ''}"
 
 
 def allows(range_: str, version: str) -> bool:

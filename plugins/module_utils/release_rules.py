@@ -253,6 +253,7 @@ def last_line(output: str) -> str:
     """The line that says why: uv's reasoning, else the last cause, else the last error, else the last line."""
     lines = [line.strip(_DECORATION) for line in output.splitlines()]
     lines = [line for line in lines if line and not line.startswith(("hint:", "note:", "[notice]"))]
+    lines = _reasons_of_npm(lines) or lines
     if not lines:
         return "it said nothing."
     reasoning = next((i for i, line in enumerate(lines) if "Because " in line), None)
@@ -262,6 +263,15 @@ def last_line(output: str) -> str:
         starts = (("cause:",), ("error:", "ERROR:", "fatal:"), ("",))
         chosen = next(found[-1] for start in starts if (found := [line for line in lines if line.startswith(start)]))
     return re.sub(r"^(error|cause|fatal|ERROR): *", "", chosen)
+
+
+def _reasons_of_npm(lines: list[str]) -> list[str]:
+    """What npm itself says of its first failure, as one line; its last lines name a log that is not kept."""
+    said = [found[1] for line in lines if (found := re.match(r"npm (?:ERR!|error)\s*(.*)", line))]
+    end = next((i for i, line in enumerate(said) if line.startswith("A complete log")), len(said))
+    told = [re.sub(r"^(?:[a-z]+|E[A-Z]+) (?=E[A-Z]+:? )", "", line) for line in said[:end]]
+    meant = [line for line in told if line and not re.match(r"(syscall|errno|path) |enoent This is related", line)]
+    return ["; ".join(meant)] if meant else []
 
 
 def last_error(output: str) -> str:

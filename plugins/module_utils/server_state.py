@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.background import Background
 from ansible_collections.production.fastapi.plugins.module_utils.installed import (
     installed_apps,
     installed_sites,
@@ -39,7 +40,7 @@ SERVICES = ("nginx", "redis-server", "keepalived")
 DISKS = ("/", "/var", "/srv")
 # A file of a transaction is a little older than the manifest that its transaction ends with.
 TOUCHED_LATER = 2.0
-PROPERTIES = "ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp"
+PROPERTIES = "ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp,ActiveEnterTimestampMonotonic"
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -119,9 +120,25 @@ def app_state(host: Host, name: str) -> dict[str, Any]:
         "state": unit.get("ActiveState", "absent"),
         "workers": len(children(host.root, main)) if main else 0,
         "restarts": int(unit.get("NRestarts", 0)),
+        "processes": process_states(host, name, releases.live),
         "outdated": outdated(host, name, releases.live) if releases.live else [],
         "interrupted": any(known.live and known.interrupted for known in releases.all),
     }
+
+
+def process_states(host: Host, name: str, release: str) -> dict[str, dict[str, Any]]:
+    """How the processes of a release beside its web server are: `state`, `restarts`, and `up`, in seconds."""
+    background = Background(host, name)
+    found = {}
+    for process in background.wanted(release):
+        unit = unit_state(host, background.unit(process))
+        began = int(unit.get("ActiveEnterTimestampMonotonic") or 0) / 1_000_000
+        found[process.name] = {
+            "state": unit.get("ActiveState", "absent"),
+            "restarts": int(unit.get("NRestarts", 0)),
+            "up": round(time.monotonic() - began, 1),
+        }
+    return found
 
 
 def unit_state(host: Host, unit: str) -> dict[str, str]:

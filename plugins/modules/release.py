@@ -57,8 +57,9 @@ options:
     description:
       - File that says what the app depends on. V(auto) takes the first of the others that the source has, and refuses a
         source whose versions are in a file of another tool, such as C(poetry.lock).
+      - Else one of V(uv.lock), V(pylock.toml), V(requirements.txt) and V(pyproject.toml), or the path of a file with
+        requirements, from the folder of the app or from the top of the source, as V(requirements/production.txt).
     type: str
-    choices: [auto, uv.lock, pylock.toml, requirements.txt, pyproject.toml]
     default: auto
   python:
     description:
@@ -335,7 +336,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of, secrets_of_urls
 from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils.release_pins import Resolving, WantsPinsError
@@ -349,7 +349,7 @@ ARGUMENTS: dict[str, Any] = {
     "user": {"type": "str", "required": True},
     "source": {"type": "dict", "required": True},
     "version": {"type": "str", "default": ""},
-    "dependencies": {"type": "str", "choices": ["auto", *FORMS], "default": "auto"},
+    "dependencies": {"type": "str", "default": "auto"},
     "python": {"type": "str", "default": ""},
     "entrypoint": {"type": "str", "default": ""},
     # Its values come sealed: masked as no_log, a value such as "1" would be cut out of every release name.

@@ -13,6 +13,7 @@ GROUPS = ("load_balancers", "app_servers", "redis_servers")
 FULL_PERCENT = 90
 MEMORY_PERCENT = 5
 CLOCK_BEHIND = 2.0
+STEADY = 600.0  # seconds after which a process that was started again counts as one that stays up
 CLOCK_AHEAD = 20.0  # the time that asking takes is in it
 LIFE_LEFT = 0.2  # of a certificate: renewal begins at a third
 
@@ -74,6 +75,13 @@ def server_problems(server: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} has no live release of {app}; deploy it."
         elif found["state"] != "active" or not found["workers"]:
             yield f"{name}: {app} does not run (its unit is {found['state']}, {found['workers']} workers)."
+        for process, how in found.get("processes", {}).items():
+            where = f"{name}: process {process} of {app}"
+            advice = f"`logs -e process={process.rpartition('-')[0]}` says why."
+            if how["restarts"] and how["up"] < STEADY:
+                yield f"{where} does not stay up: systemd has started it again {how['restarts']} times; {advice}"
+            elif how["state"] != "active":
+                yield f"{where} does not run (its unit is {how['state']}); {advice}"
     yield from balancer_problems(server)
 
 
@@ -118,6 +126,9 @@ def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
     for app, found in state["apps"].items():
         if found["restarts"]:
             yield f"{name}: systemd has started {app} again {found['restarts']} times since its release is live."
+        for process, how in found.get("processes", {}).items():
+            if how["restarts"] and how["up"] >= STEADY:
+                yield f"{name}: systemd has started process {process} of {app} again {how['restarts']} times."
         if found.get("outdated"):
             yield (
                 f"{name}: {' and '.join(found['outdated'])} changed after {app} was started, as a deploy that fails"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LISTED
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import UV_VERSION
 from ansible_collections.production.fastapi.plugins.plugin_utils import app
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
@@ -112,6 +113,12 @@ def package_problems(source: Mapping[str, Any], entrypoint: str) -> Iterator[str
 def build_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with how a release is built."""
     entrypoint, python = settings["app_entrypoint"], settings["app_python"]
+    dependencies = str(settings["app_dependencies"])
+    if dependencies not in ("auto", *FORMS) and not LISTED.fullmatch(dependencies):
+        yield (
+            f"app_dependencies: write {dependencies} as auto, {', '.join(FORMS)}, or the path of a file in the source"
+            " that ends with .txt, as requirements/production.txt."
+        )
     version, hashes = settings["app_uv_version"], settings["app_uv_hashes"]
     if entrypoint and values.entrypoint(entrypoint) is None:
         yield (

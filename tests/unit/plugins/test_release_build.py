@@ -105,6 +105,18 @@ def test_commands_make_what_the_source_does_not_have(source):
     assert (release.path / "src" / "prefix").read_text().strip().endswith("/venv")
 
 
+def test_tools_that_npm_installs_for_all_go_to_a_folder_of_the_build(source):
+    commands = [
+        'mkdir -p "$NPM_CONFIG_PREFIX/bin"',
+        'printf "#!/bin/sh\necho built >built.py\n" >"$NPM_CONFIG_PREFIX/bin/pnpm"',
+        'chmod +x "$NPM_CONFIG_PREFIX/bin/pnpm"',
+        "pnpm",
+    ]
+    release, upload = prepare(source, build_commands=commands)
+    release.build(upload)
+    assert (release.path / "src" / "built.py").read_text() == "built\n"
+
+
 def test_a_build_command_that_fails_ends_the_build(source):
     commands = ["echo begun", "echo 'no such package' >&2; exit 3", "touch /nowhere"]
     release, upload = prepare(source, build_commands=commands)
@@ -517,6 +529,22 @@ def test_extras_and_groups_that_are_not_there_are_refused(source, form, chosen, 
     release, upload = prepare(source, dependencies=form, **chosen)
     with pytest.raises(ReleaseError, match=sentence):
         release.build(upload)
+
+
+@pytest.mark.parametrize(
+    ("text", "built"),
+    [
+        ("[build-system]", True),
+        ("[tool.poetry]\npackage-mode = false\n[build-system]", False),
+        ("[tool.poetry]\npackage-mode = true\n[build-system]", True),
+        ("[tool.uv]\npackage = false\n[build-system]", False),
+        ("[project]", False),
+    ],
+)
+def test_a_project_that_is_no_package_is_not_built(tmp_path, text, built):
+    (tmp_path / "requirements.txt").write_text("fastapi==0.116.1\n")
+    (tmp_path / "pyproject.toml").write_text(f"{text}\n")
+    assert release_install.Wanted.read("requirements.txt", tmp_path, Chosen()).local is built
 
 
 def test_the_extras_of_a_package_are_asked_of_the_index(tmp_path):

@@ -51,6 +51,40 @@ def test_missing_forms_are_said(tmp_path):
         forms.detect_form(tmp_path, tmp_path, "uv.lock")
 
 
+def test_a_list_elsewhere_is_named_from_the_app_or_from_the_top_of_the_source(tmp_path):
+    app = project(tmp_path / "backend", "main.py")
+    project(tmp_path / "docker" / "backend", "requirements.txt")
+    project(app / "requirements", "production.txt")
+    assert forms.detect_form(tmp_path, app, "requirements/production.txt") == "requirements/production.txt"
+    assert forms.detect_form(tmp_path, app, "docker/backend/requirements.txt") == "../docker/backend/requirements.txt"
+    with pytest.raises(
+        ReleaseError,
+        match=r"beside the app; or set app_dependencies to backend/requirements/production\.txt or"
+        r" docker/backend/requirements\.txt, which it has\.$",
+    ):
+        forms.detect_form(tmp_path, app, "auto")
+    with pytest.raises(ReleaseError, match=r"^app_dependencies: the source has no file prod\.txt; it has backend/"):
+        forms.detect_form(tmp_path, app, "prod.txt")
+
+
+def test_a_list_that_leads_out_of_the_source_is_not_taken(tmp_path):
+    app = project(tmp_path / "source", "main.py")
+    project(tmp_path, "secrets.txt")
+    (app / "linked.txt").symlink_to(tmp_path / "secrets.txt")
+    for wanted in ("linked.txt", "../secrets.txt"):
+        with pytest.raises(ReleaseError, match=r"^app_dependencies: the source has no "):
+            forms.detect_form(app, app, wanted)
+
+
+def test_a_list_elsewhere_is_read_as_a_requirements_txt(tmp_path):
+    app = project(tmp_path / "backend", "poetry.lock")
+    (tmp_path / "base.txt").write_text("gunicorn==23.0.0\n")
+    form = forms.detect_form(tmp_path, app, "base.txt")
+    assert forms.pinned(form, tmp_path, app) == {"gunicorn": "23.0.0"}
+    with pytest.raises(ReleaseError, match=r"^app_extras: \.\./base\.txt has no postgres"):
+        forms.Chosen(["postgres"]).check(form, {})
+
+
 @pytest.mark.parametrize(
     ("files", "named", "command"),
     [

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils import release_python
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_python import Wish, allows, find_python
+from ansible_collections.production.fastapi.plugins.module_utils.release_python import (
+    Wish,
+    allows,
+    find_python,
+    range_of_poetry,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
 
 REQUIRED = {"project": {"requires-python": ">=3.11"}}
@@ -40,6 +45,33 @@ def test_the_setting_goes_before_the_file_and_the_file_before_the_range(tmp_path
     (tmp_path / ".python-version").write_text("# of pyenv\n3.12.4\n3.11\n")
     assert Wish.read("", tmp_path, tmp_path, REQUIRED) == Wish("3.12", ".python-version")
     assert Wish.read("3.13", tmp_path, tmp_path, REQUIRED) == Wish("3.13", "app_python")
+
+
+@pytest.mark.parametrize(
+    ("named", "range_"),
+    [
+        (">=3.12,<3.13", ">=3.12,<3.13"),
+        ("^3.11", ">=3.11,<4"),
+        ("^3.11.4", ">=3.11.4,<4"),
+        ("~3.11", ">=3.11,<3.12"),
+        ("~3", ">=3,<4"),
+        ("3.12", "==3.12.*"),
+        ("3.12.*", "==3.12.*"),
+        (">= 3.11, !=3.12.1", ">=3.11,!=3.12.1"),
+        ("*", ""),
+        ("^3.8 || ^3.12", ""),
+        (None, ""),
+    ],
+)
+def test_the_range_of_a_project_of_poetry(tmp_path, named, range_):
+    described = {"tool": {"poetry": {"dependencies": {"python": named} if named else {}}}}
+    assert range_of_poetry(described) == range_
+    assert Wish.read("", tmp_path, tmp_path, described) == (Wish(range_, "tool.poetry") if range_ else Wish())
+
+
+def test_requires_python_goes_before_the_range_of_poetry(tmp_path):
+    described = {**REQUIRED, "tool": {"poetry": {"dependencies": {"python": "^3.12"}}}}
+    assert Wish.read("", tmp_path, tmp_path, described).by == "requires-python"
 
 
 def test_a_version_file_is_found_up_to_the_root_of_the_source(tmp_path):

@@ -189,3 +189,16 @@ def test_the_exception_ends_a_traceback():
 
 def test_a_url_is_shown_without_its_user():
     assert rules.plain_url("https://bot:s3cr3t%21x@git.example.com/x.git") == "https://git.example.com/x.git"
+
+
+@pytest.mark.parametrize("says", ["npm ERR!", "npm error"])
+def test_a_failure_of_npm_is_told_by_its_reason_and_not_by_the_log_that_is_gone(says):
+    lines = ["> vite build", "npm WARN deprecated rimraf@3.0.2", f"{says} code ENOENT", f"{says} syscall mkdir"]
+    lines += [f"{says} path /usr/local/lib/node_modules", f"{says} errno -2"]
+    lines += [f"{says} enoent ENOENT: no such file or directory, mkdir '/usr/local/lib'", f"{says} enoent "]
+    lines += [f"{says} A complete log of this run can be found in:", f"{says}     /srv/shop/cache/debug-0.log"]
+    lines += [f"{says} code 254", f"{says} command failed"]
+    told = rules.last_line("\n".join(lines))
+    assert told.startswith("code ENOENT; ENOENT: no such file or directory, mkdir '/usr/local/lib'")
+    assert "debug-0" not in told
+    assert "254" not in told

@@ -156,6 +156,20 @@ def test_an_app_without_a_live_release(tmp_path):
     assert (state["release"], state["state"], state["workers"]) == ("", "absent", 0)
 
 
+def test_the_processes_of_an_app(tmp_path):
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    for name in ("shop@.service", "shop.mailer-1@.service", "shop.cleanup.service"):
+        (units / name).touch()
+    began = int((time.monotonic() - 5) * 1_000_000)
+    Systemd.printed = f"ActiveState=active\nNRestarts=18\nActiveEnterTimestampMonotonic={began}\n"
+    found = server_state.process_states(Systemd(tmp_path), "shop", "1")
+    assert list(found) == ["mailer-1"]
+    assert (found["mailer-1"]["state"], found["mailer-1"]["restarts"]) == ("active", 18)
+    assert found["mailer-1"]["up"] == pytest.approx(5, abs=3)
+    assert server_state.process_states(Systemd(tmp_path), "shop", "") == {}
+
+
 def test_this_machine_as_a_whole(member):
     Systemd.printed = "ActiveState=active\nMainPID=0\n"
     state = server_state.server_state(

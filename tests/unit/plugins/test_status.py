@@ -150,6 +150,36 @@ def test_what_is_no_problem_yet(inventory, path, value):
     assert report(inventory)["ok"]
 
 
+@pytest.mark.parametrize(
+    ("how", "problems", "notes"),
+    [
+        ({"state": "active", "restarts": 0, "up": 1.0}, [], []),
+        (
+            {"state": "active", "restarts": 18, "up": 3.0},
+            [
+                "app1: process mailer-2 of shop does not stay up: systemd has started it again 18 times;"
+                " `logs -e process=mailer` says why."
+            ],
+            [],
+        ),
+        (
+            {"state": "failed", "restarts": 0, "up": 3.0},
+            ["app1: process mailer-2 of shop does not run (its unit is failed); `logs -e process=mailer` says why."],
+            [],
+        ),
+        (
+            {"state": "active", "restarts": 1, "up": 601.0},
+            [],
+            ["app1: systemd has started process mailer-2 of shop again 1 times."],
+        ),
+    ],
+)
+def test_a_process_that_does_not_stay_up_is_a_problem_and_one_that_did_once_a_note(inventory, how, problems, notes):
+    change(inventory["app1"]["told"], "apps/shop/processes", {"mailer-2": how})
+    made = report(inventory)
+    assert (made["problems"], made["notes"]) == (problems, notes)
+
+
 @pytest.mark.parametrize(("days", "left", "ok"), [(6, 1.3, True), (6, 1.1, False), (90, 18, True), (365, 72, False)])
 def test_a_certificate_is_judged_by_its_own_life(inventory, days, left, ok):
     inventory["lb1"]["told"]["certificates"]["shop"] |= {"days": days, "days_left": left}
