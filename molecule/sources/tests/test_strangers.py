@@ -38,7 +38,9 @@ SERVE = (
 DIGEST = (
     "find /etc /opt /usr /srv/other -xdev -not -path '/etc/mallory*' -not -path '/etc/systemd/system/*'"
     " -not -path '/opt/strangers*' -not -path '/opt/production.fastapi*' -not -path '/usr/lib/git-core*'"
-    " -type f -printf '%p %m %U %G %s\\n' | sort"
+    " -type f -printf '%p %m %U %G %s\\n' | sort;"
+    # What runs, or did and may again, to the byte.
+    " find /srv/mallory/releases /opt/production.fastapi -type f -exec sha256sum {} + 2>/dev/null; true"
 )
 # What the first build changes: users, and Debian's packages.
 OURS = ("/etc/ld.so.cache", *(f"/etc/{name}" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")))
