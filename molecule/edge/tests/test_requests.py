@@ -1,5 +1,6 @@
 """Nginx and the app read the same request: one path, one length, one host."""
 
+import gzip
 import json
 import re
 
@@ -206,3 +207,11 @@ def test_no_request_is_smuggled_in_another(host):
 def test_the_connections_to_the_app_are_not_out_of_step_after_that(host):
     for number in range(40):
         assert ask(host, f"/victim-{number}").json()["path"] == f"/victim-{number}"
+
+
+def test_a_compressed_body_stays_as_small_as_it_came(host):
+    bomb = gzip.compress(bytes(5 * 1024 * 1024)).decode("latin-1")
+    head = f"POST /bomb HTTP/1.1\r\nHost: {NAME}\r\nContent-Encoding: gzip\r\nConnection: close\r\n"
+    told = (f"Content-Length: {len(bomb)}\r\n\r\n{bomb}", f"{CHUNKED}\r\n{chunk(bomb)}0\r\n\r\n")
+    assert exchange(host, *(head + body for body in told)) == [[200], [200]]
+    assert [length for _, path, length in heard(host) if path == "/bomb"] == [len(bomb)] * 2
