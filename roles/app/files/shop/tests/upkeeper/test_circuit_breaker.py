@@ -95,6 +95,7 @@ async def test_one_probe_closes_it_and_the_counters_are_empty(breaker, clock, ev
         with pytest.raises(CircuitOpen) as refused:
             await succeed(breaker)
         assert refused.value.retry_after == 1
+        assert breaker.seconds_open == 0, "it is half-open"
     assert await breaker.state() is State.CLOSED
     assert events == ["failure"] * 3 + ["opened", "half_opened", "rejected", "success", "closed"]
     await fail(breaker, 2)
