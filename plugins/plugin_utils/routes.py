@@ -30,6 +30,7 @@ def complete(site: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "stream": bool(entry.get("stream", False)),
         "read_timeout": int(entry.get("read_timeout", 0)),
         "cache": int(entry.get("cache", 0)),
+        "immutable": bool(entry.get("immutable", False)),
         "retry_after": max((wait(limit["rate"]) for limit in limits), default=1),
     }
 

@@ -60,8 +60,10 @@ def site_of(
     static = common(app, hosts, hostvars, "app_static")
     if static is None:
         static = [] if common(app, hosts, hostvars, "app_source") else SAMPLE_STATIC
+    site = dict(common(app, hosts, hostvars, "app_site") or {})
     if machine(load_balancer, hostvars) not in {machine(host, hostvars) for host in hosts}:
         refuse_media(app, static, "on other machines than the load balancer")
+        site |= kept_by_nginx(static, site)
         static = []  # the files are on other machines, so the app serves them itself
     elif len({machine(host, hostvars) for host in hosts}) > 1:
         refuse_media(app, static, "on several machines")
@@ -75,8 +77,17 @@ def site_of(
         "static": [static_of(app, entry) for entry in static],
         **({"redirect_domains": redirected} if redirected else {}),
         **({"upstream_certificate": certificate} if certificate else {}),
-        **(common(app, hosts, hostvars, "app_site") or {}),
+        **site,
     }
+
+
+def kept_by_nginx(static: Sequence[Mapping[str, Any]], site: Mapping[str, Any]) -> dict[str, Any]:
+    """The routes of a site, and one for each folder whose files outlive their release, which the app serves itself."""
+    routes = list(site.get("routes") or [])
+    named = {route["path"] for route in routes}
+    urls = [str(entry["url"]) for entry in static if "url" in entry and boolean(entry.get("immutable", False))]
+    added = [{"path": url, "immutable": True} for url in urls if url not in named]
+    return {"routes": [*added, *routes]} if added else {}
 
 
 def listed(value: Any) -> list[Any]:

@@ -45,6 +45,8 @@ def route_sentences(entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"has the {key} {entry[key]}; write a number of seconds from 1, or leave it out."
     if int(entry.get("cache", 0)) and entry.get("stream"):
         yield "is streamed and cached; take stream or cache away, because what is not buffered cannot be kept."
+    if entry.get("immutable") and (entry.get("stream") or int(entry.get("cache", 0))):
+        yield "is immutable, so it is kept for 30 days; take stream and cache away."
     limits = entry.get("limits") or []
     for name, count in Counter(identifier(str(limit.get("key", ADDRESS))) for limit in limits).items():
         if count > 1:

@@ -18,6 +18,7 @@ def test_a_site_without_routes_has_the_one_that_is_the_whole_site():
         "stream": False,
         "read_timeout": 0,
         "cache": 0,
+        "immutable": False,
         "retry_after": 1,
     }
 
@@ -74,6 +75,8 @@ def test_headers_are_named_once_for_all_sites():
         ({"path": "/", "read_timeout": 0}, "its route / has the read_timeout 0; write a number of seconds from 1"),
         ({"path": "/", "cache": -1}, "its route / has the cache -1; write a number of seconds from 1"),
         ({"path": "/", "cache": 1, "stream": True}, "its route / is streamed and cached; take stream or cache away"),
+        ({"path": "/a/", "immutable": True, "cache": 5}, "its route /a/ is immutable, so it is kept for 30 days; take"),
+        ({"path": "/a/", "immutable": True, "stream": True}, "its route /a/ is immutable, so it is kept for 30 days"),
         ({"path": "/", "limits": [{"rate": "10"}]}, "its route / has the rate 10; write requests per second or minute"),
         ({"path": "/", "limits": [{"rate": "0/s"}]}, "its route / has the rate 0/s; write requests per second"),
         ({"path": "/", "limits": [{"rate": "1/s", "burst": -1}]}, "its route / has the burst -1; write 0 or more."),

@@ -199,6 +199,17 @@ def test_immutable_files_are_looked_for_in_the_releases_that_are_kept():
     assert static_folders([entry, {"url": "/a/", "folder": "a"}], {}, "immutable") == ["dist/assets"]
 
 
+def test_immutable_files_of_other_machines_are_kept_by_the_load_balancer():
+    entries = [{"url": "/assets/", "folder": "dist/assets", "immutable": True}, {"url": "/static/", "folder": "static"}]
+    own = {"app_name": "shop", "app_static": entries, "gunicorn_bind": "10.0.0.11:8000"}
+    away = {"lb": {"ansible_host": "10.0.0.1"}, "a": {**own, "ansible_host": "10.0.0.11"}}
+    assert derive(away, members=["a"])[0]["routes"] == [{"path": "/assets/", "immutable": True}]
+    away["a"]["app_site"] = {"routes": [{"path": "/assets/", "cache": 5}, {"path": "/ws", "stream": True}]}
+    assert derive(away, members=["a"])[0]["routes"] == away["a"]["app_site"]["routes"], "what is written holds"
+    away["a"]["app_site"] = {"routes": [{"path": "/ws", "stream": True}]}
+    assert [route["path"] for route in derive(away, members=["a"])[0]["routes"]] == ["/assets/", "/ws"]
+
+
 @pytest.mark.parametrize(
     "entry",
     [

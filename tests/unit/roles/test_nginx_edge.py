@@ -185,6 +185,18 @@ def test_hashed_names_of_earlier_releases_are_looked_for_behind_those_of_now(sni
     assert directives(text, "alias") == []
 
 
+def test_hashed_files_that_the_app_serves_are_kept_by_nginx(snippet):
+    site = with_route(immutable=True)
+    route = block(snippet("site", site), "location /api")
+    assert directives(route, "proxy_cache") == ["fastapi_kept"]
+    assert directives(route, "proxy_cache_valid") == ["200 30d"]
+    assert directives(route, "proxy_cache_bypass") == [], "browsers send their cookies for such files, too"
+    assert "proxy_cache" not in rest(snippet("site", site))
+    assert "production.fastapi/cache.conf" in directives(snippet("http", site), "include")
+    zones = [words.split()[2] for words in directives(snippet("snippets/cache", site), "proxy_cache_path")]
+    assert "keys_zone=fastapi_kept:10m" in zones
+
+
 def test_other_names_of_a_site_lead_to_its_first_one(snippet):
     names = {"domains": ["example.com", "www.example.com", "example.org"], "redirect_domains": ["www.example.com"]}
     plain, own, other = snippet("site", {**SHOP, **names}).split("\nserver {")[1:]
