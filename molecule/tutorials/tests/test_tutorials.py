@@ -142,6 +142,7 @@ def reader(world, tmp_path_factory):
     on(world, "chown -R root: /srv/shop.git")
     on(world, f"systemctl is-active git || systemd-run --unit git git daemon {DAEMON} /srv/shop.git")
     (home / ".gitconfig").write_text(GIT_CONFIG)
+    (home / ".curlrc").write_text("silent\nshow-error\n")
     return Reader(home)
 
 
@@ -158,9 +159,8 @@ def authority(world, reader):
     (reader.home / "root.pem").write_text(
         on(world, f"{ASK} --cacert /srv/pebble/ca.pem https://acme.test:14001/roots/0")
     )
-    (reader.home / ".curlrc").write_text(
-        f'resolve = "shop.example.com:443:198.18.66.10"\ncacert = "{reader.home}/root.pem"\nsilent\nshow-error\n'
-    )
+    with (reader.home / ".curlrc").open("a") as file:
+        file.write(f'resolve = "shop.example.com:443:198.18.66.10"\ncacert = "{reader.home}/root.pem"\n')
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
