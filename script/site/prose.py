@@ -14,8 +14,16 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("*.md", "docs/**/*.md", "roles/**/*.md", "inventories/*.md", "examples/*.md", "benchmarks/**/*.md", "tests/**/*.md")
-# Fenced and indented blocks, comments, tables' rules and headings are no sentences; a literal and a link are words of one.
+PAGES = (
+    "*.md",
+    "docs/**/*.md",
+    "roles/**/*.md",
+    "inventories/*.md",
+    "examples/*.md",
+    "benchmarks/**/*.md",
+    "tests/**/*.md",
+)
+# What is no sentence, and what is one word of a sentence.
 BLOCK = re.compile(r"^```.*?^```$|^<!--.*?-->$|^(?: {4}[^\n]*\n)+|^#[^\n]*$|^\|[ -|]*$", re.MULTILINE | re.DOTALL)
 LITERAL = re.compile(r"`[^`]*`|\]\([^)]*\)|\b[CVOIBPEM]\((?:[^()\\]|\\.)*\)|https?://\S+|\b\w+[_=/.]\w\S*")
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +22,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 YAML = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 # Folders of this repository: what is named in them is a file of it.
 FOLDERS = "benchmarks|changelogs|docs|examples|inventories|molecule|playbooks|plugins|roles|script|tests"
 NAMED = re.compile(rf"`((?:{FOLDERS})/[^\s`]*)[^`]*`")
@@ -37,7 +39,7 @@ by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_
 
 def slugs(page):
     """What a link may have after its hash: GitHub's names of the headings."""
-    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -124,11 +126,40 @@ def keys_of(loaded):
             yield from keys_of(value)
 
 
+@by_page
+def test_lines_and_paragraphs_are_short(page):
+    lines = page.read_text(encoding="utf-8").splitlines()
+    # A table's row and the target of a link cannot be broken.
+    long = [line for line in lines if len(LINK.sub("]()", line)) > 110 and not line.startswith("|")]
+    assert long == [], "script/site/wrap.py PAGE wraps prose"
+    items = re.split(r"\n\s*\n|\n(?= *(?:- |\d+\. ))", FENCED.sub("", page.read_text(encoding="utf-8")))
+    prose_of_it = [item for item in items if not item.startswith(("|", "    ", "#"))]
+    assert {" ".join(item.split()[:8]): words for item in prose_of_it if (words := len(item.split())) > 90} == {}
+
+
 def test_the_readme_is_short_and_so_is_each_page_of_the_architecture():
     pages = [ROOT / "README.md", ROOT / "docs" / "architecture.md", *ROOT.glob("docs/architecture/*.md")]
     assert {
         page.name: lines for page in pages if (lines := len(page.read_text(encoding="utf-8").splitlines())) > 150
     } == {}
+
+
+def test_the_readme_names_what_is_in_the_tarball():
+    """The tarball has this README, and not the whole repository; whoever has cloned it has all of it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _before, clone, after = text.partition("    git clone ")
+    assert clone
+    text = after.partition("\n\n")[2]
+    ignored = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["build_ignore"]
+    named = [link.partition("#")[0] for link in LINK.findall(text) if "://" not in link] + NAMED.findall(text)
+    assert named
+    assert [name for name in named if any(fnmatch(part, pattern) for pattern in ignored for part in ways(name))] == []
+
+
+def ways(name):
+    """A path, and the folders that it is in."""
+    path = Path(name)
+    return [str(path), *map(str, path.parents)][:-1]
 
 
 def test_what_the_readme_says_first_is_accepted():
