@@ -1,6 +1,6 @@
 """A reader follows the tutorials: each command and each file is taken from the page, in the order of the pages.
 
-What the pages leave to the reader is here: servers, a repository, an authority. `tutorial.py` says what a page may have.
+What the pages leave to the reader is here: servers, a repository, an authority.
 """
 
 import os
@@ -19,7 +19,7 @@ from tutorial import blocks, plain
 PAGES = [ROOT / "docs" / "tutorials" / f"{name}.md" for name in ("first-server", "own-app", "deploy", "cluster")]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 WORLD = "198.18.66.9"
-# What a page says, and what is here instead: servers have other addresses, and certificates come from a test's authority.
+# What a page says, and what is here instead.
 STAND_INS = {
     "203.0.113.": "198.18.66.",
     "10.0.0.": "198.18.66.",
@@ -75,7 +75,7 @@ def repository(folder):
 
 
 class Reader:
-    """Who follows the pages, in one shell after the other: each goes on in the folder and with the variables of the last."""
+    """Who follows the pages, in one shell after the other; each has the folder and the variables of the last."""
 
     def __init__(self, home):
         self.home = home
