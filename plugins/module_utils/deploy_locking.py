@@ -65,8 +65,10 @@ class Lock:
         what = f"{name} ({self.deploys})" if self.deploys else name
         began = f"{self.owner} deploys {what} since {_clock(self.since)} ({minutes} min)"
         if self.expires <= now:
-            return f"{began}, without a sign of life after {_clock(self.expires)}, so the next deploy takes over."
-        return f"{began}, until {_clock(self.expires)} unless it goes on."
+            return (
+                f"{began} and gave no sign of life until {_clock(self.expires)}; the next deploy takes over the lock."
+            )
+        return f"{began}; its lock ends at {_clock(self.expires)} unless it gives a sign of life."
 
 
 @dataclass(frozen=True)

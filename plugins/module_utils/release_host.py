@@ -87,7 +87,10 @@ class Account:
         until = time.monotonic() + END_TIMEOUT
         while processes := processes_of(self.uid):
             if time.monotonic() > until:
-                raise ReleaseError(f"Process {processes[0]} of the user {self.name} does not end: end it.")
+                raise ReleaseError(
+                    f"Process {processes[0]} of the user {self.name} did not stop within {END_TIMEOUT} s: "
+                    "stop it, then run again."
+                )
             for process in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)

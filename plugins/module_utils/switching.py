@@ -422,7 +422,7 @@ class Switch:
 
     @staticmethod
     def _ended(process: Process) -> str:
-        return f"{process} did not stay up, and a process has to go on until it is told to stop."
+        return f"{process} ended; a process of app_processes must run until it is stopped."
 
     def _settle(self, state: State) -> dict[str, float]:
         """Make the release what a boot starts and what `current` names, and stop the others, which drain.

@@ -77,11 +77,16 @@ def judge(
     told += f"the others had {others}.{few}"
     problem = ""
     if not of:
-        problem = f"There were too few requests to judge the canary, {min_requests:,} are needed of each side."
+        problem = (
+            f"Too few requests reached the canary or the others: each needs {min_requests:,} (app_canary_min_requests)."
+        )
     elif canary.errors_percent > others.errors_percent + max_errors:
-        problem = f"The canary fails more often than the {max_errors:g} in a hundred more of app_canary_max_errors."
+        problem = (
+            "The canary fails more often than the others, by more than "
+            f"{max_errors:g} requests in a hundred (app_canary_max_errors)."
+        )
     elif canary.p95_ms > max(others.p95_ms * max_slowdown, others.p95_ms + NOTICEABLE):
-        problem = f"The canary is slower than the {max_slowdown:g} times of app_canary_max_slowdown."
+        problem = f"The canary is more than {max_slowdown:g} times as slow as the others (app_canary_max_slowdown)."
     return {
         "problem": problem,
         "summary": told,

@@ -203,7 +203,7 @@ def test_a_release_with_which_the_canary_fails_clients_goes_from_all(edition, ba
         result = book("deploy", app_source=source, app_receipt_folder=str(tmp_path), **CANARY)
         assert live(balancers) == "one"
     assert result.returncode != 0
-    assert "The canary fails more often than the 1 in a hundred more of app_canary_max_errors." in result.text
+    assert "by more than 1 requests in a hundred (app_canary_max_errors)." in result.text
     assert re.search(r"the canary pf-app1 had [1-9]\d* errors in .*; the others had 0 errors in ", result.text)
     # One server alone had it, and nothing of it is left.
     problems = [problem for load in loads for problem in load.failed]

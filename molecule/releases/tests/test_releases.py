@@ -191,7 +191,7 @@ def test_a_release_whose_process_does_not_stay_up_is_withdrawn(hosts, deploy):
     for host, web in zip(hosts, before, strict=True):
         release = release_of(host)
         assert re.search(
-            r"Release \S+ was withdrawn: process mailer-\d of release \S+ did not stay up, and a process has to go on"
+            r"Release \S+ was withdrawn: process mailer-\d of release \S+ ended; a process of app_processes must run"
             rf" until it is told to stop\. Release {release} serves\. The last .* log: .*a planted end of a process",
             result.text,
         )

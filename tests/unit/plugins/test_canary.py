@@ -60,14 +60,14 @@ def test_what_a_canary_answered_with_its_old_release_does_not_count() -> None:
 @pytest.mark.parametrize(("others", "canary", "bad"), [(20, 40, False), (20, 41, True), (2, 12, False), (2, 13, True)])
 def test_times_up_to_the_bound_and_above(others: int, canary: int, bad: bool) -> None:
     seen = judged([answers("app1", "two", times={str(canary): 100}), answers("app2", "one", times={str(others): 100})])
-    assert ("slower" in seen["problem"]) == bad
+    assert ("times as slow" in seen["problem"]) == bad
 
 
 def test_the_bounds_are_settable() -> None:
     canary = answers("app1", "two", errors=9, times={"100": 91})
     assert judged([canary, *OTHERS], max_errors=9, max_slowdown=5)["problem"] == ""
-    assert "the 8 in a hundred" in judged([canary, *OTHERS], max_errors=8, max_slowdown=5)["problem"]
-    assert "the 4.5 times" in judged([canary, *OTHERS], max_errors=9, max_slowdown=4.5)["problem"]
+    assert "more than 8 requests in a hundred" in judged([canary, *OTHERS], max_errors=8, max_slowdown=5)["problem"]
+    assert "more than 4.5 times" in judged([canary, *OTHERS], max_errors=9, max_slowdown=4.5)["problem"]
 
 
 def test_p95_by_nearest_rank_is_a_time_that_was_seen() -> None:
@@ -99,7 +99,10 @@ def test_where_clients_are_few_the_probe_counts_too() -> None:
 @pytest.mark.parametrize("reading", [[], [answers("app1", "two")], OTHERS])
 def test_nobody_can_tell_by_too_few(reading) -> None:
     seen = judged(reading)
-    assert seen["problem"] == "There were too few requests to judge the canary, 100 are needed of each side."
+    assert (
+        seen["problem"]
+        == "Too few requests reached the canary or the others: each needs 100 (app_canary_min_requests)."
+    )
     assert seen["judged_by"] == ""
 
 

@@ -50,7 +50,8 @@ def test_the_second_one_is_refused_by_the_name_of_the_first(lock: DeployLock) ->
     make_old(lock, 3)
     with pytest.raises(
         LockError,
-        match=r"^anna@laptop deploys shop \(v2\) since \d\d:\d\d UTC \(3 min\), until \d\d:\d\d UTC unless it goes on: "
+        match=r"^anna@laptop deploys shop \(v2\) since \d\d:\d\d UTC \(3 min\); "
+        r"its lock ends at \d\d:\d\d UTC unless it gives a sign of life: "
         r"wait, or break the lock with the playbook lock, -e state=broken\.$",
     ) as refused:
         as_ben(lock)

@@ -630,7 +630,7 @@ def test_a_process_that_ends_withdraws_its_release(working: FakeHost) -> None:
     working.dying.add(TWOS[1])
     with pytest.raises(
         SwitchError,
-        match=r"Release two was withdrawn: process mailer-2 of release two did not stay up, and a process has to go on"
+        match=r"Release two was withdrawn: process mailer-2 of release two ended; a process of app_processes must run"
         r".* Release one serves\. The last lines of its log:\n  log of shop\.mailer-2@two\.service",
     ):
         switch(working, "two", observe=0.1).run()
@@ -695,7 +695,7 @@ def test_a_process_that_is_older_than_its_files_is_started_anew(working: FakeHos
 def test_a_process_of_the_live_release_that_does_not_stay_up_is_said_and_left_to_systemd(working: FakeHost) -> None:
     units_on_disk(working, "shop.mailer-3@.service")
     working.dying.add("shop.mailer-3@one.service")
-    with pytest.raises(SwitchError, match=r"^Process mailer-3 of release one did not stay up.* Release one serves"):
+    with pytest.raises(SwitchError, match=r"^Process mailer-3 of release one ended; a process.* Release one serves"):
         switch(working, "one", observe=0.1).run()
     assert processes(working) == [*ONES, "shop.mailer-3@one.service"]
     assert "shop.mailer-3@one.service" in enabled(working)
@@ -704,7 +704,7 @@ def test_a_process_of_the_live_release_that_does_not_stay_up_is_said_and_left_to
 def test_a_live_release_that_comes_up_again_is_not_withdrawn_for_a_process(working: FakeHost) -> None:
     working.systemctl("stop", "shop@one.service", ONES[0])
     working.dying.add(ONES[0])
-    with pytest.raises(SwitchError, match=r"^Process mailer-1 of release one did not stay up.* Release one serves"):
+    with pytest.raises(SwitchError, match=r"^Process mailer-1 of release one ended; a process.* Release one serves"):
         switch(working, "one", observe=0.1).run()
     assert working.active["shop@one.service"] == "active"
     assert live(working) == "one"
