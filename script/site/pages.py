@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,7 @@ def main() -> int:
         path = target / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "docs" / "pictures", target / "pictures")
     (target / "llms.txt").write_text(overview(texts), encoding="utf-8")
     for problem in problems:
         print(problem, file=sys.stderr)
