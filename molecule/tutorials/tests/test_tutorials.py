@@ -109,7 +109,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            timeout=600,
+            timeout=1800,
         )
         self.output = done.stdout
         return done.returncode
