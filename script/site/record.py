@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-COLUMNS = 96
+COLUMNS = 120
 ROWS = 26
 LINE = 18  # pixels
 LONGEST = 2.0  # seconds of a pause that are shown
@@ -45,7 +45,7 @@ def watched(command: list[str]) -> list[Line]:
         text = ESCAPE.sub("", raw.rstrip("\n"))
         print(text, flush=True)
         # What comes after the last play is the end of the demo.
-        end = (end or text.startswith("SERVER")) and not text.startswith("PLAY")
+        end = (end or text.lstrip().startswith("SERVER")) and not text.startswith("PLAY")
         if not (text.startswith("==>") or end):
             continue
         now = time.monotonic()
