@@ -13,13 +13,16 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_commands import parse_commands
+from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digest_of
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import (
     ConfigError,
     ConfigFile,
     check_files,
     encode,
+    with_generation,
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.rendering import render_file
+from ansible_collections.production.fastapi.plugins.plugin_utils.run_key import KEY
 
 SOURCES = ("template", "src", "content", "each_content")
 KEYS = {"dest", *SOURCES, "each", "owner", "group", "mode", "secret"}
@@ -44,9 +47,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             check_files(files)
         except ConfigError as error:
             raise AnsibleActionFail(str(error)) from error
-        options.pop("files", None)
-        options.pop("settings", None)
-        options.pop("loop_var", None)
+        for own in ("files", "settings", "loop_var"):
+            options.pop(own, None)
+        generation, written = with_generation(files)
+        inventory = str(options.get("inventory", ""))
+        digest = options.pop("digest", "")
+        if digest and digest == digest_of(written, generation, inventory, KEY):
+            unchanged = {"changed": False, "files": {}, "generation": generation, "skipped_validators": []}
+            return result | unchanged | {"recovered": False} | ({"diff": []} if self._task.diff else {})
         options["payload"] = encode(files)
         result.update(
             self._execute_module("production.fastapi.config_tree", module_args=options, task_vars=task_vars or {})

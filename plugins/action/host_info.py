@@ -10,6 +10,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory_name import inventory_name
+from ansible_collections.production.fastapi.plugins.plugin_utils.run_key import KEY
 
 ABOUT_THE_TASK = {"ansible_facts", "changed", "deprecations", "failed", "invocation", "warnings"}
 
@@ -26,7 +27,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         task_vars = task_vars or {}
         host = known_host(task_vars.get("__fastapi_host"))
         if host is None or boolean(self._task.args.get("refresh", False), strict=False):
-            host = self._execute_module("production.fastapi.host_info", task_vars=task_vars)
+            arguments = {**self._task.args, "key": KEY}
+            host = self._execute_module("production.fastapi.host_info", module_args=arguments, task_vars=task_vars)
         return {**result, "changed": False, **host, "inventory": inventory_name(task_vars)}
 
 

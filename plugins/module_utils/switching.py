@@ -140,7 +140,7 @@ class Switch:
     def look(self) -> dict[str, Any]:
         """What `run` would do now; changes nothing. Raises SwitchError when there is no memory to do it."""
         state = self._state()
-        reasons = [f"asked to be {self.state}"] if self.state != "live" else self._reasons(state)
+        reasons = [f"asked to be {self.state}"] if self.state != "live" else self.reasons(state)
         self._check_memory(state)
         return {"changed": bool(reasons), "reasons": reasons, "live": state.live, "previous": state.live}
 
@@ -152,7 +152,7 @@ class Switch:
         with alone(self.host, self.name):
             state = self._state()
             previous = state.live
-            reasons = self._reasons(state) if self.state == "live" else self._be_live(previous)
+            reasons = self.reasons(state) if self.state == "live" else self._be_live(previous)
             done, drain = "", {}
             if reasons:
                 self._check_paths()
@@ -166,7 +166,7 @@ class Switch:
                     drain = self._settle(state)
                 elif self.state == RESTARTED:
                     self._restart_processes(state)
-            if problem := self._sick(successes=self.health_successes if reasons else 1):
+            if problem := self.sick(successes=self.health_successes if reasons else 1):
                 self._withdraw(problem, previous, changed=bool(reasons))
             if reasons and previous != self.release:
                 self._remember(TRIED if self.trial else LIVE, previous, self.reason)
@@ -199,7 +199,7 @@ class Switch:
     def _state(self) -> State:
         return read_state(self.host, self.name, self.current)
 
-    def _reasons(self, state: State) -> list[str]:
+    def reasons(self, state: State) -> list[str]:
         reasons = []
         if self.release not in state.running:
             reasons.append(f"release {self.release} does not run")
@@ -497,7 +497,7 @@ class Switch:
 
     # Asking over the socket
 
-    def _sick(self, successes: int) -> str:
+    def sick(self, successes: int) -> str:
         """What is wrong with the answers over the socket; empty after so many good ones in a row.
 
         An answer is good when it is below 500. Without a health path nothing is asked, and nothing is wrong.

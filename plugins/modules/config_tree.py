@@ -93,6 +93,12 @@ options:
     description: The name of the inventory that the files come from; it is remembered with them.
     type: str
     default: ""
+  digest:
+    description:
+      - What M(production.fastapi.host_info) has in C(trees) for this transaction. When the files have the same digest,
+        the host is not asked.
+    type: str
+    default: ""
   stage_with:
     description: Existing folders that are copied into the stage, for validators that read a whole tree.
     type: list
@@ -218,6 +224,7 @@ def main() -> None:
             "loop_var": {"type": "str", "default": "item"},
             "keep": {"type": "list", "elements": "str", "default": []},
             "inventory": {"type": "str", "default": ""},
+            "digest": {"type": "str", "default": ""},
             "stage_with": {"type": "list", "elements": "path", "default": []},
             "validate": COMMANDS,
             "apply": COMMANDS,

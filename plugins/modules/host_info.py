@@ -27,6 +27,9 @@ options:
     type: list
     elements: str
     default: [nginx, redis-server, redis-sentinel, prometheus-nginx-exporter, keepalived]
+  key:
+    description: A random value of the run, put there by the action plugin, by which RV(trees) is keyed.
+    type: str
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -192,6 +195,23 @@ managed:
   returned: success
   type: dict
   sample: {gunicorn-shop: [shop.socket, shop@.service]}
+trees:
+  description: The digest of the files of each transaction of M(production.fastapi.config_tree) as they are now, keyed by
+    O(key). A transaction that was killed on its way has none.
+  returned: success
+  type: dict
+  sample: {nginx: 5d0c11aa3f1c9a0b}
+certificates:
+  description: The self-signed certificate of each site, as M(production.fastapi.self_signed_certificates) needs it.
+  returned: success
+  type: dict
+  sample: {shop: {serial: 4F1D2C, names: [shop.example.com], good: true, ours: true, linked: true, placeholder: true, real: false}}
+standing:
+  description: Of each app that the role gunicorn has configured, the C(live) release, whether it is C(settled), which
+    is to say that M(production.fastapi.switch) had nothing to do for it, and the C(health_path) that it has answered.
+  returned: success
+  type: dict
+  sample: {shop: {live: 3f1c9a0b7d2e-5d0c11aa, settled: true, health_path: /healthz}}
 is_systemd:
   description: Whether the host was booted with systemd.
   returned: success
@@ -210,12 +230,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.certificate_store import DIRECTORY, RENEW_DAYS, Store
+from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digests_on
 from ansible_collections.production.fastapi.plugins.module_utils.installed import (
     installed_apps,
     installed_sites,
     left_data,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import existing
+from ansible_collections.production.fastapi.plugins.module_utils.standing import standing
 
 TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
@@ -379,10 +402,19 @@ def main() -> None:
             "refresh": {"type": "bool", "default": False},
             "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
             "services": {"type": "list", "elements": "str", "default": SERVICES},
+            "key": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **read_host(Path("/"), module.params["candidates"], module.params["services"]))
+    root, options = Path("/"), module.params
+    host = read_host(root, options["candidates"], options["services"])
+    module.exit_json(
+        changed=False,
+        **host,
+        trees=digests_on(root, options["key"] or ""),
+        certificates=Store(Path(DIRECTORY), RENEW_DAYS, module.run_command).survey(),
+        standing={app: standing(root, app) for app in host["apps"]},
+    )
 
 
 if __name__ == "__main__":

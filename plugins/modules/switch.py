@@ -118,6 +118,12 @@ options:
         C(tried), and M(production.fastapi.releases) with C(state=ended) adds C(live) or C(failed).
     type: bool
     default: false
+  standing:
+    description:
+      - What M(production.fastapi.host_info) has in C(standing) for the app. Where it says that O(release) is live and
+        settled, the host is not asked. Leave it out when files of the app have changed since.
+    type: dict
+    default: {}
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -208,12 +214,13 @@ def main() -> None:
             "lock_timeout": {"type": "float", "default": 900},
             "check_memory": {"type": "bool", "default": False},
             "trial": {"type": "bool", "default": False},
+            "standing": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     if module.params["state"] == "live" and not module.params["release"]:
         module.fail_json(msg="release: name the release to make live.")
-    switch = Switch(host=Host(), **module.params)
+    switch = Switch(host=Host(), **{name: value for name, value in module.params.items() if name != "standing"})
     try:
         result = switch.look() if module.check_mode else switch.run()
     except SwitchError as error:

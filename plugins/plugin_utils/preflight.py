@@ -28,7 +28,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks import (
     redis,
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
-from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import Spec, convert
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import Spec, convert, inner_problem
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 # What is only known later in a run, so that the value of now must not be kept.
@@ -88,6 +88,9 @@ def examine(role: str, value_of: Callable[[str], Any], view: View, step: str = "
     options = options_of(role)
     given, unread = read(options, value_of)
     settings, wrong = convert({name: options[name] for name in given}, given)
+    for name in given.keys() - wrong.keys():
+        if inner := inner_problem(name, options[name], settings[name]):
+            wrong[name] = inner
     settings |= {name: empty(options[name]["type"], None) for name in unread}
     # A check relies on the types of lists and dictionaries.
     typed = settings | {name: empty(options[name]["type"], settings[name]) for name in wrong}

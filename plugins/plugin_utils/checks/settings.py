@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, decimal, number
 
 LARGEST = 10**15
@@ -43,6 +44,15 @@ def convert(spec: Spec, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
             shown = "not what it should be" if option.get("no_log") else json.dumps(value, default=str)
             problems[name] = f"{name} is {shown}; {wanted}."
     return settings, problems
+
+
+def inner_problem(name: str, option: Mapping[str, Any], value: Any) -> str:
+    """What is wrong with the elements of a list or the options of a dictionary, by the spec; empty when nothing is."""
+    if "elements" not in option and "options" not in option:
+        return ""
+    errors = ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages
+    said = [error for error in errors if not any(error != other and error in other for other in errors)]
+    return f"{name}: {' '.join(error if error.endswith('.') else f'{error}.' for error in said)}" if said else ""
 
 
 def converted(kind: str, value: Any) -> Any:

@@ -13,7 +13,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
 from ansible.template import Templar, trust_as_template
 from ansible_collections.production.fastapi.plugins.action.config_tree import ActionModule
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigFile, decode
+from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digest_of
+from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import (
+    ConfigFile,
+    decode,
+    with_generation,
+)
+from ansible_collections.production.fastapi.plugins.plugin_utils.run_key import KEY
 
 Send = Callable[..., tuple[list[ConfigFile], dict[str, Any]]]
 TEXT = {"dest": "/etc/a", "content": "text\n"}
@@ -101,6 +107,17 @@ def test_contents_travel_only_in_the_argument_that_is_never_logged(send: Send) -
     payload = arguments.pop("payload")
     assert arguments == {"name": "demo", "apply": ["true"]}
     assert "PASSWORD" not in payload
+
+
+def test_a_host_that_has_the_files_is_not_asked(send: Send) -> None:
+    files, _arguments = send(files=[TEXT])
+    generation, written = with_generation(files)
+    digest = digest_of(written, generation, "", KEY)
+    assert send(files=[TEXT], digest="0" * 64)[0] == files
+    with pytest.raises(AssertionError):  # nothing has changed
+        send(files=[TEXT], digest=digest)
+    assert send(files=[TEXT | {"mode": "0600"}], digest=digest)[0]
+    assert send(files=[TEXT], inventory="staging", digest=digest)[0]
 
 
 def test_absent_sends_no_files(send: Send) -> None:

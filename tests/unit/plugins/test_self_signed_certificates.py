@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.production.fastapi.plugins.module_utils.certificate_store import Store, parse, settled
 from ansible_collections.production.fastapi.plugins.modules import self_signed_certificates as module
 
 SHOP = {"name": "shop", "domains": ["shop.example.com", "*.Shop.example.com", "192.0.2.1", "2001:db8::1"]}
@@ -213,8 +214,8 @@ def test_what_openssl_says_reaches_the_user(keep, folder):
 
 @pytest.mark.parametrize("subject", ["subject=O = production.fastapi, CN = a", "subject=O=production.fastapi, CN=a"])
 def test_both_ways_of_openssl_to_write_a_subject_are_understood(subject):
-    assert module.parse(f"serial=0A\n{subject}\n", lasts=True).ours
-    assert not module.parse("serial=0A\nsubject=O = production.fastapi.evil, CN = a\n", lasts=True).ours
+    assert parse(f"serial=0A\n{subject}\n", lasts=True).ours
+    assert not parse("serial=0A\nsubject=O = production.fastapi.evil, CN = a\n", lasts=True).ours
 
 
 @pytest.mark.parametrize(("folder_name", "real"), [("letsencrypt-0123456789abcdef", True), ("mine", False)])
@@ -227,3 +228,49 @@ def test_who_serves_a_real_certificate_that_the_role_keeps_is_told_even_of_a_sit
     (folder / "blog" / "live").symlink_to(folder_name)
     for certificates in ([SHOP, BLOG], [SHOP]):
         assert keep(*certificates)["real"] == (["blog"] if real else [])
+
+
+def survey(folder):
+    def run(command):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    return Store(folder, 30, run).survey()
+
+
+def test_what_was_read_says_what_the_module_would(folder, keep):
+    assert settled([SHOP], survey(folder)) is None
+    keep(SHOP, BLOG)
+    again = keep(SHOP)
+    known = settled([SHOP], survey(folder))
+    assert known == {key: again[key] for key in known}
+    assert known["obsolete"] == ["blog"]
+    assert known["serials"]["shop"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda site: (site / "live").unlink(),
+        lambda site: (site / "self-signed" / "privkey.pem").chmod(0o644),
+        lambda site: (site / "self-signed" / "privkey.pem").write_text("none"),
+        lambda site: (site / "self-signed" / "fullchain.pem").unlink(),
+    ],
+)
+def test_a_certificate_that_is_not_as_it_should_be_is_looked_at(folder, keep, spoil):
+    keep(SHOP)
+    spoil(folder / "shop")
+    assert settled([SHOP], survey(folder)) is None
+
+
+def test_other_names_are_looked_at(folder, keep):
+    keep(SHOP)
+    assert settled([{**SHOP, "domains": ["shop.example.com"]}], survey(folder)) is None
+    assert settled([SHOP, BLOG], survey(folder)) is None
+
+
+def test_a_real_certificate_of_others_is_left_alone(folder, keep):
+    (folder / "shop" / "theirs").mkdir(parents=True)
+    (folder / "shop" / "live").symlink_to("theirs")
+    known = settled([SHOP], survey(folder))
+    assert known == {key: value for key, value in keep(SHOP).items() if key in known}

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.production.fastapi.plugins.action.switch import is_settled
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History
+from ansible_collections.production.fastapi.plugins.module_utils.standing import standing
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
@@ -401,6 +403,65 @@ def test_a_restart_of_what_would_not_start_is_refused(running: FakeHost) -> None
 def test_nothing_to_reload(host: FakeHost) -> None:
     with pytest.raises(SwitchError, match="No release of shop runs, so none can be reloaded: make one live first"):
         switch(host, "", state="reloaded").run()
+
+
+# What a run without change goes by
+
+
+def settle(host: FakeHost) -> None:
+    """Files and records as the role and the units write them."""
+    host.at("/etc/shop/gunicorn.conf.py").write_text('class Worker:\n    readiness_path = "/ready"\n')
+    for kind in ("one.started", "one.reloaded", "socket.started"):
+        record(host, kind, "/etc/shop/gunicorn.conf.py")
+
+
+def test_what_is_live_with_the_files_of_now_and_answers_is_settled(running: FakeHost, answers: list[int]) -> None:
+    settle(running)
+    assert standing(running.root, "shop", running) == {"live": "one", "settled": True, "health_path": "/ready"}
+
+
+@pytest.mark.parametrize("kind", ["one.started", "one.reloaded", "socket.started"])
+def test_a_process_that_is_older_than_its_files_is_not_settled(
+    running: FakeHost, answers: list[int], kind: str
+) -> None:
+    settle(running)
+    running.at(f"/run/shop/{kind}").write_text("0  /etc/shop/gunicorn.conf.py\n")
+    assert not standing(running.root, "shop", running)["settled"]
+    running.at(f"/run/shop/{kind}").unlink()
+    assert not standing(running.root, "shop", running)["settled"]
+
+
+def test_what_answers_badly_or_has_another_release_beside_it_is_not_settled(
+    running: FakeHost, answers: list[int]
+) -> None:
+    settle(running)
+    answers[:] = [503]
+    assert not standing(running.root, "shop", running)["settled"]
+    answers[:] = [200]
+    running.active["shop@two.service"] = "active"
+    assert not standing(running.root, "shop", running)["settled"]
+
+
+def test_an_app_that_never_ran_is_not_settled(host: FakeHost) -> None:
+    assert standing(host.root, "shop", host) == {"live": "", "settled": False, "health_path": ""}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, True),
+        ({"release": "two"}, False),
+        ({"state": "restarted"}, False),
+        ({"health_path": "/other"}, False),
+        ({"current": ""}, False),
+    ],
+)
+def test_the_host_is_not_asked_where_just_that_is_settled(options: dict[str, str], expected: bool) -> None:
+    asked = {"name": "shop", "release": "one", "current": "/srv/shop/current", "health_path": "/ready"} | options
+    known = {"live": "one", "settled": True, "health_path": "/ready"}
+    assert is_settled(asked, known) is expected
+    assert not is_settled(asked, known | {"settled": False})
+    assert not is_settled(asked, {})
 
 
 # Asking over the socket
