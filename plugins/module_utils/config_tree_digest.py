@@ -46,7 +46,7 @@ def _digest_on(root: Path, manifest: Path, key: str) -> str:
         known = json.loads(manifest.read_bytes())
         files = [_file_on(root, path, bool(flags["secret"])) for path, flags in known["files"].items()]
         digest = digest_of(files, known["generation"], known["inventory"], key)
-    except (ConfigError, KeyError, OSError, TypeError, ValueError):
+    except (AttributeError, ConfigError, KeyError, OSError, TypeError, ValueError):
         return ""
     # Looked for after the files were read, so that what has begun meanwhile is seen.
     folder = manifest.with_suffix("")

@@ -200,6 +200,7 @@ class Switch:
         return read_state(self.host, self.name, self.current)
 
     def reasons(self, state: State) -> list[str]:
+        """Why there is something to do for the release to be live, a phrase each."""
         reasons = []
         if self.release not in state.running:
             reasons.append(f"release {self.release} does not run")

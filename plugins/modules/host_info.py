@@ -196,8 +196,8 @@ managed:
   type: dict
   sample: {gunicorn-shop: [shop.socket, shop@.service]}
 trees:
-  description: The digest of the files of each transaction of M(production.fastapi.config_tree) as they are now, keyed by
-    O(key). A transaction that was killed on its way has none.
+  description: The digest of the files of each transaction of M(production.fastapi.config_tree) as they are now, keyed
+    by O(key). That of a transaction that was killed on its way is empty.
   returned: success
   type: dict
   sample: {nginx: 5d0c11aa3f1c9a0b}
@@ -205,7 +205,7 @@ certificates:
   description: The self-signed certificate of each site, as M(production.fastapi.self_signed_certificates) needs it.
   returned: success
   type: dict
-  sample: {shop: {serial: 4F1D2C, names: [shop.example.com], good: true, ours: true, linked: true, placeholder: true, real: false}}
+  sample: {shop: {serial: 4F1D2C, names: [shop.example.com], good: true, ours: true, linked: true}}
 standing:
   description: Of each app that the role gunicorn has configured, the C(live) release, whether it is C(settled), which
     is to say that M(production.fastapi.switch) had nothing to do for it, and the C(health_path) that it has answered.
