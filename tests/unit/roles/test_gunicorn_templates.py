@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import examined
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from conftest import examined, role_variables
 
 Render = Callable[..., str]
 WORKER = "one_more_at_most = int\n\n\nclass DrainWorker:\n    shutdown_grace = 3.0\n"
@@ -467,3 +469,22 @@ def test_settings_of_an_ini_inventory_are_what_they_mean(render: Render, config:
     assert (made.accesslog, made.backlog, made.forwarded_allow_ips) == (None, 512, "10.0.0.8,10.0.0.9")
     unit = render("gunicorn", "unit/sandbox.j2", {"gunicorn_writable_folders": "/srv/a, /srv/b"})
     assert "ReadWritePaths=/srv/a /srv/b" in unit or "/srv/a\n" in unit, unit
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({"gunicorn_configured": {"changed": False}}, {"live": "one"}),
+        ({"gunicorn_configured": {"changed": False}, "__gunicorn_deploy": ""}, {"live": "one"}),
+        # Files have changed since, or it is not known whether they have.
+        ({"gunicorn_configured": {"changed": True}}, {}),
+        ({}, {}),
+        # The way back of a deploy must not take the release before for live.
+        ({"gunicorn_configured": {"changed": False}, "__gunicorn_deploy": "1d"}, {}),
+        ({"gunicorn_configured": {"changed": False}, "__fastapi_host": {"standing": {}}}, {}),
+    ],
+)
+def test_what_was_seen_of_an_app_holds_until_something_changes(known: dict[str, Any], expected: Any) -> None:
+    host = {"standing": {"shop": {"live": "one"}}}
+    variables = role_variables("gunicorn") | {"gunicorn_name": "shop", "__fastapi_host": host} | known
+    assert Templar(DataLoader(), variables).template(variables["__gunicorn_standing"]) == expected
