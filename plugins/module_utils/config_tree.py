@@ -49,8 +49,8 @@ from ansible_collections.production.fastapi.plugins.module_utils.config_tree_fil
     with_generation,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
-STATE = "/var/lib/production.fastapi"
 LOCK_TIMEOUT = 60
 VERIFY_PAUSE = 0.2
 NOTHING_CHANGED = "Nothing was changed."
@@ -153,11 +153,11 @@ class ConfigTree:
 
     def __post_init__(self) -> None:
         """Derive where this transaction keeps its things."""
-        self.folder = self.at(f"{STATE}/{self.name}")
+        self.folder = self.at(f"/{STATE}/{self.name}")
         self.journal = self.folder / "journal.json"
         self.committed = self.folder / "committed.json"
         self.originals = self.folder / "displaced"
-        self.manifest = f"{STATE}/{self.name}.json"
+        self.manifest = f"/{STATE}/{self.name}.json"
         self.generation, self.files = with_generation([*self.files, *self._kept()])
         self.stop = Stop()
         self.validate, self.apply, self.verify = (

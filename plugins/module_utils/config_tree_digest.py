@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_entries import read
 from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigError, ConfigFile
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
-STATE = "var/lib/production.fastapi"
 # What a transaction has in its folder while it is under way, or when it was killed on its way.
 UNFINISHED = ("journal.json", "committed.json", "stage")
 

@@ -22,6 +22,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.record_file imp
     replace_record,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
 FILE = "deploy.lock"
 
@@ -81,7 +82,7 @@ class DeployLock:
     @property
     def file(self) -> Path:
         """Where it is; it survives a reboot, as the half of a deploy does."""
-        return self.root / "var/lib/production.fastapi" / self.name / FILE
+        return self.root / STATE / self.name / FILE
 
     def read(self) -> Lock | None:
         """The lock as it is, None when nobody holds one; a file that is none counts as none."""

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-STATE = "var/lib/production.fastapi"
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
+
 CERTIFICATES = "etc/ssl/sites/certificates.json"
 # Beside the history of an app: what `remove` has left of it.
 LEFT = "left.json"

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.nginx_syntax import Directive, NginxSyntaxError, parse
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
 FOLDER = "/etc/nginx"
 MAIN = f"{FOLDER}/nginx.conf"
 OURS = f"{FOLDER}/production.fastapi/"
 DEFAULT_SITE = f"{FOLDER}/sites-enabled/default"
 DEFAULT_FILE = f"{FOLDER}/sites-available/default"
-MANIFEST = "/var/lib/production.fastapi/nginx.json"
-DISPLACED = "/var/lib/production.fastapi/nginx/displaced"
+MANIFEST = f"/{STATE}/nginx.json"
+DISPLACED = f"/{STATE}/nginx/displaced"
 EVERYWHERE = ("*", "0.0.0.0")  # noqa: S104  # read and not listened on
 BLOCKS = ("events", "http", "stream", "server")
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.production.fastapi.plugins.module_utils.record_file import replace_record
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
 KEPT = 200
 REASON_LENGTH = 500
@@ -42,7 +43,7 @@ class History:
 
     def __init__(self, root: Path, name: str) -> None:
         """`root` is that of the host, `name` the app's."""
-        self.path = root / "var/lib/production.fastapi" / name / "history.jsonl"
+        self.path = root / STATE / name / "history.jsonl"
 
     def read(self) -> list[Event]:
         """All events, the oldest first; a line that is none is passed over."""

@@ -28,13 +28,13 @@ from ansible_collections.production.fastapi.plugins.module_utils.config_tree_ent
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import in_the_way
 from ansible_collections.production.fastapi.plugins.module_utils.installed import (
     LEFT,
-    STATE,
     TRANSACTION,
     installed_apps,
     installed_sites,
     left_data,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import UNIT_FOLDER, Host
 
 SITES = "etc/ssl/sites"

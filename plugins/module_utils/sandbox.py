@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
+
 # Neither more rights, nor other kinds of sockets, nor the kernel's own business.
 _CONFINED = (
     "PrivateTmp=yes",
@@ -97,7 +99,7 @@ def build_sandbox(
         *(f"BindPaths={path}:{place}" for path, place in writable),
         *(f"BindReadOnlyPaths={path}:{place}" for path, place in readable),
         *(["NoExecPaths=/", f"ExecPaths={' '.join(map(str, programs))} /usr/lib -/lib64"] if programs else []),
-        "InaccessiblePaths=-/var/lib/production.fastapi",
+        f"InaccessiblePaths=-/{STATE}",
         "ProtectHome=tmpfs",
         *_CONFINED,
         "UMask=0022",

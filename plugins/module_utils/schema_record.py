@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.production.fastapi.plugins.module_utils.record_file import replace_record
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
 KEPT = 200
 
@@ -34,7 +35,7 @@ class SchemaRecord:
 
     def __init__(self, root: Path, name: str) -> None:
         """`root` is that of the host, `name` the app's."""
-        self.path = root / "var/lib/production.fastapi" / name / "schema.json"
+        self.path = root / STATE / name / "schema.json"
 
     def read(self) -> Schema:
         """What is recorded; nothing where there is no file, or one that is broken."""

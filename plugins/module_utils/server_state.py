@@ -28,12 +28,12 @@ from ansible_collections.production.fastapi.plugins.module_utils.installed impor
 from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons import reboot_reasons
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, last_live
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 from ansible_collections.production.fastapi.plugins.module_utils.switching import outdated
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 from ansible_collections.production.fastapi.plugins.module_utils.tls_to_app import over_tls
 
 CERTIFICATES = "etc/ssl/sites"
-STATE = "var/lib/production.fastapi"
 # What Nginx trusts of the servers of each site that speak TLS.
 UPSTREAMS = "etc/nginx/production.fastapi/upstreams"
 SERVICES = ("nginx", "redis-server", "keepalived")

@@ -239,11 +239,10 @@ from ansible_collections.production.fastapi.plugins.module_utils.installed impor
 )
 from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import existing
 from ansible_collections.production.fastapi.plugins.module_utils.standing import standing
+from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 
 TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
-# What operators have asked for and no variable says: a file for each.
-ASKED_FOR = "var/lib/production.fastapi"
 # Where systemd looks for units, those that it makes of scripts in /etc/init.d among them.
 UNITS = [
     "etc/systemd/system",
@@ -293,12 +292,12 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
 
 def asked_for(root: Path, what: str) -> dict[str, Any]:
     """What operators have asked for: the content of each file of that folder, by its name."""
-    return {path.name: json.loads(_text(path)) for path in sorted((root / ASKED_FOR / what).glob("*"))}
+    return {path.name: json.loads(_text(path)) for path in sorted((root / STATE / what).glob("*"))}
 
 
 def read_names(root: Path) -> dict[str, Any]:
     """The names that are in use on a host, by kind, and the units that are `managed`."""
-    state = root / ASKED_FOR
+    state = root / STATE
     return {
         "users": first_fields(_text(root / "etc/passwd")),
         "groups": first_fields(_text(root / "etc/group")),

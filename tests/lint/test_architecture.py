@@ -20,13 +20,14 @@ VALUES = ROOT / "plugins" / "plugin_utils" / "checks" / "values.py"
 
 LONGEST = 120
 BOUNDS = {
-    "long expressions per 1,000 lines": 15.2,
+    "long expressions per 1,000 lines": 15.0,
     "statements of Jinja": 7,
     "sentences": 26,
     "filter files": 39,
     "filters": 35,
     "patterns of an address": 3,
     "patterns in checks": 21,
+    "names of the state folder": 1,
 }
 
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
@@ -85,12 +86,27 @@ def filters() -> set[str]:
     return {"".join(names) for file in files for names in call.findall(file.read_text(encoding="utf-8"))}
 
 
+def is_prose(node: ast.Assign | ast.Expr) -> bool:
+    """Whether a statement is a docstring, or documentation of a plugin."""
+    named = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+    return isinstance(node, ast.Expr) or getattr(node.targets[0], "id", "") in named
+
+
+def assigned(path: Path) -> str:
+    """The texts of a module, without its documentation."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, (ast.Assign, ast.Expr)) and is_prose(node)}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join(f'"{node.value}"' for node in found if id(node) not in prose)
+
+
 def measured() -> dict[str, float]:
     """The figures of today."""
     checks = [path for path in PYTHON if "checks" in path.parts and path != VALUES]
     patterns = [line for path in checks for line in path.read_text().splitlines() if re.search(r"\bre\.\w+\(", line)]
     everywhere = [path for path in [*PYTHON, *CODE] if path != VALUES]
     addresses = [line for path in everywhere for line in path.read_text().splitlines() if ADDRESS.search(line)]
+    state = [path for path in PYTHON if re.search(r"[\"/]var/lib/production\.fastapi", assigned(path))]
     return {
         "long expressions per 1,000 lines": round(1000 * len(long_expressions()) / lines(CODE), 1),
         "statements of Jinja": sum(len(STATEMENT.findall(path.read_text())) for path in CODE),
@@ -100,6 +116,7 @@ def measured() -> dict[str, float]:
         "filters": len(filters()),
         "patterns of an address": len(addresses),
         "patterns in checks": len(patterns),
+        "names of the state folder": len(state),
     }
 
 
