@@ -31,6 +31,7 @@ SEALED = (
     "source",
     "index_url",
     "index_credentials",
+    "ignore_pins",
     "install_options",
     "proxy",
     "environment",

@@ -132,6 +132,7 @@ class Spec:
     files: Mapping[str, str] = field(default_factory=dict)
     requirements: Sequence[str] = ()
     install_options: Sequence[str] = ()
+    ignore_pins: Sequence[str] = ()
     extras: Sequence[str] = ()
     groups: Sequence[str] = ()
     index_credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -329,6 +330,8 @@ class Release:
             "extras": sorted(self.spec.extras),
             "groups": sorted(self.spec.groups),
         }
+        if self.spec.ignore_pins:
+            build["ignore_pins"] = sorted(self.spec.ignore_pins)
         if self.spec.build_commands:
             build |= {
                 "build_commands": list(self.spec.build_commands),
@@ -387,7 +390,9 @@ class Release:
 
         chosen = Chosen(self.spec.extras, self.spec.groups)
         chosen.check(form, pyproject)
-        refuse_pins(pinned(form, source, project, chosen), self.spec.requirements, form)
+        pins_of_source = pinned(form, source, project, chosen)
+        heeded = {name: version for name, version in pins_of_source.items() if name not in self.spec.ignore_pins}
+        refuse_pins(heeded, self.spec.requirements, form)
         self.credentials.check(project_indexes(source, project), self.spec.install_options)
 
         uv = self._uv()
@@ -403,6 +408,8 @@ class Release:
         pins = {} if wanted.locked else installer.installed()
         if wanted.local:
             replace(installer, unpacking=False).install_local(wanted)
+            if self.spec.ignore_pins:  # which a lock has put back
+                replace(installer, unpacking=False).join(self.spec.requirements, wanted)
         self._run_build_commands(project)
 
         # From here on nothing of the build runs any more, and what root has copied nobody else can change.
@@ -455,6 +462,7 @@ class Release:
             credentials=self.credentials,
             environment=self.spec.build_environment,
             pins={} if wanted.locked else self.spec.resolving.given,
+            ignored=self.spec.ignore_pins,
         )
         former = (
             {}

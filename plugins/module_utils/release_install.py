@@ -190,6 +190,7 @@ class Installer:
     credentials: Credentials = NONE
     environment: Mapping[str, str] = field(default_factory=dict)  # what builds a package may go by
     pins: Mapping[str, str] = field(default_factory=dict)  # versions to take where no lock says it
+    ignored: Sequence[str] = ()  # packages that serve the app, whatever it pins of them
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
     @property
@@ -213,7 +214,10 @@ class Installer:
         if wanted.form == "uv.lock":
             self._sync(wanted, local=False)
         elif wanted.arguments:
-            self._install([*wanted.arguments, *self._constraints({})], wanted.form, wanted.project)
+            # What is ignored is moved when all is there, and the app's own pin of it holds until then.
+            pins = {package: version for package, version in self.pins.items() if package not in self.ignored}
+            words = [*wanted.arguments, *replace(self, pins=pins)._constraints({})]
+            self._install(words, wanted.form, wanted.project)
 
     def prefer(self, former: Mapping[str, str], wanted: Wanted, requirements: Sequence[str]) -> Installer:
         """The same with the versions to take: those of before, but for what is wanted otherwise now.
@@ -255,15 +259,15 @@ class Installer:
         Raises `ReleaseError` that names the app's version and the supported range when the two exclude each other.
         """
         if wanted.form in LOCKED_FORMS:
-            refuse_pins(self.installed(), requirements, wanted.form)
-        if unfit(self.installed(), requirements):
+            refuse_pins(self._heeded(), requirements, wanted.form)
+        if unfit(self._heeded(), requirements):
             # The app may allow other versions than those it got; both are asked for together.
             code, _output = self._pip([*wanted.arguments, *requirements], wanted.project)
-            outside = unfit(self.installed(), requirements)
+            outside = unfit(self._heeded(), requirements)
             if code != 0 or outside:
                 raise ReleaseError(_conflict(outside, wanted.form))
             return
-        installed = self.installed()
+        installed = self._heeded()
         missing = [requirement for requirement in requirements if split_requirement(requirement)[0] not in installed]
         if not missing:
             return
@@ -281,6 +285,10 @@ class Installer:
         found = self.place.outside(self.place.venv).glob("lib/python*/site-packages/*.dist-info")
         names = (path.name.removesuffix(".dist-info") for path in found)
         return {normalise(name): version for name, _unused, version in (name.rpartition("-") for name in names)}
+
+    def _heeded(self) -> dict[str, str]:
+        """What is installed and has to stay as it is."""
+        return {package: version for package, version in self.installed().items() if package not in self.ignored}
 
     def _sync(self, wanted: Wanted, *, local: bool) -> None:
         if self.settings.index_url:
@@ -488,4 +496,7 @@ def refuse_pins(pins: Mapping[str, str], requirements: Sequence[str], form: str)
 
 def _conflict(outside: Mapping[str, tuple[str, str]], form: str) -> str:
     listed = ", ".join(f"{package} {version} (supported: {range_})" for package, (version, range_) in outside.items())
-    return f"The app asks for versions that it cannot be served with: {listed}; change them in {form}."
+    return (
+        f"The app asks for versions that it cannot be served with: {listed}; change them in {form}, or set"
+        f" app_ignore_pins: [{', '.join(outside)}] if its code does not depend on them."
+    )

@@ -101,6 +101,12 @@ options:
         them while it runs, and build commands cannot.
     type: dict
     default: {}
+  ignore_pins:
+    description:
+      - Packages of O(requirements) whose version the app does not say, whatever it pins.
+    type: list
+    elements: str
+    default: []
   install_options:
     description:
       - Options for uv when it installs the app and what it depends on.
@@ -359,6 +365,7 @@ ARGUMENTS: dict[str, Any] = {
     "index_url": {"type": "str", "default": ""},
     "index_credentials": {"type": "dict", "default": {}, "no_log": True},
     "install_options": {"type": "list", "elements": "str", "default": []},
+    "ignore_pins": {"type": "list", "elements": "str", "default": []},
     "extras": {"type": "list", "elements": "str", "default": []},
     "groups": {"type": "list", "elements": "str", "default": []},
     "build_commands": {"type": "list", "elements": "str", "default": []},

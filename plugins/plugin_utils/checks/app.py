@@ -20,6 +20,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan imp
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
 
 HIGHEST = 10**9
+SERVING = ("gunicorn", "uvicorn", "uvicorn-worker")
 CHECKSUM = re.compile("sha256:[0-9a-f]{64}")
 PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+!_-]*")
@@ -119,6 +120,9 @@ def build_problems(settings: Mapping[str, Any]) -> Iterator[str]:
             f"app_dependencies: write {dependencies} as auto, {', '.join(FORMS)}, or the path of a file in the source"
             " that ends with .txt, as requirements/production.txt."
         )
+    if unknown := [name for name in settings["app_ignore_pins"] if name not in SERVING]:
+        named = ", ".join(map(str, unknown))
+        yield f"app_ignore_pins: {named} does not serve the app; name some of {', '.join(SERVING)}."
     version, hashes = settings["app_uv_version"], settings["app_uv_hashes"]
     if entrypoint and values.entrypoint(entrypoint) is None:
         yield (

@@ -436,6 +436,37 @@ def test_pins_that_cannot_be_served_are_refused_before_anything_is_installed(sou
         release.build(upload)
 
 
+@pytest.mark.parametrize("form", ["uv.lock", "pylock.toml", "requirements.txt"])
+def test_a_pin_that_is_ignored_is_moved_and_no_other_one(tmp_path, monkeypatch, form):
+    asked, place = [], place_in(tmp_path)
+    place.prepare()
+    there = {"gunicorn": "20.1.0", "click": "8.2.0"}
+    monkeypatch.setattr(release_install.Installer, "installed", lambda _self: there)
+    monkeypatch.setattr(release_install.Installer, "_pip", lambda _self, words, _folder: asked.append(words) or (0, ""))
+    installer = release_install.Installer(Path("/bin/false"), place, Settings(), ignored=["gunicorn"])
+    installer.join(["gunicorn>=25,<28"], release_install.Wanted(form, tmp_path))
+    ((requirement, _option, constraints),) = asked
+    assert requirement == "gunicorn>=25,<28"
+    assert place.outside(Path(constraints)).read_text() == "click==8.2.0\n"
+
+
+def test_a_source_with_a_pin_that_is_ignored_is_built_and_has_a_name_of_its_own(source, monkeypatch):
+    (source / "requirements.txt").write_text("gunicorn==20.1.0\n")
+    plain, ignoring = (prepare(source, ignore_pins=ignored)[0].path.name for ignored in ([], ["gunicorn"]))
+    assert plain != ignoring
+    release, upload = prepare(source, requirements=["gunicorn>=25,<28"], ignore_pins=["gunicorn"])
+
+    class WentOnError(Exception):
+        pass
+
+    def went_on(_release):
+        raise WentOnError
+
+    monkeypatch.setattr(release_build.Release, "_uv", went_on)
+    with pytest.raises(WentOnError):
+        release.build(upload)
+
+
 @pytest.mark.parametrize("form", ["uv.lock", "pylock.toml"])
 def test_what_a_lock_pins_is_never_resolved_again(tmp_path, monkeypatch, form):
     installer = release_install.Installer(Path("/bin/false"), place_in(tmp_path), Settings())
