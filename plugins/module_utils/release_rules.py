@@ -196,7 +196,9 @@ def explain_install(output: str, form: str) -> str:
     if re.search(
         r"dns error|error sending request|failed to fetch|connection|timed out|certificate", output, re.IGNORECASE
     ):
-        return f"The index cannot be reached; look at app_index_url, app_proxy and app_ca_bundle: {last_line(output)}"
+        asked = re.search(r"(?:url \(|Failed to fetch: [`']?)(https?://[^\s)`']+)", output)
+        index = f"The index {mask_url(asked[1])}" if asked else "The index"
+        return f"{index} cannot be reached; look at app_index_url, app_proxy and app_ca_bundle: {last_line(output)}"
     return f"{form} cannot be installed: {last_line(output)}"
 
 

@@ -202,3 +202,16 @@ def test_a_failure_of_npm_is_told_by_its_reason_and_not_by_the_log_that_is_gone(
     assert told.startswith("code ENOENT; ENOENT: no such file or directory, mkdir '/usr/local/lib'")
     assert "debug-0" not in told
     assert "254" not in told
+
+
+def test_an_index_that_cannot_be_reached_is_named():
+    said = [
+        "error: Failed to fetch: `https://wheels.example.com/cpu/torch/`",
+        "  cause: error sending request for url (https://wheels.example.com/cpu/torch/)",
+        "  cause: failed to lookup address information: Name or service not known",
+    ]
+    told = rules.explain_install("\n".join(said), "requirements.txt")
+    assert told.startswith("The index https://wheels.example.com/cpu/torch/ cannot be reached; look at app_index_url,")
+    assert rules.explain_install("dns error", "requirements.txt").startswith("The index cannot be reached; look at")
+    with_password = rules.explain_install("connection refused for url (https://me:pl4nted@wheels.example.com/x)", "a")
+    assert "pl4nted" not in with_password.partition(" cannot be reached")[0]
