@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +153,16 @@ def test_the_release_comes_before_the_variables(config: Any, monkeypatch: pytest
     monkeypatch.setenv("PRODUCTION_FASTAPI_DIRECTORY", "/srv/shop/releases/1/src")
     made = config(gunicorn_entrypoint="other:app")
     assert (made.wsgi_app, made.chdir) == ("shop.main:app", "/srv/shop/releases/1/src")
+
+
+def test_relative_folders_of_pythonpath_are_those_of_the_app(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.path", ["/usr/lib/python3"])
+    monkeypatch.setenv("PYTHONPATH", "app:/opt/more::src/lib")
+    monkeypatch.setenv("PRODUCTION_FASTAPI_DIRECTORY", "/srv/shop/releases/1/src")
+    for _reload in range(2):
+        config()
+    ours = ["/srv/shop/releases/1/src/app", "/srv/shop/releases/1/src/src/lib"]
+    assert sys.path == ["/usr/lib/python3", *ours]
 
 
 def test_systemd_is_hidden_from_gunicorn_and_stays_so_after_a_reload(
