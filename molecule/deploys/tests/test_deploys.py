@@ -258,7 +258,7 @@ def test_of_two_deploys_at_once_one_is_refused_by_name(hosts, edition, deploy):
         shown = play(playbook=ROOT / "playbooks" / "lock.yml").succeeded()
         second = deploy(edition("four"))
         output, _ = first.communicate(timeout=300)
-    assert re.search(r"\S+@\S+ deploys hello \(\S+\) since \d\d:\d\d UTC \(\d min\), until", shown.text)
+    assert re.search(r"\S+@\S+ deploys hello \(\S+\) since \d\d:\d\d UTC \(\d min\); its lock ends at", shown.text)
     assert first.returncode == 0, output
     assert second.returncode != 0
     assert re.search(r"@\S+ deploys hello \(\S+\) since .* wait, or break the lock with the playbook lock", second.text)
