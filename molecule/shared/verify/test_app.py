@@ -32,7 +32,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "architecture.md"
 def table():
     rows = [line.split("|")[1:-1] for line in DOCUMENT.read_text().splitlines() if line.startswith("| `/")]
     cells = ([cell.strip().strip("`") for cell in row] for row in rows)
-    return [(row[0], row[1], row[2]) for row in cells if re.fullmatch(r"[0-7]{4}", row[2])]
+    return [(row[0], row[1], row[2]) for row in cells if len(row) > 2 and re.fullmatch(r"[0-7]{4}", row[2])]
 
 
 @pytest.mark.parametrize(("path", "owners", "mode"), table())
