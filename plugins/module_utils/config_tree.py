@@ -148,6 +148,7 @@ class ConfigTree:
     command_timeout: float = 60
     keep: list[str] = field(default_factory=list)
     inventory: str = ""
+    seen: str | None = None  # the generation that `keep` is based on, empty for none; with None any will do
     check: bool = False
     root: Path = Path("/")
 
@@ -194,6 +195,7 @@ class ConfigTree:
         """
         with self.stop, self._locked():
             recovered, warnings = self._recover()
+            self._refuse_what_is_out_of_date()
             plan = self._plan()
             skipped = self._validate(plan) if plan.changes and self.files and self.validate else []
             if not self.check and plan.swaps():
@@ -231,6 +233,15 @@ class ConfigTree:
             os.close(descriptor)
 
     # Reading
+
+    def _refuse_what_is_out_of_date(self) -> None:
+        """Another inventory that wrote since the caller looked may have files that `keep` does not name."""
+        known, _unused = self._read_manifest()
+        if self.seen not in (None, known.generation) and known.inventory not in ("", self.inventory):
+            raise ConfigError(
+                f"The inventory {known.inventory} has changed the files of {self.name} on this host since this run"
+                f" began; run it again. {NOTHING_CHANGED}"
+            )
 
     def _plan(self) -> Plan:
         known, manifest_before = self._read_manifest()

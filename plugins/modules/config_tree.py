@@ -93,6 +93,11 @@ options:
     description: The name of the inventory that the files come from; it is remembered with them.
     type: str
     default: ""
+  seen:
+    description:
+      - What M(production.fastapi.host_info) has in C(generations) for this transaction, empty for nothing.
+      - When another inventory has written since, O(files) and O(keep) know nothing of that, so the run is refused.
+    type: str
   digest:
     description:
       - What M(production.fastapi.host_info) has in C(trees) for this transaction. When the files have the same digest,
@@ -224,6 +229,7 @@ def main() -> None:
             "loop_var": {"type": "str", "default": "item"},
             "keep": {"type": "list", "elements": "str", "default": []},
             "inventory": {"type": "str", "default": ""},
+            "seen": {"type": "str"},
             "digest": {"type": "str", "default": ""},
             "stage_with": {"type": "list", "elements": "path", "default": []},
             "validate": COMMANDS,
@@ -244,6 +250,7 @@ def main() -> None:
             files=decode(options["payload"]),
             keep=options["keep"],
             inventory=options["inventory"],
+            seen=options["seen"],
             stage_with=options["stage_with"],
             validate=parse_commands("validate", options["validate"]),
             apply=parse_commands("apply", options["apply"]),

@@ -195,6 +195,11 @@ managed:
   returned: success
   type: dict
   sample: {gunicorn-shop: [shop.socket, shop@.service]}
+generations:
+  description: The generation of each transaction of M(production.fastapi.config_tree), which changes with its files.
+  returned: success
+  type: dict
+  sample: {nginx: 5d0c11aa3f1c9a0b}
 trees:
   description: The digest of the files of each transaction of M(production.fastapi.config_tree) as they are now, keyed
     by O(key). That of a transaction that was killed on its way is empty.
@@ -323,6 +328,17 @@ def managed_units(manifest: str) -> list[str]:
     return sorted(path.rpartition("/")[2] for path in files if path.startswith("/etc/systemd/system/"))
 
 
+def generations(root: Path) -> dict[str, str]:
+    """The generation of each transaction of `config_tree`; empty for a manifest that is damaged."""
+    found = {}
+    for path in sorted((root / STATE).glob("*.json")):
+        try:
+            found[path.stem] = str(json.loads(_text(path))["generation"])
+        except (KeyError, TypeError, ValueError):
+            found[path.stem] = ""
+    return found
+
+
 def os_release(text: str) -> dict[str, str]:
     """The assignments in `/etc/os-release`, without their quotes."""
     return dict(part.split("=", 1) for part in shlex.split(text, comments=True) if "=" in part)
@@ -410,6 +426,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         **host,
+        generations=generations(root),
         trees=digests_on(root, options["key"] or ""),
         certificates=Store(Path(DIRECTORY), RENEW_DAYS, module.run_command).survey(),
         standing={app: standing(root, app) for app in host["apps"]},

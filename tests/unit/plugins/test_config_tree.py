@@ -365,3 +365,23 @@ def test_the_inventory_is_remembered_and_no_change_by_itself(root: Path) -> None
     assert json.loads((root / STATE / "test.json").read_text())["inventory"] == "production"
     assert not run(root, file("/etc/app/main.conf"), inventory="staging").changed
     assert json.loads((root / STATE / "test.json").read_text())["inventory"] == "staging"
+
+
+def test_what_another_inventory_has_written_since_it_was_seen_is_not_removed(root: Path) -> None:
+    ours = run(root, file("/etc/app/ours.conf"), inventory="ours", seen="")
+    both = [file("/etc/app/ours.conf"), file("/etc/app/theirs.conf")]
+    theirs = run(root, *both, inventory="theirs", seen=ours.generation)
+    before = tree(root)
+    with pytest.raises(ConfigError, match="The inventory theirs has changed the files of test on this host"):
+        run(root, file("/etc/app/ours.conf", "newer\n"), inventory="ours", seen=ours.generation)
+    assert tree(root) == before
+    # The next run sees it, and its own second transaction is no surprise to a run.
+    for text in ("newer\n", "newest\n"):
+        run(root, file("/etc/app/ours.conf", text), inventory="ours", seen=theirs.generation, keep=["/etc/app/th*"])
+    assert (root / "etc/app/theirs.conf").exists()
+
+
+def test_on_a_host_that_was_bare_another_inventory_may_have_been_faster(root: Path) -> None:
+    run(root, file("/etc/app/theirs.conf"), inventory="theirs", seen="")
+    with pytest.raises(ConfigError, match=r"run it again\. Nothing was changed"):
+        run(root, file("/etc/app/ours.conf"), inventory="ours", seen="")
