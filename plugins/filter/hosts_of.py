@@ -44,7 +44,8 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils import run_key  # noqa: F401  # made before Ansible forks, so that all tasks of the run have the same
+# Made before Ansible forks, so that all tasks of the run have the same key.
+from ansible_collections.production.fastapi.plugins.plugin_utils import run_key  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import hosts_of
 
 

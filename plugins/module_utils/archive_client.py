@@ -45,4 +45,4 @@ def main(arguments: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]) or None)
+    raise SystemExit(main(sys.argv[1:]) or None)

@@ -192,7 +192,7 @@ def test_a_release_whose_process_does_not_stay_up_is_withdrawn(hosts, deploy):
         release = release_of(host)
         assert re.search(
             r"Release \S+ was withdrawn: process mailer-\d of release \S+ ended; a process of app_processes must run"
-            rf" until it is told to stop\. Release {release} serves\. The last .* log: .*a planted end of a process",
+            rf" until it is stopped\. Release {release} serves\. The last .* log: .*a planted end of a process",
             result.text,
         )
         assert (sorted(processes(host)), units(host)) == (processes_of(release), [f"hello@{release}.service"])

@@ -54,12 +54,18 @@ def test_a_route_has_its_own_limit_of_addresses_instead_of_the_common_one(snippe
     assert directives(rest(snippet("site", site)), "limit_req") == ["zone=fastapi_clients burst=20 nodelay"]
 
 
+def test_without_a_burst_none_is_written_as_nginx_refuses_one_of_nothing(snippet):
+    site = snippet("site", with_route(limits=[{"rate": "5/m"}]), nginx_rate_limit_burst=0)
+    assert directives(block(site, "location /api"), "limit_req") == ["zone=fastapi_shop/api@address nodelay"]
+    assert directives(rest(site), "limit_req") == ["zone=fastapi_clients nodelay"]
+
+
 def test_a_limit_by_header_or_in_total_holds_besides_that_of_addresses(snippet):
     limits = [{"key": "X-API-Key", "rate": "5/s"}, {"key": "total", "rate": "100/s", "burst": 50}]
     site = with_route(limits=limits)
     assert directives(block(snippet("site", site), "location /api"), "limit_req") == [
         "zone=fastapi_clients burst=20 nodelay",
-        "zone=fastapi_shop/api@x_api_key burst=0 nodelay",
+        "zone=fastapi_shop/api@x_api_key nodelay",
         "zone=fastapi_shop/api@total burst=50 nodelay",
     ]
     keys = block(snippet("site", site), "map $fastapi_rate_limit_key $fastapi_rate_limit_x_api_key")

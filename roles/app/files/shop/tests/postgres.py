@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 SUPERUSER = "postgres"
@@ -77,6 +78,16 @@ class PostgresServer:
         ended = self._psql(statement, database)
         assert ended.returncode == 0, ended.stderr
         return [line.split("|") for line in ended.stdout.splitlines()]
+
+    @contextlib.contextmanager
+    def locked(self, table: str, mode: str) -> Iterator[None]:
+        """Another transaction has the table in this mode, for as long as the block lasts."""
+        psql = ["psql", "-h", self.folder, "-U", SUPERUSER, "-d", "shop", "-qXAt"]
+        with subprocess.Popen(psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
+            session.stdin.write(f"BEGIN; LOCK {table} IN {mode} MODE; SELECT 'locked';\n")
+            session.stdin.flush()
+            assert session.stdout.readline() == "locked\n"
+            yield
 
     def clear(self) -> None:
         """End all sessions of the database, and make it empty."""

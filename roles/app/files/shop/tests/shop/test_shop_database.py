@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -125,26 +124,11 @@ def test_a_receipt_outlives_what_redis_knows_of_its_key(shop, redis_server, char
 def test_a_receipt_that_cannot_be_written_is_no_second_charge(shop, migrated, charges):
     """Another transaction has the table, for longer than a step may take."""
     before = len(charges())
-    locked, release = threading.Event(), threading.Event()
-
-    def hold():
-        psql = ["psql", "-h", migrated.folder, "-U", "postgres", "-d", "shop", "-qXAt"]
-        with subprocess.Popen(psql, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
-            session.stdin.write("BEGIN; LOCK receipts IN EXCLUSIVE MODE; SELECT 'locked';\n")
-            session.stdin.flush()
-            session.stdout.readline()
-            locked.set()
-            release.wait(60)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert locked.wait(60)
-    refused = check_out(shop, "unwritten")
+    with migrated.locked("receipts", "EXCLUSIVE"):
+        refused = check_out(shop, "unwritten")
     assert "never pays twice" in refused.json()["detail"]
     assert len(charges()) == before + 1
     assert (refused.status_code, int(refused.headers["Retry-After"])) == (503, 5)
-    release.set()
-    holder.join()
     assert check_out(shop, "unwritten").json()["charge"] == charges()[-1]["id"]
     assert len(charges()) == before + 1
 
