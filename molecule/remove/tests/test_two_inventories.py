@@ -11,20 +11,21 @@ from plays import ROOT, play
 REMOVE, STATUS = ROOT / "playbooks" / "remove.yml", ROOT / "playbooks" / "status.yml"
 
 
+# What is common to all sites of a server is the same in both inventories.
+LIMITS = {"nginx_rate_limit_mode": "enforce", "nginx_rate_limit_per_second": 1000}
+
+
 @pytest.fixture(scope="session")
 def ours(inventory):
-    # What the site needs besides its own file, and the other inventory has no use for.
-    routes = [
-        {"path": "/limited", "limits": [{"rate": "5/m"}, {"key": "X-API-Key", "rate": "5/m"}]},
-        {"path": "/cached", "cache": 1},
-    ]
-    limits = {"nginx_rate_limit_mode": "enforce", "nginx_rate_limit_per_second": 1000}
-    return inventory("shop", name="production", app_site={"routes": routes}, **limits)
+    # Limits and a cache that the other inventory has no use for.
+    limits = [{"rate": "5/m"}, {"key": "X-API-Key", "rate": "5/m"}]
+    routes = [{"path": "/limited", "limits": limits}, {"path": "/cached", "cache": 1}]
+    return inventory("shop", name="production", app_site={"routes": routes}, **LIMITS)
 
 
 @pytest.fixture(scope="session")
 def theirs(inventory):
-    return inventory("blog", name="team")
+    return inventory("blog", name="team", **LIMITS)
 
 
 def test_the_site_of_another_inventory_is_left_alone_under_load(hosts, ours, theirs):
