@@ -53,7 +53,9 @@ class Wish:
                 break
         if required := pyproject.get("project", {}).get("requires-python", ""):
             return cls(str(required), "requires-python")
-        return cls(range_of_poetry(pyproject), "tool.poetry") if range_of_poetry(pyproject) else cls()
+        if allowed := range_of_poetry(pyproject):
+            return cls(allowed, "tool.poetry")
+        return cls()
 
     @property
     def is_range(self) -> bool:
