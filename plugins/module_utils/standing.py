@@ -25,6 +25,7 @@ def standing(root: Path, name: str, host: Host | None = None) -> dict[str, Any]:
     current = f"/srv/{name}/current"
     state = read_state(host, name, current)
     path = readiness_path(root, name)
+    socket = host.recorded(f"/run/{name}/socket.started")
     switch = Switch(host, name, release=state.live, current=current, health_path=path, health_timeout=0)
     settled = bool(
         state.live
@@ -32,8 +33,8 @@ def standing(root: Path, name: str, host: Host | None = None) -> dict[str, Any]:
         and not outdated(host, name, state.live)
         and host.recorded(f"/run/{name}/{state.live}.started")
         and host.recorded(f"/run/{name}/{state.live}.reloaded")
-        and all(host.digest(file) == digest for file, digest in host.recorded(f"/run/{name}/socket.started").items())
-        and host.recorded(f"/run/{name}/socket.started")
+        and socket
+        and all(host.digest(file) == digest for file, digest in socket.items())
         and not switch.sick(successes=1)
     )
     return {"live": state.live, "settled": settled, "health_path": path}
