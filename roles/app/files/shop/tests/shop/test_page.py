@@ -1,5 +1,6 @@
 """The page in a real browser, in front of two real workers: what a person sees, and what they can do with it."""
 
+import itertools
 import os
 import re
 import shutil
@@ -70,11 +71,18 @@ def shop(server, simulator, redis_server):
 
 
 class Watched:
-    """A page, and all that a browser found wrong with it."""
+    """A page, and all that a browser found wrong with it. Each is another client, with limits of its own."""
+
+    _clients = itertools.count(1)
 
     def __init__(self, browser, url, size, *, path="/", **options):
         width, height, scheme = SIZES[size]
-        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, **options)
+        self.page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            extra_http_headers={"X-Forwarded-For": f"192.0.2.{next(self._clients)}"},
+            **options,
+        )
         self.page.set_default_timeout(60_000)
         self.console = []
         self.failed = []
