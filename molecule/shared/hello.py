@@ -1,5 +1,6 @@
 """The app `hello` of the scenarios `releases` and `deploys`: its sources, what the hosts have of it, and load."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from typing import Any
 from asking import ask_json, on
 from load import Load, load
 
-NAMES = ("pf-debian12", "pf-debian13")
+SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
+# Each scenario has hosts of its own, so that several can run side by side.
+NAMES = (f"pf-{SCENARIO}12", f"pf-{SCENARIO}13")
 SITE = "hello.example.com"
 # An answer takes milliseconds; a client that had to wait as long as this was stuck.
 STUCK = 15.0

@@ -6,7 +6,7 @@ import pytest
 import testinfra
 from plays import ROOT, play
 
-NAMES = ("pf-debian12", "pf-debian13")
+NAMES = ("pf-default12", "pf-default13")
 
 
 def status(**variables):

@@ -9,7 +9,7 @@ from asking import ask_json, on
 from make_sources import make_sources
 from plays import play
 
-PROVISIONED, BARE = "pf-debian12", "pf-debian13"
+PROVISIONED, BARE = "pf-refusals12", "pf-refusals13"
 
 # Every file with its time, every folder without: a folder shows what is in it. Left out is what packages and services
 # write by themselves, and the caches of downloads.

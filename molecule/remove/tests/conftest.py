@@ -6,7 +6,7 @@ import yaml
 from hello import NAMES, make_source
 from plays import ROOT
 
-ADDRESSES = {"pf-debian12": "198.18.20.12", "pf-debian13": "198.18.20.13"}
+ADDRESSES = dict(zip(NAMES, ("198.18.25.12", "198.18.25.13"), strict=True))
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def test_two_apps_are_there(hosts, before, inventory):
 
 
 def test_site_and_status_name_an_app_that_has_left_the_inventory(hosts, inventory, tmp_path):
-    sentence = "pf-debian12 still has the app blog, which is not in the inventory for it any more"
+    sentence = "pf-remove12 still has the app blog, which is not in the inventory for it any more"
     alone = inventory("shop")
     run = play(inventory=alone).succeeded()
     assert sentence in run.text
@@ -127,7 +127,7 @@ def test_the_data_goes_where_it_is_asked_for(hosts, inventory):
         assert remains(host, "blog") == []
     again = play(playbook=REMOVE, inventory=inventory("shop"), app="blog", data=True).succeeded()
     assert set(again.stats("changed").values()) == {0}
-    assert "nothing of it is on pf-debian12; there are shop (" in again.text
+    assert "nothing of it is on pf-remove12; there are shop (" in again.text
 
 
 def test_everything_leaves_and_what_was_displaced_comes_back(hosts, before, inventory):

@@ -108,7 +108,6 @@ def attack(hosts, tmp_path_factory):
             app_source=source_of(kind, number),
             app_entrypoint="main:app",
             gunicorn_readiness_path="/",
-            gunicorn_workers=1,
         )
 
     return run

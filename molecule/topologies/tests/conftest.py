@@ -6,9 +6,9 @@ import testinfra
 
 @pytest.fixture(scope="session")
 def debian12():
-    return testinfra.get_host("docker://pf-debian12")
+    return testinfra.get_host("docker://pf-topologies12")
 
 
 @pytest.fixture(scope="session")
 def debian13():
-    return testinfra.get_host("docker://pf-debian13")
+    return testinfra.get_host("docker://pf-topologies13")

@@ -13,9 +13,9 @@ PASSWORD = "only-for-this-scenario"
 INVENTORY = f"""
 redis_servers:
   hosts:
-    redis1: {{ansible_host: 198.18.20.31, private_address: 198.18.20.31}}
-    redis2: {{ansible_host: 198.18.20.32, private_address: 198.18.20.32}}
-    redis3: {{ansible_host: 198.18.20.33, private_address: 198.18.20.33}}
+    redis1: {{ansible_host: 198.18.26.31, private_address: 198.18.26.31}}
+    redis2: {{ansible_host: 198.18.26.32, private_address: 198.18.26.32}}
+    redis3: {{ansible_host: 198.18.26.33, private_address: 198.18.26.33}}
   vars:
     redis_bind: "{{{{ private_address }}}}:6379"
     redis_password: {PASSWORD}
@@ -45,7 +45,7 @@ def primary(seen_by):
 def ask(number, *words):
     """What a Redis answers an app."""
     command = "REDISCLI_AUTH=%s redis-cli -h %s " + " ".join(["%s"] * len(words))
-    return on(server(number), command, PASSWORD, f"198.18.20.3{number}", *words).strip()
+    return on(server(number), command, PASSWORD, f"198.18.26.3{number}", *words).strip()
 
 
 def until(holds, within=90):
@@ -74,7 +74,7 @@ def test_the_first_of_the_group_is_the_primary_at_first(run):
 
 def test_an_address_that_is_not_of_the_group_gets_no_answer(debian13):
     for port in (6379, 26379):
-        open_port = debian13.run(f"timeout 2 bash -c 'exec 3<>/dev/tcp/198.18.20.31/{port}'")
+        open_port = debian13.run(f"timeout 2 bash -c 'exec 3<>/dev/tcp/198.18.26.31/{port}'")
         assert open_port.rc == 124, port
 
 

@@ -41,7 +41,9 @@ def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(deb
         ["ansible-galaxy", "collection", "build", "--output-path", tmp_path, ROOT], check=True, capture_output=True
     )
     (archive,) = tmp_path.glob("*.tar.gz")
-    subprocess.run(["docker", "cp", archive, "pf-debian13:/root/collection.tar.gz"], check=True, capture_output=True)
+    subprocess.run(
+        ["docker", "cp", archive, "pf-topologies13:/root/collection.tar.gz"], check=True, capture_output=True
+    )
     on(debian13, "apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv >/dev/null")
     on(debian13, "python3 -m venv /root/ansible")
     on(
@@ -61,17 +63,17 @@ def test_gunicorn_alone_runs_a_folder_that_exists_already(debian12):
     make_venv(debian12, "/opt/legacy/venv", "gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1")
     write(debian12, "/opt/legacy/legacy.py", LEGACY)
     example = ROOT / "examples" / "gunicorn_alone.yml"
-    first = play("--limit", "pf-debian12", playbook=example, **SAME)
+    first = play("--limit", "pf-topologies12", playbook=example, **SAME)
     assert first.returncode == 0, first.output
-    assert play("--limit", "pf-debian12", playbook=example, **SAME).stats("changed") == {"pf-debian12": 0}
+    assert play("--limit", "pf-topologies12", playbook=example, **SAME).stats("changed") == {"pf-topologies12": 0}
 
 
 def test_nginx_alone_serves_something_else(debian12):
     example = ROOT / "examples" / "nginx_alone.yml"
-    first = play("--limit", "pf-debian12", playbook=example, **SAME)
+    first = play("--limit", "pf-topologies12", playbook=example, **SAME)
     assert first.returncode == 0, first.output
     assert ask(debian12, "legacy.example.com") == (200, "legacy")
-    assert play("--limit", "pf-debian12", playbook=example, **SAME).stats("changed") == {"pf-debian12": 0}
+    assert play("--limit", "pf-topologies12", playbook=example, **SAME).stats("changed") == {"pf-topologies12": 0}
 
 
 def test_two_applications_on_one_server(debian12, tmp_path):
@@ -79,7 +81,7 @@ def test_two_applications_on_one_server(debian12, tmp_path):
     inventory.write_text(
         (ROOT / "inventories/two-apps/hosts.yml")
         .read_text(encoding="utf-8")
-        .replace("ansible_host: 203.0.113.10", "ansible_host: 198.18.20.12")
+        .replace("ansible_host: 203.0.113.10", "ansible_host: 198.18.26.12")
         .replace(', app_source: {git: "https://github.com/you/blog.git"}', "")
     )
     first = play(inventory=str(inventory), **SAME)
@@ -134,8 +136,8 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     balancer = {"ansible_host": addresses[debian12], "private_address": addresses[debian12]}
     groups = {
         "all": {"vars": variables},
-        "load_balancers": {"hosts": {"pf-debian12": balancer}},
-        "app_servers": {"hosts": {"pf-debian13": {"ansible_host": addresses[debian13]}}},
+        "load_balancers": {"hosts": {"pf-topologies12": balancer}},
+        "app_servers": {"hosts": {"pf-topologies13": {"ansible_host": addresses[debian13]}}},
     }
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(yaml.safe_dump(groups))
@@ -150,14 +152,14 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     assert on(debian12, "python3 -c %s %s", SPEAKS_TLS, addresses[debian13]).strip() == "TLSv1.3"
     assert set(provide([old[0]], old[1]).stats("changed").values()) == {0}
     play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory), **SAME).succeeded()
-    with load("pf-debian12", SITE) as result:
+    with load("pf-topologies12", SITE) as result:
         provide([old[0], new[0]], old[1])
         provide([new[0], old[0]], new[1])
         provide([new[0]], new[1])
     assert result.sent > 100
     assert [problem for problem in result.failed if not CLOSED.search(problem)] == []
     # Who shows another certificate is not asked anything.
-    provide([strange[0]], strange[1], "--limit", "pf-debian12")
+    provide([strange[0]], strange[1], "--limit", "pf-topologies12")
     assert ask(debian12, SITE)[0] == 502
     variables.update(gunicorn_tls_certificate="", gunicorn_tls_key="")
     inventory.write_text(yaml.safe_dump(groups))

@@ -18,7 +18,7 @@ from asking import name_of, on
 from hello import SITE, make_source
 from plays import ROOT, play
 
-ALONE, BALANCER, SERVERS = "pf-debian12", "pf-debian13", ("pf-redis1", "pf-redis2")
+ALONE, BALANCER, SERVERS = "pf-topologies12", "pf-topologies13", ("pf-redis1", "pf-redis2")
 BUSY = 8
 # What the defaults allow, in seconds: for a connection, a start after a crash, the app's answer, Nginx's read.
 CONNECT, RESTART, LATE, READ = 2, 6, 30, 31
@@ -107,11 +107,11 @@ def deaf(host, balancer):
 def unplugged(host, _balancer):
     """Nothing arrives, and nothing gets out."""
     name, address = name_of(host), on(host, "hostname -I").split()[0]
-    docker("network", "disconnect", "pf-molecule", name)
+    docker("network", "disconnect", "pf-topologies", name)
     try:
         yield
     finally:
-        docker("network", "connect", "--ip", address, "pf-molecule", name)
+        docker("network", "connect", "--ip", address, "pf-topologies", name)
 
 
 def docker(*arguments):

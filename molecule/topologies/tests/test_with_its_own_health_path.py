@@ -10,7 +10,7 @@ from hello import SITE, live
 from load import load
 from plays import DEPLOY, ROOT, play
 
-HOST, ADDRESS = "pf-debian12", "198.18.20.12"
+HOST, ADDRESS = "pf-topologies12", "198.18.26.12"
 HEALTH = "/api/health"
 APP = """
 import os

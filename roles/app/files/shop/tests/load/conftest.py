@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+collect_ignore = [] if os.environ.get("LONG") else ["test_tutorial.py"]
 
 
 class Process:
@@ -72,7 +73,7 @@ def serve(tmp_path_factory):
         folder = tmp_path_factory.mktemp("s")
         command = ["gunicorn", app, "--workers", str(workers), "--worker-class", "uvicorn_worker.UvicornWorker"]
         command += ["--bind", f"unix:{folder}/app.sock", "--forwarded-allow-ips", "*", "--log-level", "warning"]
-        command += ["--no-control-socket"]
+        command += ["--no-control-socket", "--graceful-timeout", "3"]
         running.append(Process(folder, "app", command, environment))
         running[-1].wait("/readyz" if app.startswith("shop") else "/healthz")
         return running[-1]

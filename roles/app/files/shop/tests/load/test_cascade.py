@@ -11,7 +11,7 @@ from clients import Answer, Client, Tally, after, crowd
 pytestmark = pytest.mark.anyio
 
 CHECKOUTS = 300
-SECONDS = 8
+SECONDS = 5
 FAILURES = 5
 RECOVERY = 2
 STALL = {"mode": "stall", "seconds": 30}
@@ -35,12 +35,12 @@ async def order(client: Client) -> Answer:
     return await client.ask("/api/orders/1")
 
 
-async def bystanders_of(path: str) -> dict[str, Tally]:
-    """What checkouts, and 5 clients each of two other endpoints, get for some seconds."""
+async def bystanders_of(path: str, seconds: float) -> dict[str, Tally]:
+    """What checkouts, and 5 clients each of two other endpoints, get for so long."""
     tallies = {"checkout": Tally(), "health": Tally(), "orders": Tally()}
     checkouts = asyncio.create_task(crowd(path, CHECKOUTS, check_out, until=lambda: False, tally=tallies["checkout"]))
     await asyncio.sleep(1)
-    over = after(SECONDS)
+    over = after(seconds)
     await asyncio.gather(
         crowd(path, 5, health, until=over, tally=tallies["health"]),
         crowd(path, 5, order, until=over, tally=tallies["orders"]),
@@ -67,7 +67,7 @@ async def test_ours_isolates_the_dependency_and_recovers_by_one_probe(serve, red
         APP_BREAKER_RECOVERY_TIME=str(RECOVERY),
     )
     simulator.put("/behaviour/payments", json=STALL)
-    tallies = await bystanders_of(shop.path)
+    tallies = await bystanders_of(shop.path, SECONDS)
     assert set(tallies["health"].statuses) == {200}
     assert set(tallies["orders"].statuses) == {200}
     assert set(tallies["checkout"].statuses) <= {503, 504}
@@ -96,20 +96,6 @@ async def test_ours_isolates_the_dependency_and_recovers_by_one_probe(serve, red
     tally = await crowd(shop.path, 20, check_out, until=lambda: time.monotonic() - started > 3 * RECOVERY)
     print(f"\n  then: {tally}")
     assert set(tally.statuses) == {200}
-
-
-async def test_the_tutorial_takes_the_other_endpoint_down(serve, redis_server, simulator):
-    app = serve(
-        "tutorial:app",
-        workers=1,  # with more, all who ask for orders may have found another one than those who check out
-        APP_REDIS_URL=redis_server.url,
-        APP_DEPENDENCIES_URL=simulator.url,
-        TUTORIAL_LIMIT="1000000",
-    )
-    simulator.put("/behaviour/payments", json=STALL)
-    tallies = await bystanders_of(app.path)
-    # Not the p99: who is stuck asks seldom.
-    assert tallies["orders"].percentile(100) > 5
 
 
 def payments_calls(simulator) -> int:

@@ -7,7 +7,7 @@ from clients import BROKEN, Answer, Client, after, crowd
 
 pytestmark = pytest.mark.anyio
 
-LIMIT = 1000
+LIMIT = 200  # few enough that the clients ask for more on a machine that is busy with something else, too
 WINDOW = 3
 WINDOWS = 3
 
@@ -45,16 +45,3 @@ async def test_ours_admits_the_limit_in_every_window(serve, redis_server):
     admitted = await admitted_by_window(shop.path)
     print(f"  ours: {admitted} of {LIMIT} in each of {WINDOWS} windows")
     assert admitted == [pytest.approx(LIMIT, rel=0.01)] * WINDOWS
-
-
-async def test_the_tutorial_admits_nobody_after_the_first_window(serve, redis_server):
-    app = serve(
-        "tutorial:app",
-        APP_REDIS_URL=redis_server.url,
-        TUTORIAL_LIMIT=str(LIMIT),
-        TUTORIAL_WINDOW=str(WINDOW),
-        TUTORIAL_MIDDLEWARE="limit",
-    )
-    admitted = await admitted_by_window(app.path)
-    print(f"  INCR and EXPIRE: {admitted} of {LIMIT} in each of {WINDOWS} windows")
-    assert sum(admitted[1:]) < 0.01 * LIMIT
