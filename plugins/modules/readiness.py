@@ -10,7 +10,8 @@ module: readiness
 short_description: Check a host before it is set up
 version_added: 0.1.0
 description:
-  - Looks which programs hold ports that the roles need, at disk, memory and clock, and whether apt can install.
+  - Looks which programs hold ports that the roles need, whether C(ufw) lets others reach these, at disk, memory and
+    clock, and whether apt can install.
   - Refuses a host with something in the way, with all sentences in one message.
   - A host on which the roles of all its groups have ended before is not looked at, unless O(always) says so.
 options:
@@ -90,11 +91,23 @@ def read(root: Path) -> dict[str, Any]:
     return {
         "now": began,
         "listening": _output("ss", "-Hltnp")[1],
+        "ufw": ufw(root),
         "unfinished": unfinished,
         "interrupted": bool(unfinished) or any(path.name.isdigit() for path in updates.glob("*")),
         "sources": sources_in_trouble(),
         "took": time.time() - began,
     }
+
+
+def ufw(root: Path) -> dict[str, Any]:
+    """What ufw does with `input`, and its `rules` for it; empty where it is not installed or not active."""
+    settings = root / "etc/ufw"
+    active = re.search(r"^ENABLED=yes$", _text(settings / "ufw.conf"), re.MULTILINE | re.IGNORECASE)
+    if not active or not (root / "usr/sbin/ufw").exists():
+        return {}
+    policy = re.search(r'^DEFAULT_INPUT_POLICY="?(\w+)', _text(root / "etc/default/ufw"), re.MULTILINE)
+    rules = re.findall(r"^### tuple ### (.+)$", _text(settings / "user.rules"), re.MULTILINE)
+    return {"input": policy[1] if policy else "DROP", "rules": rules}
 
 
 def unfinished_packages(audit: str) -> list[str]:
@@ -117,6 +130,13 @@ def source_errors(output: str) -> dict[str, str]:
     others = re.findall(r"^E: (?!Some index files failed)(.+)$", output, re.MULTILINE)
     errors = {source: " ".join(error.split()).rstrip(".") for source, error in failed}
     return errors or {"list": "; ".join(others) or "it does not answer in time"}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _output(*command: str) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether a host can be set up: ports, disk, memory, clock, apt. A sentence for each thing in the way."""
+"""Whether a host can be set up: ports, firewall, disk, memory, clock, apt. A sentence for each thing in the way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.firewall import firewall_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.redis import SENTINEL_PORT, redis_group
 
 CLOCK = 5.0  # seconds
@@ -59,7 +60,10 @@ def problems(
 
     `seen.behind` are the seconds that the clock of the host is behind.
     """
-    yield from port_problems(listeners(seen["listening"]), ports_of(host, groups, hostvars))
+    wanted = ports_of(host, groups, hostvars)
+    yield from port_problems(listeners(seen["listening"]), wanted)
+    alone = {other for group in OURS for other in groups.get(group, ())} <= {host}
+    yield from firewall_problems(seen["ufw"], [(address, port) for address, port, _ in wanted], alone)
     yield from clock_problems(seen["behind"])
     for path, least in DISK.items():
         free = facts.get("disk_free_mb", {}).get(path, least)

@@ -25,7 +25,7 @@ LISTEN 0      4096    127.0.0.53%lo:53       0.0.0.0:*    users:(("systemd-resol
 """
 GROUPS = {"load_balancers": ["web1"], "app_servers": ["web1"], "redis_servers": ["web1"]}
 FACTS = {"packages": {}, "disk_free_mb": {"/": 5000, "/var": 5000, "/srv": 5000}, "memory_available_mb": 900}
-SEEN = {"listening": LISTENING, "behind": 0.0, "interrupted": False, "unfinished": [], "sources": {}}
+SEEN = {"listening": LISTENING, "behind": 0.0, "interrupted": False, "unfinished": [], "sources": {}, "ufw": {}}
 HOSTVARS: dict[str, Any] = {"web1": {"gunicorn_bind": "10.0.0.5:8000", "redis_bind": ""}}
 
 
@@ -55,6 +55,7 @@ def test_a_host_that_is_ready() -> None:
             "port 443 is taken by java: stop it and keep it from starting, or",
         ),
         ({"listening": line("0.0.0.0:8000", "python3")}, "port 8000 is taken by python3: stop it"),
+        ({"ufw": {"input": "DROP", "rules": []}}, "ufw is active and does not allow ports 80 and 443: `ufw allow"),
         ({"behind": 100.2}, "its clock is 100 s behind this machine's, and certificates depend on it: `apt-get"),
         ({"behind": -6.0}, "its clock is 6 s ahead of this machine's"),
         ({"interrupted": True}, "dpkg was interrupted, so apt installs nothing: `dpkg --configure -a`, then"),
@@ -100,6 +101,13 @@ def test_a_host_that_is_too_small(facts: dict[str, Any], sentence: str) -> None:
 )
 def test_others_may_listen_elsewhere(listening: str) -> None:
     assert found(listening=listening) == []
+
+
+def test_ufw_has_to_let_other_hosts_in() -> None:
+    closed = SEEN | {"ufw": {"input": "DROP", "rules": ["allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in"]}}
+    assert list(problems(closed, FACTS, "web1", GROUPS, HOSTVARS)) == []
+    (sentence,) = problems(closed, FACTS, "web1", GROUPS | {"load_balancers": ["web1", "web2"]}, HOSTVARS)
+    assert sentence.startswith("ufw is active and does not allow port 8000, which other hosts")
 
 
 def test_apt_is_not_needed_where_everything_is_installed() -> None:
