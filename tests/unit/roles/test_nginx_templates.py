@@ -18,6 +18,18 @@ DEBIAN_13 = {
     "packages": {"nginx": "1.26.3-3+deb13u11", "libssl3t64": "3.5.7-1~deb13u3"},
     "candidates": {},
 }
+UBUNTU_24 = {
+    "distribution": "ubuntu",
+    "distribution_version": "24.04",
+    "packages": {"nginx": "1.24.0-2ubuntu7.5", "libssl3t64": "3.0.13-0ubuntu3.6"},
+    "candidates": {},
+}
+UBUNTU_26 = {
+    "distribution": "ubuntu",
+    "distribution_version": "26.04",
+    "packages": {"nginx": "1.28.2-2ubuntu1", "libssl3t64": "3.5.5-1ubuntu3"},
+    "candidates": {},
+}
 SHOP = {
     "name": "shop",
     "domains": ["shop.example.com", "www.shop.example.com"],
@@ -67,7 +79,13 @@ def test_every_file_begins_with_its_author_and_the_variable_to_change(render, si
 
 
 @pytest.mark.parametrize(
-    ("host", "directive", "listen"), [(DEBIAN_12, False, "443 ssl http2"), (DEBIAN_13, True, "443 ssl")]
+    ("host", "directive", "listen"),
+    [
+        (DEBIAN_12, False, "443 ssl http2"),
+        (UBUNTU_24, False, "443 ssl http2"),
+        (DEBIAN_13, True, "443 ssl"),
+        (UBUNTU_26, True, "443 ssl"),
+    ],
 )
 def test_http2_is_written_as_the_installed_version_needs_it(main, site, host, directive, listen):
     text = main(__fastapi_host=host)
@@ -84,6 +102,11 @@ def test_http2_is_written_as_the_installed_version_needs_it(main, site, host, di
         ({**DEBIAN_12, "packages": {}, "candidates": {}}, False),
         ({**DEBIAN_13, "packages": {}, "candidates": {"nginx": ""}}, True),
         ({**DEBIAN_13, "packages": {"nginx": "1:1.25.0-1"}}, False),
+        ({**DEBIAN_13, "packages": {"nginx": "1:1.25.1-1~trixie"}}, True),
+        ({**UBUNTU_24, "packages": {}, "candidates": {"nginx": "1.24.0"}}, False),
+        ({**UBUNTU_24, "packages": {}, "candidates": {}}, False),
+        ({**UBUNTU_26, "packages": {}, "candidates": {"nginx": "1.28.2"}}, True),
+        ({**UBUNTU_26, "packages": {}, "candidates": {}}, True),
     ],
 )
 def test_without_an_installed_nginx_the_one_to_come_decides(main, host, http2):
@@ -93,10 +116,10 @@ def test_without_an_installed_nginx_the_one_to_come_decides(main, host, http2):
 def test_the_hybrid_curve_is_offered_only_where_openssl_has_it(render):
     curves = [
         directives(render("nginx", "snippets/tls.conf.j2", {"__fastapi_host": host}), "ssl_ecdh_curve")
-        for host in (DEBIAN_12, DEBIAN_13, {**DEBIAN_13, "packages": {}})
+        for host in (DEBIAN_12, UBUNTU_24, {**DEBIAN_13, "packages": {}}, DEBIAN_13, UBUNTU_26)
     ]
     classic = "X25519:prime256v1:secp384r1"
-    assert curves == [[classic], [f"?X25519MLKEM768:{classic}"], [classic]]
+    assert curves == [[classic]] * 3 + [[f"?X25519MLKEM768:{classic}"]] * 2
 
 
 def test_includes_are_relative_so_that_a_copy_of_the_folder_can_be_tested(main, site):
