@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 ASK = "/root/theirs.py"
 DOCTOR = ROOT / "playbooks/doctor.yml"
 LEAVE = ROOT / "molecule/existing/leave.yml"
+REMOVE = ROOT / "playbooks/remove.yml"
 
 # Every file with its digest, everything with its owner and mode.
 TREE = "find /etc/nginx -printf '%p %y %m %u %g %l\\n' | sort; find /etc/nginx -type f -exec sha256sum {} + | sort"
@@ -168,4 +169,20 @@ def test_an_nginx_conf_of_their_own_is_refused_by_line(source):
         )
         assert set(result.stats("changed").values()) <= {0}
     assert on(host, SYSTEM) == system
+    assert answers(host) == before
+
+
+def test_with_drop_ours_alone_are_served_and_everything_comes_back(source):
+    """On the host that was refused: with `drop` its nginx.conf, snippets and sites only have to be kept."""
+    host = host_of(CHANGED)
+    before, tree = answers(host), on(host, TREE)
+    for changed in (True, False):
+        result = play("--limit", CHANGED, app_source=source, nginx_existing_sites="drop").succeeded()
+        assert (result.stats("changed")[CHANGED] > 0) is changed
+    assert ask_json(host, "hello.example.com", "/")["edition"] == "one"
+    asked = "curl --silent --insecure --max-time 20 --resolve '*:443:127.0.0.1' --resolve '*:80:127.0.0.1'"
+    for address in ("http://legacy.example.org/", "http://nobody.example.net/", "https://secure.example.org/"):
+        assert on(host, f"{asked} {address} || true") == ""
+    play("--limit", CHANGED, playbook=REMOVE, everything=True, data=True).succeeded()
+    assert on(host, TREE) == tree
     assert answers(host) == before
