@@ -33,7 +33,7 @@ NOT_ROOT = {
     "missing sudo password": "set ansible_become_password, best in a vault, or run with --ask-become-pass",
     "waiting for privilege escalation prompt": (
         "if its sudo is sudo-rs (`sudo --version`), set ansible_become_exe to the other one, which Ubuntu has as "
-        "sudo.ws, or update ansible-core to a version above 2.21.3"
+        "sudo.ws and Debian as /usr/bin/sudo, or update ansible-core to a version above 2.21.3"
     ),
     "not in the sudoers file": "add its user to the group sudo, or set ansible_user to one that may use sudo",
     "": "add --ask-become-pass, or allow its user to sudo without a password",

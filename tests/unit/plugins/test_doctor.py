@@ -49,7 +49,7 @@ def test_a_server_that_is_ready():
         (
             {"root": {"msg": ": Timeout (12s) waiting for privilege escalation prompt: "}},
             "web1: Ansible cannot become root (Timeout (12s) waiting for privilege escalation prompt:): if its sudo is "
-            "sudo-rs (`sudo --version`), set ansible_become_exe to the other one, which Ubuntu has as sudo.ws,",
+            "sudo-rs (`sudo --version`), set ansible_become_exe to the other one, which Ubuntu has as sudo.ws and",
         ),
         (
             {"root": {"rc": 1, "stdout": "ops is not in the sudoers file."}},
