@@ -38,6 +38,13 @@ async def test_a_full_one_refuses_at_once():
         assert bulkhead.in_use == 1
 
 
+async def test_who_may_not_wait_is_refused_in_the_same_turn():
+    bulkhead = Bulkhead("bank", 1)
+    async with bulkhead:
+        with pytest.raises(BulkheadFull):
+            bulkhead.__aenter__().send(None)  # it awaits nothing
+
+
 async def test_a_call_that_fails_leaves_its_place():
     bulkhead = Bulkhead("bank", 1)
     for _ in range(3):

@@ -81,7 +81,9 @@ def test_what_does_not_look_like_an_id_is_replaced(client, given):
 
 
 def test_without_one_each_request_gets_its_own(client):
-    assert len({client.get("/id").json() for _ in range(20)}) == 20
+    ids = {client.get("/id").json() for _ in range(20)}
+    assert len(ids) == 20
+    assert {len(each) for each in ids} == {32}  # 96 bits of chance for the process, and a number
 
 
 def test_it_is_answered_once(client):
@@ -119,6 +121,21 @@ async def test_a_response_object_that_is_sent_twice_keeps_its_headers():
             answer = await client.get("/", headers={HEADER: given})
             assert answer.headers.get_list(HEADER) == [given]
     assert response.raw_headers == before
+
+
+@pytest.mark.parametrize("own", [[], [(b"x-request-id", b"own")], [(b"a", b"1"), (b"x-request-id", b"own")]])
+async def test_an_id_of_the_applications_own_gives_way(own):
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": own})
+
+    async def send(message):
+        sent.append(message)
+
+    await RequestContextMiddleware(app)({"type": "http", "headers": [(b"x-request-id", b"given")]}, None, send)
+    others = [pair for pair in own if pair[0] != b"x-request-id"]
+    assert sent[0]["headers"] == [*others, (b"x-request-id", b"given")]
 
 
 async def test_the_context_is_as_before_after_a_request():

@@ -410,6 +410,24 @@ async def test_a_start_without_a_body_is_sent_when_the_application_returns():
     assert sent == ["http.response.start"]
 
 
+@pytest.mark.parametrize(
+    ("header", "sent_at_once"),
+    [((b"x-accel-buffering", b"no"), True), ((b"x-accel-buffering", b"yes"), False), ((b"pragma", b"no"), False)],
+)
+async def test_a_start_is_sent_at_once_for_one_header_alone(header, sent_at_once):
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [header]})
+        assert (len(sent) == 1) is sent_at_once
+
+    async def send(message):
+        sent.append(message["type"])
+
+    await DeadlineMiddleware(app, default=10)({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
+    assert sent == ["http.response.start"]
+
+
 @pytest.mark.parametrize(("outer", "inner", "least", "most"), [(5, 50, 0, 5), (50, 5, 0, 5)])
 async def test_of_nested_deadlines_the_smaller_one_counts(outer, inner, least, most):
     left = []

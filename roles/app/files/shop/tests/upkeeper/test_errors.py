@@ -1,10 +1,11 @@
 """Problems: each refusal has a type of its own."""
 
 import importlib
+import logging
 import pkgutil
 
 import upkeeper
-from upkeeper.errors import Refusal
+from upkeeper.errors import Refusal, _says_something
 
 
 def test_each_refusal_has_a_type_of_its_own():
@@ -19,3 +20,8 @@ def test_each_refusal_has_a_type_of_its_own():
     assert len(kinds) >= 8
     assert len(set(kinds)) == len(kinds)
     assert Refusal.kind not in kinds
+
+
+def test_an_answer_that_is_missing_is_logged_where_nothing_was_refused():
+    record = logging.makeLogRecord({"msg": "ASGI callable returned without completing response."})
+    assert _says_something(record)

@@ -195,6 +195,15 @@ async def test_the_report_is_json_and_can_be_read_by_a_thread():
         assert database == {"state": "up", "required": True, "error": None}
 
 
+async def test_the_report_says_how_long_a_check_took():
+    async def check():
+        await asyncio.sleep(0.02)
+
+    async with Readiness({"database": check}) as health:
+        await until(lambda: health.ready)
+        assert 20 <= health.report()["dependencies"]["database"]["latency_ms"] < 2000
+
+
 async def test_only_changes_are_logged(caplog):
     caplog.set_level(logging.INFO, "upkeeper.health")
     database = Dependency()

@@ -29,7 +29,7 @@ from upkeeper.idempotency import (
     parse_key,
     scoped_key,
 )
-from upkeeper.key_records import KeyRecords, Outcome
+from upkeeper.key_records import KeyRecords, Outcome, _milliseconds
 from upkeeper.shared import SharedRedis
 
 pytestmark = pytest.mark.anyio
@@ -216,6 +216,36 @@ async def test_an_answer_that_is_too_long_is_not_done_again(make_store):
         await store.run("key", "same", work)
     assert refused.value.retry_after is None
     assert work.runs == 1
+
+
+async def test_who_waits_asks_less_and_less_often(make_store, monkeypatch):
+    store, asked = make_store(wait=0.5), 0
+    claim = store._records.claim
+
+    async def count(*arguments):
+        nonlocal asked
+        asked += 1
+        return await claim(*arguments)
+
+    first = asyncio.create_task(store.run("key", "same", Work(seconds=3600)))
+    await asyncio.sleep(0.02)
+    monkeypatch.setattr(store._records, "claim", count)
+    with pytest.raises(IdempotencyConflict):
+        await store.run("key", "same", Work())
+    assert asked <= 10  # pauses of 10 ms, then each half as long again, up to 250 ms
+    first.cancel()
+
+
+@pytest.mark.parametrize("other", ["0", "z"])
+async def test_any_other_request_is_another_to_this_process(other):
+    records = KeyRecords(SharedRedis(""), prefix="", local_keys=2)
+    assert (await records.claim("key", "this", "t", seconds=60)).outcome is Outcome.CLAIMED
+    assert (await records.claim("key", other, "u", seconds=60)).outcome is Outcome.OTHER
+
+
+def test_a_moment_is_at_least_a_millisecond():
+    """A key that shall expire in 0 ms is deleted by Redis at once."""
+    assert [_milliseconds(seconds) for seconds in (-1, 0.0001, 0.0016, 2)] == [1, 1, 2, 2000]
 
 
 async def test_what_is_known_locally_is_bounded_and_runs_under_way_stay():

@@ -2,7 +2,10 @@
 
 import functools
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
@@ -19,6 +22,7 @@ from upkeeper.shared import SharedRedis
 
 pytestmark = pytest.mark.anyio
 
+PROJECT = Path(__file__).parents[2]
 REQUESTS = "http_request_duration_seconds_count"
 
 
@@ -241,3 +245,11 @@ async def test_a_client_that_leaves_is_a_499_and_no_error():
     with Change(REQUESTS, method="POST", route="unmatched", status="499") as change:
         await metrics.MetricsMiddleware(app)(scope, gone, None)
     assert change.by == 1
+
+
+def test_metrics_alone_need_none_of_the_other_patterns():
+    """An application that installs `[metrics]` has no Redis and no HTTP client."""
+    code = "import sys, upkeeper.metrics; print(*(each for each in sys.modules if each.startswith('upkeeper.')))"
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    assert sorted(printed.split()) == ["upkeeper.metrics", "upkeeper.slots"]

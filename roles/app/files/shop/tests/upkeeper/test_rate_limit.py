@@ -158,6 +158,15 @@ async def test_a_route_can_have_a_limit_of_its_own_besides():
     assert home.headers["ratelimit-policy"] == '"default";q=3;w=60'
 
 
+async def test_of_limits_that_are_as_tight_the_one_of_the_route_is_told():
+    async with client_of(shop()) as client:
+        for _ in range(2):
+            await client.get("/")
+        paid = await client.post("/checkout")
+    assert re.fullmatch(r'"default";r=0;t=\d+, "checkout";r=0;t=\d+', paid.headers["ratelimit"])
+    assert (paid.headers["x-ratelimit-limit"], paid.headers["x-ratelimit-remaining"]) == ("1", "0")
+
+
 async def test_the_tightest_limit_is_not_always_the_last():
     async with client_of(shop()) as client:
         answer = await client.get("/catalogue")

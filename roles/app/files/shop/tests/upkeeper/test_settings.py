@@ -57,6 +57,22 @@ def test_the_defaults_fit():
         "step_timeout": 5,
         "request_timeout": 30,
     }
+    others = {
+        "database_pool_size": 5,
+        "database_pool_timeout": 5,
+        "retry_attempts": 3,
+        "retry_base_delay": 0.5,
+        "retry_max_delay": 10,
+        "retry_jitter": 0.2,
+        "retry_budget": 0.2,
+        "breaker_failures": 5,
+        "breaker_window": 30,
+        "breaker_recovery_time": 30,
+        "rate_limit_window": 60,
+        "rate_limit_on_outage": "open",
+        "rate_limit_local_share": 0.25,
+    }
+    assert loaded.model_dump(include=set(others)) == others
 
 
 def test_a_variable_with_the_prefix_is_read(monkeypatch):
