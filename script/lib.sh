@@ -85,14 +85,16 @@ tools() {
   echo "$stamp" >.venv/stamp
 }
 
-# The environment that the sample service has in production, and what its tests need besides.
-app_environment() {
-  local lock=roles/app/files/shop/requirements-test.txt
-  cmp --silent "$lock" "$CACHE/app-venv/lock" && return
-  .venv/bin/uv venv --quiet --clear "$CACHE/app-venv"
-  quietly uv-app .venv/bin/uv pip install --compile-bytecode --python "$CACHE/app-venv/bin/python" --require-hashes --requirement "$lock"
-  cp "$lock" "$CACHE/app-venv/lock"
+# locked_environment NAME LOCK: make .cache/NAME with exactly what is locked, unless it has that already.
+locked_environment() {
+  cmp --silent "$2" "$CACHE/$1/lock" && return
+  .venv/bin/uv venv --quiet --clear "$CACHE/$1"
+  quietly "uv-$1" .venv/bin/uv pip install --compile-bytecode --python "$CACHE/$1/bin/python" --require-hashes --requirement "$2"
+  cp "$2" "$CACHE/$1/lock"
 }
+
+# The environment that the sample service has in production, and what its tests need besides.
+app_environment() { locked_environment app-venv roles/app/files/shop/requirements-test.txt; }
 
 # Make sure that a Docker engine answers. One that runs is left alone.
 engine() {
