@@ -6,11 +6,14 @@ import contextlib
 import http.client
 import importlib.util
 import os
+import queue
+import re
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,6 +74,7 @@ class Gunicorn:
     process: subprocess.Popen[str]
     notified: socket.socket
     opened: list[Connection] = field(default_factory=list)
+    heard: queue.Queue[bytes] = field(default_factory=queue.Queue)
 
     def connection(self, **options: Any) -> Connection:
         self.opened.append(Connection(self.folder / "http.sock", **options))
@@ -93,11 +97,22 @@ class Gunicorn:
 
     def ready(self, within: float) -> bool:
         """Whether systemd hears READY=1 within so many seconds."""
-        self.notified.settimeout(within)
-        try:
-            return self.notified.recv(100).startswith(b"READY=1")
-        except TimeoutError:
-            return False
+        return self.hears(rb"READY=1", within)
+
+    def hears(self, wanted: bytes, within: float) -> bool:
+        """Whether systemd hears this pattern within so many seconds, whatever else it hears before."""
+        deadline = time.monotonic() + within
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if re.match(wanted, self.heard.get(timeout=max(0, deadline - time.monotonic()))):
+                    return True
+        return False
+
+    def listen(self) -> None:
+        """Read what systemd is told, as it does, so that nobody waits for it."""
+        with contextlib.suppress(OSError):
+            while message := self.notified.recv(100):
+                self.heard.put(message)
 
     def workers(self) -> set[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
@@ -184,6 +199,7 @@ def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
             },
         )
         running.append(Gunicorn(tmp_path, process, notified))
+        threading.Thread(target=running[-1].listen, daemon=True).start()
         if wait and worker_class:
             wait_for((tmp_path / "http.sock").exists)
         elif wait:
@@ -195,4 +211,6 @@ def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             gunicorn.stop()
         gunicorn.process.kill()
+        with contextlib.suppress(OSError):
+            gunicorn.notified.shutdown(socket.SHUT_RD)  # ends the thread, which a close would leave waiting
         gunicorn.notified.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -131,3 +133,35 @@ def test_a_pair_that_does_not_fit_is_refused_in_one_sentence(start: Start, tmp_p
     assert gunicorn.process.wait(timeout=60) == 1
     (line,) = gunicorn.log().splitlines()
     assert "needs uvicorn-worker from 0.4 with uvicorn from 0.36 and found 0.3.0 with 0.36.0 in" in line
+
+
+def test_systemd_hears_each_second_that_a_worker_is_alive(start: Start) -> None:
+    """For `standby`: its last word is old when all workers stand still."""
+    gunicorn = start()
+    for _ in range(3):
+        assert gunicorn.hears(rb"STATUS=A worker was alive \d+ s after boot$", within=60)
+    (worker,) = gunicorn.workers()
+    os.kill(worker, signal.SIGSTOP)
+    while gunicorn.hears(rb"STATUS=A worker was alive", within=2):
+        pass
+    os.kill(worker, signal.SIGCONT)
+    assert gunicorn.hears(rb"STATUS=A worker was alive", within=60)
+
+
+def test_a_systemd_that_does_not_read_holds_up_no_worker(start: Start, tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as more,
+    ):
+        deaf.bind(str(tmp_path / "deaf"))
+        gunicorn = start(environment={"NOTIFY_SOCKET": str(tmp_path / "deaf")}, wait=False)
+        while not deaf.recv(100).startswith(b"READY=1"):
+            pass
+        more.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                more.sendto(b"one too many", str(tmp_path / "deaf"))
+        for _ in range(3):
+            time.sleep(1)
+            assert gunicorn.ask("/pid").status == 200
+    assert "Traceback" not in gunicorn.log()

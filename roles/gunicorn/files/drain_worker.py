@@ -18,6 +18,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
 - A worker that is told to go accepts until its siblings that are starting have started. One that has reached
   max_requests asks for one worker more, and when that one accepts, the oldest goes; one at a time.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
+- systemd hears each second that a worker is alive, so that `standby` knows when all of them stand still.
 - What the app made while it started is left out of garbage collection, which would go through all of it each time.
 """
 # mypy: disable-error-code="import-not-found,import-untyped", allow-subclassing-any
@@ -25,6 +26,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import mmap
@@ -93,6 +95,9 @@ YOUNG_OBJECTS = 10_000
 
 # Seconds after which a worker that has reached max_requests asks again for the one that lets the oldest go.
 ASK_AGAIN = 5.0
+
+# What systemd is told each second; the program `standby` looks for these words.
+ALIVE = "A worker was alive"
 
 
 class Limits(NamedTuple):
@@ -441,9 +446,15 @@ class DrainWorker(UvicornWorker):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     async def _heartbeat(self) -> None:
-        """Tell Gunicorn each second that the loop turns: through start-up and drain too, where Uvicorn is silent."""
+        """Tell Gunicorn each second that the loop turns: through start-up and drain too, where Uvicorn is silent.
+
+        systemd hears it too, and `standby` from systemd.
+        """
         while True:
             self.notify()
+            # Without waiting: a systemd that is busy, or starts itself anew, must not hold up the loop.
+            with contextlib.suppress(OSError):
+                tell_systemd(f"STATUS={ALIVE} {time.monotonic():.0f} s after boot", wait=False)
             await asyncio.sleep(1)
 
     async def _give_up_in_time(self, server: DrainServer) -> None:
@@ -511,9 +522,13 @@ class DrainWorker(UvicornWorker):
         return answered[0] if answered else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def tell_systemd(state: str) -> None:
-    """Send `state` to systemd, if it runs us; gunicorn.conf.py keeps its address where Gunicorn does not look."""
+def tell_systemd(state: str, *, wait: bool = True) -> None:
+    """Send `state` to systemd, if it runs us; gunicorn.conf.py keeps its address where Gunicorn does not look.
+
+    Raises OSError when systemd does not listen, or has not read what came before and nobody is to wait for it.
+    """
     address = os.environ.get("WORKER_NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+            notify.setblocking(wait)
             notify.sendto(state.encode(), re.sub("^@", "\0", address))

@@ -1,4 +1,4 @@
-"""Answer 503 with Retry-After on the socket of an app while none of its releases is ready: standby NAME
+"""Answer 503 with Retry-After on the socket of an app while none of its releases answers: standby NAME SECONDS
 
 Written by Ansible, role production.fastapi.gunicorn. systemd holds the listening socket, so it takes connections also
 while no process of the app would accept one: after a crash, in a crash loop, after a first deploy that was refused.
@@ -6,13 +6,15 @@ Nginx connects at once then, and would wait for its whole read time-out.
 
 It has the same socket as the releases and accepts nothing while one of them is ready, or starts because it was told to:
 what waits then is served in a moment. A release that has crashed has some seconds to come back. When they are over, or
-when its restart has failed, nobody is to wait any longer.
+when its restart has failed, nobody is to wait any longer. Nor is anybody when all workers have stood still for SECONDS,
+the time that a request may take: a server that is frozen takes connections and answers none of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import socket
 import subprocess
@@ -33,6 +35,8 @@ PATIENCE_AFTER_CRASH = 5.0
 FORGOTTEN = 2.0
 # Seconds for a client to send its request, and to read the answer.
 CLIENT = 2.0
+# What the workers tell systemd each second; those of releases before that say nothing, and count as alive.
+ALIVE = re.compile(r"A worker was alive (\d+) s after boot")
 MOST_HEAD = 64 * 1024
 MOST_THREADS = 64
 RETRY_AFTER = 5
@@ -48,7 +52,7 @@ IDEMPOTENT = (b"GET ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"TRACE ")
 
 def units(name: str) -> list[dict[str, str]] | None:
     """What systemd says of each instance of the app; None when it cannot be asked."""
-    wanted = "Id,ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic"
+    wanted = "Id,ActiveState,SubState,NRestarts,Result,ActiveEnterTimestampMonotonic,StatusText"
     command = ["systemctl", "show", f"--property={wanted}", f"{name}@*.service"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
@@ -69,11 +73,19 @@ def will_serve(unit: dict[str, str]) -> bool:
     return state in {"active", "reloading", "deactivating"} or started
 
 
+def stands_still(unit: dict[str, str], now: float, most: float) -> bool:
+    """Whether no worker of an instance that runs has been alive for `most` seconds."""
+    alive = ALIVE.fullmatch(unit.get("StatusText", ""))
+    return unit.get("ActiveState") == "active" and alive is not None and now - float(alive[1]) >= most
+
+
 @dataclass
 class Watch:
     """Knows whether a release is still to be waited for; `now` is monotonic, in seconds."""
 
     look: Callable[[], list[dict[str, str]] | None]
+    # Seconds that all workers may stand still.
+    still: float
     now: Callable[[], float] = time.monotonic
     since: float = 0.0  # no instance runs or starts
     down: float = 0.0  # none is ready
@@ -90,12 +102,13 @@ class Watch:
         if found is None:
             self.since = self.down = self.looked  # a busy release must lose nothing to somebody who sees nothing
             return False
-        if any(map(will_serve, found)):
+        serving = [unit for unit in found if will_serve(unit)]
+        if serving:
             self.since = self.down = self.looked
             # One that ends has not been up; a crash loop comes through that state, too.
             if any(unit.get("ActiveState") in {"active", "reloading"} for unit in found):
                 self.seen.clear()
-            return False
+            return all(stands_still(unit, self.looked, self.still) for unit in serving)
         trying = [unit for unit in found if unit.get("ActiveState") == "activating"]
         if trying:
             self.since = self.looked
@@ -166,11 +179,11 @@ def serve(listening: socket.socket, watch: Watch, *, elsewhere: bool) -> None:
 
 def main() -> None:
     """Run on the socket that systemd has passed."""
-    name = sys.argv[1]
+    name, still = sys.argv[1], float(sys.argv[2])
     listening = socket.socket(fileno=LISTEN_FD)
     # Over a network there may be other servers of the app; on a path there is only Nginx of this host.
     elsewhere = listening.family != socket.AF_UNIX
-    serve(listening, Watch(lambda: units(name)), elsewhere=elsewhere)
+    serve(listening, Watch(lambda: units(name), still), elsewhere=elsewhere)
 
 
 if __name__ == "__main__":

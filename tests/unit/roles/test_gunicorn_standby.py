@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import socket
 import sys
 import threading
@@ -14,7 +15,9 @@ from typing import Any
 
 import pytest
 
-FILE = Path(__file__).parents[3] / "roles/gunicorn/files/standby.py"
+FILES = Path(__file__).parents[3] / "roles/gunicorn/files"
+FILE = FILES / "standby.py"
+STILL = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ class App:
         self.ready = False
         self.looks = 0
         self.listening = listening
-        watch = standby.Watch(self.look)
+        watch = standby.Watch(self.look, STILL)
         threading.Thread(
             target=standby.serve, args=(listening.dup(), watch), kwargs={"elsewhere": elsewhere}, daemon=True
         ).start()
@@ -121,7 +124,7 @@ def down(restarts: int, sub: str = "start", entered: str = "1") -> dict[str, str
 
 def test_without_any_instance_clients_are_told_after_some_seconds(standby: ModuleType) -> None:
     clock, found = Clock(), [[]]
-    watch = standby.Watch(lambda: found[0], clock)
+    watch = standby.Watch(lambda: found[0], STILL, clock)
     told = []
     for _ in range(20):
         told.append(watch.gone())
@@ -137,7 +140,7 @@ def test_without_any_instance_clients_are_told_after_some_seconds(standby: Modul
 
 def test_an_app_that_crashed_has_some_seconds_to_come_back(standby: ModuleType) -> None:
     clock, found = Clock(), [[down(3, "auto-restart")]]
-    watch = standby.Watch(lambda: found[0], clock)
+    watch = standby.Watch(lambda: found[0], STILL, clock)
     told = []
     for unit in (down(3, "auto-restart"), *[down(4)] * 20):
         found[0] = [unit]
@@ -149,7 +152,7 @@ def test_an_app_that_crashed_has_some_seconds_to_come_back(standby: ModuleType) 
 
 def test_an_app_that_somebody_starts_is_waited_for_however_long_it_takes(standby: ModuleType) -> None:
     clock = Clock()
-    watch = standby.Watch(lambda: [down(0)], clock)
+    watch = standby.Watch(lambda: [down(0)], STILL, clock)
     for _ in range(200):
         assert not watch.gone()
         clock.now += 0.5
@@ -158,7 +161,7 @@ def test_an_app_that_somebody_starts_is_waited_for_however_long_it_takes(standby
 @pytest.mark.parametrize("last", [down(5), down(4, "auto-restart")], ids=["tries again", "will try again"])
 def test_when_a_restart_has_failed_nobody_waits_any_longer(standby: ModuleType, last: dict[str, str]) -> None:
     clock, found = Clock(), [[down(3, "auto-restart")]]
-    watch = standby.Watch(lambda: found[0], clock)
+    watch = standby.Watch(lambda: found[0], STILL, clock)
     assert not watch.gone()
     found[0] = [down(4)]
     assert not watch.gone()
@@ -176,7 +179,7 @@ def test_when_a_restart_has_failed_nobody_waits_any_longer(standby: ModuleType, 
 
 def test_what_was_seen_long_ago_counts_for_nothing(standby: ModuleType) -> None:
     clock = Clock()
-    watch = standby.Watch(list, clock)
+    watch = standby.Watch(list, STILL, clock)
     watch.gone()
     clock.now += 3600
     assert not watch.gone()
@@ -204,7 +207,7 @@ def test_which_instance_serves_or_is_about_to(standby: ModuleType, unit: dict[st
 
 def test_the_moment_between_two_restarts_is_no_absence(standby: ModuleType) -> None:
     clock, found = Clock(), [[down(3)]]
-    watch = standby.Watch(lambda: found[0], clock)
+    watch = standby.Watch(lambda: found[0], STILL, clock)
     for _ in range(8):
         assert not watch.gone()
         clock.now += 0.5
@@ -212,10 +215,72 @@ def test_the_moment_between_two_restarts_is_no_absence(standby: ModuleType) -> N
     assert not watch.gone()
 
 
+def said(seconds: float, state: str = "active") -> dict[str, str]:
+    """An instance of which a worker was alive at that time."""
+    return {
+        "Id": "shop@one.service",
+        "ActiveState": state,
+        "StatusText": f"A worker was alive {seconds:.0f} s after boot",
+    }
+
+
+def test_of_workers_that_stand_still_for_as_long_as_a_request_may_take_nobody_waits(standby: ModuleType) -> None:
+    clock = Clock()
+    watch = standby.Watch(lambda: [said(1000)], STILL, clock)
+    told = []
+    for _ in range(80):
+        told.append(watch.gone())
+        clock.now += 0.5
+    assert told.index(True) == STILL / 0.5
+    assert all(told[told.index(True) :])
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [said(999)],
+        [said(0), said(999)],
+        # Somebody starts or stops it; its last word is old.
+        [said(0), {"ActiveState": "activating", "NRestarts": "0", "Result": "success"}],
+        [said(0, "deactivating")],
+        # From before workers said so.
+        [{"ActiveState": "active", "StatusText": ""}],
+        [{"ActiveState": "active"}],
+    ],
+    ids=["alive", "one of two", "starts", "stops", "says nothing", "cannot say"],
+)
+def test_who_may_be_alive_is_waited_for(standby: ModuleType, found: list[dict[str, str]]) -> None:
+    clock = Clock()
+    watch = standby.Watch(lambda: found, STILL, clock)
+    for _ in range(20):
+        assert not watch.gone()
+        clock.now += 0.5
+
+
+def test_a_release_that_moves_again_is_waited_for_again(standby: ModuleType) -> None:
+    clock, found = Clock(), [[said(0)]]
+    watch = standby.Watch(lambda: found[0], STILL, clock)
+    assert watch.gone()
+    found[0] = [said(1000)]
+    assert not watch.gone()
+    found[0] = []
+    assert not watch.gone(), "it was there a moment ago"
+
+
+def test_the_words_are_those_of_the_worker(standby: ModuleType) -> None:
+    words = re.search(r'^ALIVE = "(.+)"$', (FILES / "drain_worker.py").read_text(), re.MULTILINE)
+    assert words is not None
+    assert standby.ALIVE.pattern.startswith(words[1])
+
+
+def test_the_time_is_that_of_a_request(render: Any) -> None:
+    assert "/standby app 45\n" in render("gunicorn", "app-standby.service.j2", {"app_request_timeout": 45})
+
+
 def test_who_sees_nothing_takes_nothing(standby: ModuleType) -> None:
     """A release that is only busy would lose its requests to a 503."""
     clock = Clock()
-    watch = standby.Watch(lambda: None, clock)
+    watch = standby.Watch(lambda: None, STILL, clock)
     for _ in range(20):
         assert not watch.gone()
         clock.now += 0.5
