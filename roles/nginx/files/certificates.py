@@ -17,22 +17,29 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import ipaddress
 import json
 import os
+import queue
 import re
 import secrets
 import shutil
 import socket
 import ssl
+import stat
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 DIRECTORY = Path("/etc/ssl/sites")
 CHALLENGES = Path("/var/www/acme/.well-known/acme-challenge")
@@ -49,6 +56,8 @@ ALARM_AFTER = 5 / 6
 ISSUE_TIMEOUT = 300
 FETCH_TIMEOUT = 10
 SERVED_TIMEOUT = 10
+# Bytes of a file with certificates or a key.
+LARGEST = 1_000_000
 
 
 class CertificateError(Exception):
@@ -156,6 +165,22 @@ def read_certificate(path: Path) -> Certificate | None:
         ends=ssl.cert_time_to_seconds(fields["notAfter"]),
         public_key=public_key[0],
     )
+
+
+def copy(path: Path, folder: str) -> Path:
+    """A copy of a file in a folder, below its own path; raises CertificateError when it is none, or far too large."""
+    target = Path(f"{folder}{path.absolute()}")
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            text = file.read(LARGEST + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+    except OSError as error:
+        raise CertificateError(f"{path} cannot be read: {error.strerror}.") from None
+    if text is None or len(text) > LARGEST:
+        raise CertificateError(f"{path} is no file of a certificate or key.")
+    target.touch(mode=0o600)
+    target.write_bytes(text)
+    return target
 
 
 def covers(names: frozenset[str], domain: str) -> bool:
@@ -316,24 +341,71 @@ def served(domain: str, proxy_protocol: bool) -> bytes:
         return b""
 
 
+class AsAuthorities(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect where an authority would, so that nobody leads root to what only this host reaches."""
+
+    def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
+        """The request to follow; raises CertificateError when it is for an address or no port of the web."""
+        url = urlsplit(arguments[-1])
+        ports = {"http": url.port or 80, "https": url.port or 443}
+        if ports.get(url.scheme) not in (80, 443) or is_address(url.hostname or ""):
+            raise CertificateError(f"it redirects to {plain(arguments[-1])}, where no authority follows")
+        return super().redirect_request(*arguments)
+
+
 def fetch(url: str) -> str:
-    """The beginning of what the web answers; raises CertificateError with what went wrong."""
+    """The beginning of what the web answers within FETCH_TIMEOUT; raises CertificateError with what went wrong."""
+    answers: queue.SimpleQueue[str | CertificateError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(answer_of(url))
+        except CertificateError as error:
+            answers.put(error)
+
+    # Time-outs of sockets begin again with each byte, and a server of somebody else could hold up all sites.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=FETCH_TIMEOUT)
+    except queue.Empty:
+        raise CertificateError(f"no answer within {FETCH_TIMEOUT} s") from None
+    if isinstance(answer, CertificateError):
+        raise answer
+    return answer
+
+
+def answer_of(url: str) -> str:
+    """The beginning of what the web answers, however long that takes; raises CertificateError."""
     # As an authority does, redirects are followed, and nobody asks for a certificate that is yet to come.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({}))
+    tls, no_proxy = urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+    opener = urllib.request.build_opener(tls, no_proxy, AsAuthorities())
     try:
         with opener.open(url, timeout=FETCH_TIMEOUT) as answer:
             return str(answer.read(1000).decode(errors="replace"))
     except urllib.error.HTTPError as error:
-        server = error.headers.get("Server", "")
+        server = plain(error.headers.get("Server", ""))
         raise CertificateError(f"status {error.code} was answered{f' by {server}' if server else ''}") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, socket.gaierror):
             raise CertificateError("the name does not resolve") from None
         raise CertificateError(str(getattr(error.reason, "strerror", None) or error.reason)) from None
-    except OSError as error:
-        raise CertificateError(str(error)) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise CertificateError(plain(str(error) or type(error).__name__)) from None
+
+
+def plain(text: str) -> str:
+    """What somebody else wrote, as a short text that does nothing to a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:60])
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an IP address and no name."""
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 @contextlib.contextmanager
@@ -396,10 +468,12 @@ def bring_up_to_date(site: Site, store: Store, now: float, always: bool) -> str:
         store.switch(site, "self-signed")
         return f"{site.name}: serves a self-signed certificate."
     if site.mode == "files":
-        chain, key = Path(site.chain), Path(site.key)
-        if problem := problem_of_pair(chain, key, site.domains, now):
-            raise CertificateError(problem)
-        return f"{site.name}: serves the certificate {chain}." if store.install(site, chain, key) else ""
+        # A copy, so that what is looked at is what is served, whoever else may write the files.
+        with tempfile.TemporaryDirectory() as folder:
+            chain, key = (copy(Path(path), folder) for path in (site.chain, site.key))
+            if problem := problem_of_pair(chain, key, site.domains, now):
+                raise CertificateError(problem.replace(folder, ""))
+            return f"{site.name}: serves the certificate {site.chain}." if store.install(site, chain, key) else ""
     certificate, current = store.current(site)
     reason = reason_to_issue(certificate, current, site, store.settings, now)
     if not reason and not always:

@@ -1,12 +1,17 @@
 """What the program on the host decides, and what is refused before it gets there, with real certificates."""
 
+import contextlib
 import importlib.util
+import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import certificate_problems
 
 PROGRAM = Path(__file__).parents[3] / "roles" / "nginx" / "files" / "certificates.py"
@@ -106,3 +111,97 @@ def test_more_names_than_a_certificate_holds_are_refused_before_an_authority_is_
 def test_a_wildcard_is_proved_by_dns_and_an_address_is_not():
     assert certificate_problems([{"name": "shop", "domains": ["*.example.com"]}], "letsencrypt", True) == []
     assert len(certificate_problems([{"name": "shop", "domains": ["192.0.2.1"]}], "letsencrypt", True)) == 1
+
+
+# What a server of others can do to the program, which runs as root
+
+
+@pytest.fixture
+def elsewhere():
+    """`elsewhere(answer, then)`: the URL of a server that answers so, and then calls `then` with its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve(answer, then=lambda connection: None):
+            def one():
+                while True:
+                    try:
+                        connection, _address = server.accept()
+                    except OSError:
+                        return
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(65536)
+                        connection.sendall(answer)
+                        then(connection)
+
+            threading.Thread(target=one, daemon=True).start()
+            return f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        yield serve
+
+
+@pytest.mark.parametrize(
+    "begun", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"], ids=["head", "body"]
+)
+def test_a_server_that_answers_a_byte_now_and_then_holds_up_no_other_site(program, elsewhere, monkeypatch, begun):
+    def drip(connection):
+        for _ in range(30):
+            time.sleep(0.2)
+            connection.sendall(b"x")
+
+    monkeypatch.setattr(program, "FETCH_TIMEOUT", 1)
+    began = time.monotonic()
+    with pytest.raises(program.CertificateError, match="no answer within 1 s"):
+        program.fetch(elsewhere(begun, drip))
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://127.0.0.1/", "http://[::1]/", "http://localhost:6379/", "https://a.example:8443/", "ftp://a.example/"],
+)
+def test_nobody_is_led_where_no_authority_would_go(program, elsewhere, target):
+    """A server that a domain points to by mistake could have root ask what listens on this host alone."""
+    url = elsewhere(f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode())
+    with pytest.raises(program.CertificateError, match="where no authority follows"):
+        program.fetch(url)
+
+
+def test_what_another_server_calls_itself_is_shown_as_plain_text(program, elsewhere):
+    url = elsewhere(b"HTTP/1.1 404 Not Found\r\nServer: \x1b[2Jevil" + b"x" * 500 + b"\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(program.CertificateError) as error:
+        program.fetch(url)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 120
+
+
+def test_what_was_looked_at_is_what_is_served(program, make, tmp_path, monkeypatch):
+    """Files may lie where an app writes: it changes them after they were found to be right."""
+    chain, key = make("shop")
+    right = chain.read_text()
+    look = program.problem_of_pair
+
+    def look_and_lose(*arguments):
+        found = look(*arguments)
+        chain.write_text(right + "of another file that root alone can read")
+        return found
+
+    monkeypatch.setattr(program, "problem_of_pair", look_and_lose)
+    monkeypatch.setattr(program.Store, "serve", lambda _store, _site: None)
+    site = program.Site("shop", ["shop.example.com"], "files", str(chain), str(key))
+    (tmp_path / "sites/shop").mkdir(parents=True)
+    (tmp_path / "sites/shop/live").symlink_to("self-signed")
+    program.bring_up_to_date(site, program.Store(program.Settings([site]), tmp_path / "sites"), time.time(), False)
+    assert (tmp_path / "sites/shop/live/fullchain.pem").read_text() == right
+
+
+@pytest.mark.parametrize("part", ["chain", "key"])
+def test_a_pipe_in_place_of_a_file_holds_up_no_other_site(program, make, tmp_path, part):
+    chain, key = make("shop")
+    path = chain if part == "chain" else key
+    path.unlink()
+    os.mkfifo(path)
+    site = program.Site("shop", ["shop.example.com"], "files", str(chain), str(key))
+    began = time.monotonic()
+    with pytest.raises(program.CertificateError, match=f"{path} is no file of a certificate or key"):
+        program.bring_up_to_date(site, program.Store(program.Settings([site]), tmp_path), time.time(), False)
+    assert time.monotonic() - began < 5
