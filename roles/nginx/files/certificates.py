@@ -444,13 +444,21 @@ def issue(site: Site, settings: Settings, *options: str) -> tuple[Path, Path]:
     domains = [part for domain in site.domains for part in ("--domain", domain)]
     command = ["certbot", "certonly", "--config", str(DIRECTORY / "certbot.ini"), "--cert-name", site.name]
     command += ["--server", settings.authority]
-    environment = {"REQUESTS_CA_BUNDLE": settings.ca_bundle} if settings.ca_bundle else {}
+    environment = {"REQUESTS_CA_BUNDLE": trusted(settings.ca_bundle)} if settings.ca_bundle else {}
     done = run(*command, *domains, *options, timeout=ISSUE_TIMEOUT, **environment)
     if done.returncode != 0:
         said = " ".join(done.stderr.split()) or " ".join(done.stdout.split())
         raise CertificateError(f"certbot got no certificate from {settings.authority}: {said}")
     folder = CERTBOT / "config" / "live" / site.name
     return folder / "fullchain.pem", folder / "privkey.pem"
+
+
+def trusted(bundle: str) -> str:
+    """Return the path of a file with certificates; raises CertificateError when it is none, before certbot stumbles."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not PEM.search(copy(Path(bundle), folder).read_text(encoding="utf-8", errors="replace")):
+            raise CertificateError(f"{bundle} (nginx_acme_ca_bundle) has no certificate of an authority, in PEM.")
+    return bundle
 
 
 def forget_lineage(site: str) -> None:

@@ -205,3 +205,24 @@ def test_a_pipe_in_place_of_a_file_holds_up_no_other_site(program, make, tmp_pat
     with pytest.raises(program.CertificateError, match=f"{path} is no file of a certificate or key"):
         program.bring_up_to_date(site, program.Store(program.Settings([site]), tmp_path), time.time(), False)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "cannot be read: No such file"), ("no certificate", "(nginx_acme_ca_bundle) has no certificate")],
+    ids=["not there", "something else"],
+)
+def test_a_wrong_bundle_is_a_sentence_and_certbot_is_not_asked(program, tmp_path, monkeypatch, content, says):
+    bundle = tmp_path / "ca.pem"
+    if content:
+        bundle.write_text(content)
+    monkeypatch.setattr(program, "run", lambda *command, **_options: pytest.fail(f"{command} was run"))
+    site = program.Site("shop", ["shop.example.com"], "letsencrypt")
+    with pytest.raises(program.CertificateError) as error:
+        program.issue(site, program.Settings([site], AUTHORITY, str(bundle), preflight=False))
+    assert f"{bundle} {says}" in str(error.value)
+
+
+def test_a_bundle_with_a_certificate_is_the_one_that_certbot_trusts(program, make):
+    chain, _key = make("ca")
+    assert program.trusted(str(chain)) == str(chain)
