@@ -119,8 +119,9 @@ def leftovers(servers: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
         if files and hostvars[server]["__deploy"]["live"]:
             changed.setdefault(tuple(sorted(files)), []).append(server)
     return [
-        f"The configuration of this deploy stays on {' and '.join(names)}: {', '.join(files)}. The next start of a"
-        " process takes it; to have the former one back, deploy with the former variables."
+        f"The configuration of this deploy stays on {' and '.join(names)}: {', '.join(files)}. Processes that"
+        " have started since run with it, and the next start of another takes it; to have the former one back, deploy"
+        " with the former variables."
         for files, names in changed.items()
     ]
 

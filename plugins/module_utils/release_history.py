@@ -97,6 +97,26 @@ def ended_well(events: Sequence[Event], release: str) -> bool:
     return verdicts(events).get(release, LIVE) == LIVE
 
 
+def left_by_failure(events: Sequence[Event], written: float) -> str:
+    """The release whose deploy failed and has left its configuration on disk; empty when none has.
+
+    `written`, in seconds since 1970, is when the configuration of the app was last written.
+    """
+    if not events or events[-1].event != FAILED:
+        return ""
+    failed = events[-1]
+    before = next((event for event in reversed(events[:-1]) if not _belongs(event, failed)), None)
+    # Times of events are whole seconds, and a deploy takes longer than that.
+    begins = datetime.fromisoformat(before.at).timestamp() + 1 if before else 0.0
+    return failed.release if begins < written < datetime.fromisoformat(failed.at).timestamp() + 1 else ""
+
+
+def _belongs(event: Event, failed: Event) -> bool:
+    """Whether an event is one of the deploy that failed: its switch, and the way back."""
+    tried = event.event == TRIED and event.release == failed.release
+    return tried or (event.event == LIVE and event.previous == failed.release)
+
+
 def _parse(line: str) -> Event | None:
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         known = {field.name for field in fields(Event)}

@@ -26,7 +26,11 @@ from ansible_collections.production.fastapi.plugins.module_utils.installed impor
     left_data,
 )
 from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons import reboot_reasons
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, last_live
+from ansible_collections.production.fastapi.plugins.module_utils.release_history import (
+    History,
+    last_live,
+    left_by_failure,
+)
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases
 from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
 from ansible_collections.production.fastapi.plugins.module_utils.switching import outdated
@@ -109,7 +113,9 @@ def ask_members(
 def app_state(host: Host, name: str) -> dict[str, Any]:
     """The live release of an app, since when and by whom, and how its processes are."""
     releases = Releases(host, name, f"/srv/{name}")
-    made_live = last_live(History(host.root, name).read()).get(releases.live)
+    events = History(host.root, name).read()
+    made_live = last_live(events).get(releases.live)
+    manifest = host.root / STATE / f"gunicorn-{name}.json"
     unit = unit_state(host, f"{name}@{releases.live}.service") if releases.live else {}
     main = int(unit.get("MainPID", 0))
     return {
@@ -123,6 +129,7 @@ def app_state(host: Host, name: str) -> dict[str, Any]:
         "processes": process_states(host, name, releases.live),
         "outdated": outdated(host, name, releases.live) if releases.live else [],
         "interrupted": any(known.live and known.interrupted for known in releases.all),
+        "configured_by": left_by_failure(events, manifest.stat().st_mtime) if manifest.is_file() else "",
     }
 
 

@@ -136,8 +136,8 @@ apps:
     - For each of O(apps) its C(release), the C(previous) one, C(since) and C(by), the C(state) of its unit as systemd
       names it, the number of its C(workers), how often systemd had to start it again (C(restarts)),
       of its C(processes) the C(state), the C(restarts) and for how many seconds each is C(up),
-      the files that are newer than its processes (C(outdated)), and whether the deploy of its release has not ended
-      (C(interrupted)).
+      the files that are newer than its processes (C(outdated)), whether the deploy of its release has not ended
+      (C(interrupted)), and the release whose deploy failed and has left its configuration (C(configured_by)).
   returned: success
   type: dict
 services:

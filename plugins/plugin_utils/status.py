@@ -134,6 +134,11 @@ def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
                 f"{name}: {' and '.join(found['outdated'])} changed after {app} was started, as a deploy that fails"
                 " leaves it; the next start takes what is on disk."
             )
+        if found.get("configured_by"):
+            yield (
+                f"{name}: the configuration of {app} is that of the deploy of {found['configured_by']}, which failed;"
+                " to have the former one back, deploy with the former variables."
+            )
         if found.get("interrupted"):
             yield (
                 f"{name}: the deploy of {found['release']} of {app} has not ended; when nobody deploys now, it was"

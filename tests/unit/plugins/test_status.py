@@ -198,6 +198,12 @@ def test_a_certificate_is_judged_by_its_own_life(inventory, days, left, ok):
         ),
         ("app1", "apps/shop/restarts", 2, "app1: systemd has started shop again 2 times"),
         ("app1", "apps/shop/outdated", ["/etc/shop/environment"], "app1: /etc/shop/environment changed after shop was"),
+        (
+            "app1",
+            "apps/shop/configured_by",
+            "two",
+            "app1: the configuration of shop is that of the deploy of two, which f",
+        ),
         ("app1", "apps/shop/interrupted", True, "app1: the deploy of 0123456789ab-11111111 of shop has not ended"),
         ("lb1", "certificates/shop/self_signed", True, "lb1: the certificate of shop is self-signed"),
     ],
