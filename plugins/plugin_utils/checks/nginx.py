@@ -89,8 +89,8 @@ def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]
             "it empty, or use Debian 13."
         )
     bundle = settings["nginx_acme_ca_bundle"]
-    if bundle and not re.fullmatch(r"/[^\r\n]+", bundle):
-        yield f"nginx_acme_ca_bundle is {bundle}; write the whole path of a file on the load balancer, from / on."
+    if bundle and not bundle.startswith("/"):
+        yield f"nginx_acme_ca_bundle is {bundle}; write the absolute path of a file on the load balancer."
     if bool(settings["nginx_acme_eab_kid"]) != bool(settings["nginx_acme_eab_hmac_key"]):
         yield "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both, or none."
     if any(re.search(r"\s", settings[name]) for name in ONE_WORD):

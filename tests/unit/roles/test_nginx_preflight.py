@@ -190,7 +190,7 @@ def balancers(count):
         ({"nginx_acme_directory": "prod"}, "nginx_acme_directory is prod; write production, staging, or the https://"),
         (
             {"nginx_acme_ca_bundle": "ca.pem"},
-            "nginx_acme_ca_bundle is ca.pem; write the whole path of a file on the load",
+            "nginx_acme_ca_bundle is ca.pem; write the absolute path of a file",
         ),
         ({"nginx_acme_directory": "http://ca.example/dir"}, "nginx_acme_directory is http://ca.example/dir; write"),
         ({"nginx_acme_eab_kid": "kid"}, "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both"),
