@@ -85,16 +85,21 @@ tools() {
   echo "$stamp" >.venv/stamp
 }
 
-# locked_environment NAME LOCK: make .cache/NAME with exactly what is locked, unless it has that already.
-locked_environment() {
-  cmp --silent "$2" "$CACHE/$1/lock" && return
-  .venv/bin/uv venv --quiet --clear "$CACHE/$1"
-  quietly "uv-$1" .venv/bin/uv pip install --compile-bytecode --python "$CACHE/$1/bin/python" --require-hashes --requirement "$2"
-  cp "$2" "$CACHE/$1/lock"
-}
-
 # The environment that the sample service has in production, and what its tests need besides.
-app_environment() { locked_environment app-venv roles/app/files/shop/requirements-test.txt; }
+app_environment() { environment app-venv roles/app/files/shop/requirements-test.txt; }
+
+# environment NAME LOCK…: make .cache/NAME with exactly what is locked, unless it has that already; each lock replaces versions
+# of those before it.
+environment() {
+  local name=$1 folder=$CACHE/$1 lock
+  shift
+  cat "$@" | cmp --silent - "$folder/lock" && return
+  .venv/bin/uv venv --quiet --clear "$folder"
+  for lock in "$@"; do
+    quietly "uv-$name" .venv/bin/uv pip install --compile-bytecode --python "$folder/bin/python" --no-deps --require-hashes --requirement "$lock"
+  done
+  cat "$@" >"$folder/lock"
+}
 
 # Make sure that a Docker engine answers. One that runs is left alone.
 engine() {

@@ -23,7 +23,12 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PYTHON = Path(os.environ.get("WORKER_PYTHON", REPOSITORY / ".cache/app-venv/bin/python"))
+# Environments with the newest, the lowest supported and one version between of what the worker builds on.
+ENVIRONMENTS = {
+    "newest": REPOSITORY / ".cache/app-venv",
+    "between": REPOSITORY / ".cache/worker-between",
+    "lowest": REPOSITORY / ".cache/worker-lowest",
+}
 
 _spec = importlib.util.spec_from_file_location("unit_conftest", REPOSITORY / "tests/unit/conftest.py")
 assert _spec is not None
@@ -140,15 +145,44 @@ class Gunicorn:
         """What the app has written down of requests that take a while, one file each."""
         return list(self.folder.glob("at-work-*"))
 
-    def stop(self) -> int:
+    def stop(self, *, at_once: bool = False) -> int:
+        """Stop as systemd does, or at once, without a drain."""
         for connection in self.opened:
             connection.close()
         if self.process.poll() is None:
+            workers = self.workers() if at_once else ()
             self.signal(signal.SIGTERM)
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return self.process.wait(timeout=60)
 
 
 Start = Callable[..., Gunicorn]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "every_version: about internals of Uvicorn or Gunicorn, so run with each version"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with the newest versions; with each where it is about internals of them, or LONG=1 is set."""
+    given = os.environ.get("WORKER_PYTHON")
+    each = os.environ.get("LONG") or metafunc.definition.get_closest_marker("every_version")
+    if "start" in metafunc.fixturenames and each and not given:
+        metafunc.parametrize("python", ENVIRONMENTS, indirect=True)
+
+
+@pytest.fixture
+def python(request: pytest.FixtureRequest) -> Path:
+    """The interpreter that Gunicorn runs with."""
+    environment = ENVIRONMENTS[getattr(request, "param", "newest")]
+    found = Path(os.environ.get("WORKER_PYTHON") or environment / "bin/python")
+    if not found.exists():
+        pytest.fail(f"{found} does not exist: see tests/worker/README.md, or set WORKER_PYTHON.")
+    return found
 
 
 def wait_for(condition: Callable[[], Any], within: float = 60) -> None:
@@ -160,10 +194,8 @@ def wait_for(condition: Callable[[], Any], within: float = 60) -> None:
 
 
 @pytest.fixture
-def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
+def start(tmp_path: Path, python: Path, render: Callable[..., str]) -> Iterator[Start]:
     """`start(gunicorn_workers=2, environment={…}, worker_class="…")`: a Gunicorn that has told systemd it is ready."""
-    if not PYTHON.exists():
-        pytest.fail(f"{PYTHON} does not exist: see tests/worker/README.md, or set WORKER_PYTHON.")
     running: list[Gunicorn] = []
 
     def launch(
@@ -183,7 +215,7 @@ def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
         address.unlink(missing_ok=True)
         notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notified.bind(str(address))
-        command = [str(PYTHON), "-B", "-c", "from gunicorn.app.wsgiapp import run; run()"]
+        command = [str(python), "-B", "-c", "from gunicorn.app.wsgiapp import run; run()"]
         command += ["--config", str(tmp_path / "gunicorn.conf.py")]
         command += ["--worker-class", worker_class] if worker_class else []
         process = subprocess.Popen(
@@ -209,7 +241,7 @@ def start(tmp_path: Path, render: Callable[..., str]) -> Iterator[Start]:
     yield launch
     for gunicorn in running:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            gunicorn.stop()
+            gunicorn.stop(at_once=True)
         gunicorn.process.kill()
         with contextlib.suppress(OSError):
             gunicorn.notified.shutdown(socket.SHUT_RD)  # ends the thread, which a close would leave waiting

@@ -83,6 +83,7 @@ def reload(gunicorn: Gunicorn, *, lossy: bool = False) -> set[int]:
     return old
 
 
+@pytest.mark.every_version
 def test_no_post_is_lost_by_reloads(start: Start) -> None:
     gunicorn = start(gunicorn_workers=2, **PATIENT)
     loads = under_load(gunicorn)
@@ -127,6 +128,7 @@ def early_answer(connection: Connection) -> bytes:
     return answer
 
 
+@pytest.mark.every_version
 def test_an_answer_that_comes_before_the_body_lets_the_body_come_in(start: Start) -> None:
     gunicorn = start(**PATIENT)
     connection = gunicorn.connection()
@@ -151,6 +153,7 @@ def test_a_body_that_never_comes_does_not_keep_a_connection(start: Start) -> Non
     assert connection.closed_by_server(within=30)
 
 
+@pytest.mark.every_version
 def test_an_idle_connection_outlives_the_call_to_stop(start: Start) -> None:
     gunicorn = start(**PATIENT)
     connection = gunicorn.connection()
@@ -190,6 +193,7 @@ def test_an_open_request_is_answered(start: Start) -> None:
     assert "WORKER TIMEOUT" not in gunicorn.log()
 
 
+@pytest.mark.every_version
 def test_a_recycled_worker_answers_its_open_request_and_is_not_taken_for_hung(start: Start) -> None:
     gunicorn = start(gunicorn_max_requests=1, gunicorn_max_requests_jitter=0, gunicorn_timeout=5)
     connection = gunicorn.begin("/slow?seconds=8")
@@ -198,6 +202,7 @@ def test_a_recycled_worker_answers_its_open_request_and_is_not_taken_for_hung(st
     assert "WORKER TIMEOUT" not in gunicorn.log()
 
 
+@pytest.mark.every_version
 def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
     gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=1, gunicorn_graceful_timeout=1)
     connection = gunicorn.connection()
@@ -211,6 +216,7 @@ def test_graceful_timeout_bounds_an_endless_answer(start: Start) -> None:
     assert "SIGKILL" not in gunicorn.log()
 
 
+@pytest.mark.every_version
 def test_a_stop_answers_open_requests_and_ends_the_lifespan(start: Start, tmp_path: Path) -> None:
     gunicorn = start()
     (worker,) = gunicorn.workers()
@@ -221,6 +227,7 @@ def test_a_stop_answers_open_requests_and_ends_the_lifespan(start: Start, tmp_pa
     assert (tmp_path / f"ended-{worker}").exists()
 
 
+@pytest.mark.every_version
 def test_sigquit_waits_for_nobody(start: Start) -> None:
     gunicorn = start()
     gunicorn.begin("/slow?seconds=600")
@@ -258,6 +265,7 @@ def test_a_websocket_works_on_until_its_grace_ends_and_gets_1012(start: Start) -
     assert time.monotonic() - began >= grace
 
 
+@pytest.mark.every_version
 def test_a_client_that_sends_all_the_time_still_reads_why_its_websocket_ends(start: Start) -> None:
     gunicorn = start(gunicorn_drain_timeout=1, gunicorn_websocket_grace=1)
     talkers = [gunicorn.connection() for _ in range(20)]

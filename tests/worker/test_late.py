@@ -6,11 +6,13 @@ import json
 import socket
 import time
 
+import pytest
 from conftest import Start, wait_for
 
 LATE = {"detail": "The application took too long to answer"}
 
 
+@pytest.mark.every_version
 def test_the_answer_that_is_late_is_504_and_the_app_goes_on(start: Start) -> None:
     gunicorn = start(environment={"PRODUCTION_FASTAPI_RELEASE": "one"})
     connection = gunicorn.connection()

@@ -19,6 +19,7 @@ def status(answer: bytes) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.every_version
 def test_request_line(start: Start) -> None:
     gunicorn = start(gunicorn_limit_request_line=100)
     fitting = "/pid?" + "x" * (100 - len("GET /pid? HTTP/1.1"))
@@ -26,6 +27,7 @@ def test_request_line(start: Start) -> None:
     assert gunicorn.ask(fitting + "x").status == 414
 
 
+@pytest.mark.every_version
 def test_number_of_headers(start: Start) -> None:
     gunicorn = start(gunicorn_limit_request_fields=10)
     few = {f"x-{number}": "1" for number in range(8)}  # with Host and Accept-Encoding: 10
@@ -40,6 +42,7 @@ def test_size_of_a_header(start: Start) -> None:
     assert gunicorn.ask("/pid", x="1" * (200 - len("x: ") + 1)).status == 431
 
 
+@pytest.mark.every_version
 def test_a_head_without_end_is_refused(start: Start) -> None:
     gunicorn = start(gunicorn_limit_request_fields=10, gunicorn_limit_request_field_size=1000)
     endless = b"GET /pid HTTP/1.1\r\nhost: localhost\r\nx: " + b"1" * 50_000
@@ -58,6 +61,7 @@ def test_what_is_not_http_gets_400(start: Start) -> None:
     assert status(start().raw(b"hello\r\n\r\n")) == 400
 
 
+@pytest.mark.every_version
 def test_concurrent_connections(start: Start) -> None:
     gunicorn = start(gunicorn_worker_connections=2)
     held = [gunicorn.connection() for _ in range(2)]
@@ -106,6 +110,7 @@ def test_timeout_ends_a_blocked_event_loop_only(start: Start) -> None:
     wait_for(lambda: int(gunicorn.ask("/pid").text) != before)
 
 
+@pytest.mark.every_version
 @pytest.mark.parametrize(("trusted", "expected"), [(["*"], "203.0.113.9"), (["192.0.2.1"], "")])
 def test_only_trusted_proxies_name_the_client(start: Start, trusted: list[str], expected: str) -> None:
     gunicorn = start(gunicorn_trusted_proxies=trusted)
@@ -129,6 +134,7 @@ def test_log_level(start: Start) -> None:
     assert "Listening at" in talkative.log()
 
 
+@pytest.mark.every_version
 def test_loop_and_parser(start: Start) -> None:
     gunicorn = start()
     (pid,) = gunicorn.workers()

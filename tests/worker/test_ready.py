@@ -60,6 +60,7 @@ def test_an_app_that_cannot_start_is_never_ready(start: Start, tmp_path: Path, f
     assert "planted" in gunicorn.log()
 
 
+@pytest.mark.every_version
 def test_nothing_is_accepted_until_the_readiness_path_answers(start: Start, tmp_path: Path) -> None:
     (tmp_path / "not-ready").touch()
     gunicorn = start(gunicorn_readiness_path="/ready", gunicorn_timeout=5, wait=False)
@@ -95,6 +96,7 @@ def test_a_replaced_worker_does_not_wait_for_ever(start: Start, tmp_path: Path) 
     assert gunicorn.ask("/pid").status == 200
 
 
+@pytest.mark.every_version
 def test_a_replaced_worker_that_cannot_start_spares_the_others(start: Start, tmp_path: Path) -> None:
     gunicorn = start(gunicorn_workers=2)
     wait_for(lambda: len(gunicorn.workers()) == 2)

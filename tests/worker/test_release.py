@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 
+import pytest
 from conftest import Gunicorn, Start
 
 RELEASE = {"PRODUCTION_FASTAPI_RELEASE": "4f2a9c01d3e5-8b1c2d3e"}
@@ -28,6 +29,7 @@ def test_every_answer_names_its_release(start: Start) -> None:
         assert gunicorn.ask(target).headers.get_all("X-Release") == ["4f2a9c01d3e5-8b1c2d3e"]
 
 
+@pytest.mark.every_version
 def test_a_websocket_handshake_does_too(start: Start) -> None:
     head = handshake(start(environment=RELEASE))
     assert head.startswith("http/1.1 101 ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
 from conftest import Gunicorn, Start, wait_for
 from test_drain import end, reload, under_load
 
@@ -63,6 +64,7 @@ def test_a_worker_that_dies_while_it_starts_holds_nobody_up(start: Start) -> Non
     wait_for(lambda: len(gunicorn.workers()) == 2)
 
 
+@pytest.mark.every_version
 def test_there_are_never_fewer_workers_than_configured(start: Start) -> None:
     gunicorn = start(gunicorn_workers=2)
     for number in (signal.SIGTTOU, signal.SIGTTIN, signal.SIGTTIN, signal.SIGTTIN):

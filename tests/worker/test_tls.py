@@ -37,6 +37,7 @@ def test_no_post_is_lost_by_reloads_over_tls(start: Start, with_tls: dict[str, A
     assert sent > 200
 
 
+@pytest.mark.every_version
 def test_an_idle_connection_with_tls_gets_its_last_answer_and_is_closed(start: Start, with_tls: dict[str, Any]) -> None:
     gunicorn = start(**with_tls, **PATIENT)
     connection = gunicorn.connection()

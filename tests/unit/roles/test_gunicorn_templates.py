@@ -464,14 +464,27 @@ def test_every_file_says_who_wrote_it(render: Render) -> None:
         assert "Ansible managed: role production.fastapi.gunicorn" in top, template
 
 
-def test_the_app_role_installs_what_the_worker_takes() -> None:
-    root = Path(__file__).parents[3] / "roles"
-    source = (root / "gunicorn/files/drain_worker.py").read_text()
+def supported() -> dict[str, tuple[str, str]]:
+    """The lowest version of each package that the worker takes, and the first one that is too new."""
+    source = (Path(__file__).parents[3] / "roles/gunicorn/files/drain_worker.py").read_text()
     names: dict[str, Any] = {}
     exec(re.search(r"^SUPPORTED = .*$", source, re.MULTILINE)[0], names)  # type: ignore[index]
+    return names["SUPPORTED"]  # type: ignore[no-any-return]
+
+
+def test_the_app_role_installs_what_the_worker_takes() -> None:
+    root = Path(__file__).parents[3] / "roles"
     installed = yaml.safe_load((root / "app/vars/main.yml").read_text())["__app_stack_requirements"]
-    wanted = {f"{package}>={lowest},<{too_new}" for package, (lowest, too_new) in names["SUPPORTED"].items()}
+    wanted = {f"{package}>={lowest},<{too_new}" for package, (lowest, too_new) in supported().items()}
     assert wanted <= set(installed)
+
+
+def test_the_worker_is_tried_with_the_lowest_versions_that_it_takes() -> None:
+    locked = (Path(__file__).parents[2] / "worker/lowest.txt").read_text()
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)", locked, re.MULTILINE))
+    assert {package: re.sub(r"([.]0)+$", "", version) for package, version in pins.items()} == {
+        package: lowest for package, (lowest, _) in supported().items()
+    }
 
 
 def test_settings_of_an_ini_inventory_are_what_they_mean(render: Render, config: Any) -> None:
