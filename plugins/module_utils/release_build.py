@@ -60,6 +60,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_python 
     Wish,
     find_python,
 )
+from ansible_collections.production.fastapi.plugins.module_utils.release_reuse import copy, digest, inputs
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
     ReleaseError,
     describe,
@@ -403,18 +404,25 @@ class Release:
             self.spec.resolving.check()
         if self.commit and (wanted.local or self.spec.build_commands):
             self._git().lend(self.commit)
-        installer = self._install(uv, interpreter, wanted, chosen)
-        version = python_version(place.outside(place.venv))
-        pins = {} if wanted.locked else installer.installed()
-        if wanted.local:
-            replace(installer, unpacking=False).install_local(wanted)
-            if self.spec.ignore_pins:  # which a lock has put back
-                replace(installer, unpacking=False).join(self.spec.requirements, wanted)
+        basis = self._basis(uv, interpreter, wanted)
+        former = self._former_venv(basis, wanted)
+        left_as = self.former.unpacked["as"] if former else ""
+        if former is None:
+            installer = self._install(uv, interpreter, wanted, chosen)
+            pins = {} if wanted.locked else installer.installed()
+            basis = basis if installer.unpacking else ""
+            if wanted.local:
+                replace(installer, unpacking=False).install_local(wanted)
+                if self.spec.ignore_pins:  # which a lock has put back
+                    replace(installer, unpacking=False).join(self.spec.requirements, wanted)
+        else:
+            pins = dict(self.former.pins)
+        version = python_version(former or place.outside(place.venv))
         self._run_build_commands(project)
 
         # From here on nothing of the build runs any more, and what root has copied nobody else can change.
         self.builder.end()
-        bytecode = self._take(interpreter, version, project.relative_to(source), entrypoint)
+        bytecode = self._take(former, interpreter, version, project.relative_to(source), entrypoint)
         self._shared.fill(self.path)
         directory = self.path / "src" / project.relative_to(source)
         variables = {
@@ -432,8 +440,9 @@ class Release:
             for other in others:
                 other.result()
         variables[f"{PREFIX}ENTRYPOINT"] = entrypoint
-        with contextlib.suppress(OSError):
-            prune(place, uv, self.path / "venv")
+        if former is None:
+            with contextlib.suppress(OSError):
+                prune(place, uv, self.path / "venv")
         if unread := unread_files(source, project):
             self.warn(unread)
         header = "# Written by production.fastapi.release; change app_source or app_entrypoint.\n"
@@ -448,7 +457,41 @@ class Release:
             "base": self.base,
             "resolution": self.resolution,
             "pins": pins,
+            "unpacked": {"from": basis, "as": left_as or digest(self.path / "venv")} if basis else {},
         }
+
+    def _basis(self, uv: Path, interpreter: Path, wanted: Wanted) -> str:
+        """What the virtualenv is made of, as a hash; empty where the next release has to make its own.
+
+        Commands of the build may have written in it.
+        """
+        spec = self.spec
+        if spec.build_commands:
+            return ""
+        settings = {
+            "uv": str(uv),
+            "index_url": spec.settings.index_url,
+            "requirements": list(spec.requirements),
+            "install_options": list(spec.install_options),
+            "ignore_pins": sorted(spec.ignore_pins),
+            "extras": sorted(spec.extras),
+            "groups": sorted(spec.groups),
+            "environment": dict(spec.build_environment),
+        }
+        return inputs(wanted, self.place.outside(self.place.source), interpreter, settings)
+
+    def _former_venv(self, basis: str, wanted: Wanted) -> Path | None:
+        """The virtualenv of the live release, if this one would get the same packages and nobody has changed it."""
+        former, given = self.former, self.spec.resolving.given
+        if not basis or former.unpacked.get("from") != basis:
+            return None
+        if not wanted.locked and (self.spec.resolve or given not in ({}, former.pins)):
+            return None
+        venv = self.path.parent / self.live() / "venv"
+        try:
+            return venv if digest(venv) == former.unpacked.get("as") else None
+        except OSError:
+            return None
 
     def _install(self, uv: Path, interpreter: Path, wanted: Wanted, chosen: Chosen) -> Installer:
         """Fill the virtualenv: from wheels alone while that will do, else where code of packages may run."""
@@ -512,7 +555,7 @@ class Release:
     def _shared(self) -> Shared:
         return Shared(self.spec.name, self.spec.directory, self.account, self.spec.shared)
 
-    def _take(self, interpreter: Path, version: str, project: Path, entrypoint: str) -> Bytecode:
+    def _take(self, former: Path | None, interpreter: Path, version: str, project: Path, entrypoint: str) -> Bytecode:
         """Copy what was built to where the release will be, as root's own; returns what is to be compiled."""
         place = self.place
         self.path.mkdir(mode=0o755)
@@ -522,14 +565,18 @@ class Release:
         if self.commit:
             _remove(place.outside(place.source) / ".git")
         source = take(place.outside(place.source), self.path / "src")
-        venv = take(place.outside(place.venv), self.path / "venv")
         self._shared.link(self.path, source, project, entrypoint)
-        for digest, paths in source.sources.items():
-            venv.sources.setdefault(digest, []).extend(paths)
+        sources = source.sources
+        if former is None:
+            venv = take(place.outside(place.venv), self.path / "venv")
+            for text, paths in venv.sources.items():
+                sources.setdefault(text, []).extend(paths)
+        else:
+            copy(former, self.path / "venv")  # with its bytecode
         if self.account.name is not None:
             os.chown(self.path, 0, self.account.gid)
         self.path.chmod(0o755 if self._served_by_path() else 0o750)
-        return Bytecode(place, interpreter, version, venv.sources)
+        return Bytecode(place, interpreter, version, sources)
 
     def _served_by_path(self) -> bool:
         """Whether Nginx still reads the files of the live release in its folder.

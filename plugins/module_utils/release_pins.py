@@ -31,6 +31,8 @@ class Live:
     resolution: str = ""
     dependencies: str = ""
     pins: Mapping[str, str] = field(default_factory=dict)
+    # What its virtualenv was made from, and as what it was left, where no code of a package could run meanwhile.
+    unpacked: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, releases: Path, name: str) -> Live:
@@ -40,7 +42,8 @@ class Live:
         except (OSError, ValueError):
             return cls()
         pins = known.get("pins", {})
-        return cls(known.get("base", name), known.get("resolution", ""), known.get("dependencies", ""), pins)
+        of_release = known.get("base", name), known.get("resolution", ""), known.get("dependencies", "")
+        return cls(*of_release, pins, known.get("unpacked", {}))
 
     def resolution_of(self, base: str, *, anew: bool) -> str:
         """Which resolution a release of this base has: that of the live one, or a new one where it has no lock."""

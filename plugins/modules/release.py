@@ -294,6 +294,12 @@ release:
       description: When its versions were resolved by O(resolve); empty when they were not.
       type: str
       sample: "20261129230501"
+    unpacked:
+      description:
+        - Hashes of what its virtualenv was made C(from), and of what it was left C(as); empty when it was not made of
+          wheels alone. The next release with the same C(from) gets a copy.
+      type: dict
+      sample: {from: c0d7b93f02b36892, as: 6b02c134c10e21a2}
 wants_pins:
   description: Whether the build needs the versions that another server of the app resolves.
   returned: when it does

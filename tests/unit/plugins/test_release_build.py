@@ -810,3 +810,78 @@ def test_a_build_finds_uv_that_was_left_closed(tmp_path: Path) -> None:
     uv.parent.chmod(0o700)
     assert release_install.install_uv("", (), Settings(), tmp_path / "tools") == uv
     assert (uv.stat().st_mode & 0o777, uv.parent.stat().st_mode & 0o777) == (0o755, 0o755)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The virtualenvs that builds have made from nothing, each as the name of its release."""
+    names: list[str] = []
+    create = release_install.Installer.create
+
+    def noted(installer, interpreter):
+        names.append(installer.place.path.name)
+        create(installer, interpreter)
+
+    monkeypatch.setattr(release_install.Installer, "create", noted)
+    return names
+
+
+def deploy(source: Path, main: str, **options: object) -> Release:
+    """Build a release with another text of its module, and make it live."""
+    (source / "main.py").write_text(MAIN + main)
+    release, upload = prepare(source, **options)
+    release.build(upload)
+    current = source.parent / "srv" / "current"
+    current.unlink(missing_ok=True)
+    current.symlink_to(f"releases/{release.path.name}")
+    return release
+
+
+def test_code_alone_gets_the_virtualenv_of_the_live_release(source, made):
+    first = deploy(source, "")
+    second = deploy(source, "other = 1\n")
+    third = deploy(source, "other = 2\n")
+    assert made == [first.path.name]
+    for release in (second, third):
+        assert (release.path / "venv" / "bin" / "python").exists()
+        assert list((release.path / "src" / "__pycache__").glob("main.*.pyc"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"build_commands": ["true"]}, {"extras": ["x"]}, {"build_environment": {"A": "1"}}, {"resolve": True}],
+)
+def test_another_way_to_install_makes_a_virtualenv_of_its_own(source, made, options):
+    (source / "pyproject.toml").write_text(PYPROJECT + "[project.optional-dependencies]\nx = []\n")
+    first = deploy(source, "")
+    second = deploy(source, "other = 1\n", **options)
+    assert made == [first.path.name, second.path.name]
+
+
+def test_other_dependencies_make_a_virtualenv_of_their_own(source, made):
+    first = deploy(source, "")
+    (source / "pyproject.toml").write_text(PYPROJECT.replace('"1"', '"2"'))
+    second = deploy(source, "")
+    assert made == [first.path.name, second.path.name]
+
+
+def test_a_virtualenv_that_somebody_has_changed_is_not_taken(source, made):
+    first = deploy(source, "")
+    (first.path / "venv" / "planted.pth").write_text("import os\n")
+    second = deploy(source, "other = 1\n")
+    assert made == [first.path.name, second.path.name]
+    assert not (second.path / "venv" / "planted.pth").exists()
+
+
+def test_a_virtualenv_in_which_code_has_run_is_not_taken(source, made, monkeypatch):
+    install = release_install.Installer.install
+
+    def needs_code(installer, wanted):
+        if installer.unpacking:
+            raise release_install.NeedsCodeError
+        install(installer, wanted)
+
+    monkeypatch.setattr(release_install.Installer, "install", needs_code)
+    first = deploy(source, "")
+    second = deploy(source, "other = 1\n")
+    assert set(made) == {first.path.name, second.path.name}
