@@ -45,6 +45,9 @@ ENVIRONMENTS = {"environment": "app_environment (gunicorn_environment)", "build_
 # Options that are not shown at all, masked or not.
 HIDDEN = {*ENVIRONMENTS, "files", "index_credentials"}
 
+# Up to so many bytes a source is part of the module's arguments: a file of its own takes four more round trips.
+GOES_ALONG = 1 << 20
+
 # What an earlier task of the run has found and a later one need not ask for again.
 KEPT = ("release", "complete", "key", "live", "unfinished", "former", "resolution")
 
@@ -100,10 +103,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 )
         sendable = None if self._task.check_mode else local
         if sendable and known.get("wants_upload"):
-            arguments["upload"] = self._send(sendable, include)
+            arguments |= self._send(sendable, include)
         result = self._module(arguments, task_vars)
         if sendable and result.get("wants_upload"):
-            result = self._module(arguments | {"upload": self._send(sendable, include)}, task_vars)
+            result = self._module(arguments | self._send(sendable, include), task_vars)
         if not result.get("failed"):
             result["key"] = key
         return result
@@ -160,17 +163,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         return result
 
-    def _send(self, local: Path, include: Sequence[str]) -> str:
-        """Bring the source to the host; returns its path there."""
+    def _send(self, local: Path, include: Sequence[str]) -> dict[str, str]:
+        """The argument that has the source: itself when it is small, else its path on the host, where it is by then."""
+        with tempfile.NamedTemporaryFile() as made:
+            packed = local
+            if local.is_dir():
+                pack(local, made, include)
+                made.flush()
+                packed = Path(made.name)
+            if packed.stat().st_size <= GOES_ALONG:
+                return {"packed": base64.b64encode(packed.read_bytes()).decode()}
+            return {"upload": self._transfer(packed)}
+
+    def _transfer(self, packed: Path) -> str:
+        """Bring a file to the host; returns its path there."""
         shell = self._connection._shell
         remote: str = shell.join_path(shell.tmpdir or self._make_tmp_path(), "source")
-        if local.is_file():
-            self._transfer_file(str(local), remote)
-        else:
-            with tempfile.NamedTemporaryFile() as packed:
-                pack(local, packed, include)
-                packed.flush()
-                self._transfer_file(packed.name, remote)
+        self._transfer_file(str(packed), remote)
         self._fixup_perms2((shell.tmpdir, remote))
         return remote
 

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.production.fastapi.plugins.module_utils import archive_client
 from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings, run
 from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
@@ -44,6 +43,9 @@ def fetched(url: str, checksum: str, place: Place, settings: Settings) -> Iterat
 
 
 def _download(url: str, archive: Path, place: Place, settings: Settings) -> None:
+    # Not at the top, because no other source needs what it imports, which takes as long as half of the rest.
+    from ansible_collections.production.fastapi.plugins.module_utils import archive_client  # noqa: PLC0415
+
     part = place.source / "archive"
     # The URL may have a password, so it is neither on a command line nor in the environment.
     with place.secrets() as (home, seen):

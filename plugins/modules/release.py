@@ -221,6 +221,9 @@ options:
   upload:
     description: Set by the action. Archive of the source on the host.
     type: path
+  packed:
+    description: Set by the action. The source itself in place of O(upload), encoded, when it is small.
+    type: str
   sealed:
     description: Set by the action. Options that must not be shown, encoded.
     type: str
@@ -393,6 +396,7 @@ ARGUMENTS: dict[str, Any] = {
     "minimum_free_disk_mb": {"type": "int", "default": 0},
     "minimum_free_memory_mb": {"type": "int", "default": 0},
     "upload": {"type": "path"},
+    "packed": {"type": "str", "no_log": True},
     "sealed": {"type": "str", "no_log": True},
 }
 
@@ -404,6 +408,8 @@ def main() -> None:
     options = dict(module.params)
     if options["sealed"]:
         options |= json.loads(base64.b64decode(options["sealed"]))
+    if options["packed"]:
+        options["upload"] = str(unpacked(options["packed"], Path(module.tmpdir)))
     secrets = secrets_of_urls([options[name] for name in ("source", "index_url", "install_options", "proxy")])
     passwords = [pair["password"] for pair in options["index_credentials"].values()]
     hidden = ("environment", "build_environment", "files")
@@ -444,6 +450,13 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
         return {"changed": False, "release": release.plan(), "complete": False, "wants_pins": True, **standing}
     release.publish(check=False)
     return {"changed": True, "release": built, "complete": True, **standing}
+
+
+def unpacked(packed: str, folder: Path) -> Path:
+    """The source that came along, as a file in a folder that nobody else can read."""
+    file = folder / "source"
+    file.write_bytes(base64.b64decode(packed))
+    return file
 
 
 def specify(options: dict[str, Any]) -> Spec:

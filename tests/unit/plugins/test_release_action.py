@@ -11,6 +11,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.production.fastapi.plugins.action import release as action
 from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
+from ansible_collections.production.fastapi.plugins.module_utils.release_tree import unpack
 from ansible_collections.production.fastapi.plugins.modules import release as module
 
 
@@ -37,7 +38,7 @@ def make(tmp_path, answers, monkeypatch, **options):
     monkeypatch.setattr(
         plugin, "_module", lambda arguments, _vars: calls.append(arguments) or dict(answers[len(calls) - 1])
     )
-    monkeypatch.setattr(plugin, "_send", lambda local, _include: f"/remote/{local.name}")
+    monkeypatch.setattr(plugin, "_send", lambda local, _include: {"upload": f"/remote/{local.name}"})
     return plugin, calls
 
 
@@ -113,6 +114,21 @@ def test_the_source_goes_along_when_an_earlier_task_found_that_it_is_missing(tmp
     plugin._task.check_mode = False
     assert plugin.run(None, {"app_release": found})["complete"]
     assert [call.get("upload") for call in calls] == [None, "/remote/app"]
+
+
+def test_a_small_source_goes_along_and_is_the_same_on_the_host(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "main.py").write_text("app = 1\n")
+    plugin = action.ActionModule.__new__(action.ActionModule)
+    monkeypatch.setattr(plugin, "_transfer", lambda packed: f"/remote/{len(packed.read_bytes())}")
+    (tmp_path / "host").mkdir()
+    packed = module.unpacked(plugin._send(tmp_path / "app", [])["packed"], tmp_path / "host")
+    unpack(packed, tmp_path / "src", whole=True)
+    assert (tmp_path / "src" / "main.py").read_text() == "app = 1\n"
+    assert module.ARGUMENTS["packed"]["no_log"]
+    big = tmp_path / "app.zip"
+    big.write_bytes(bytes(action.GOES_ALONG + 1))
+    assert plugin._send(big, []) == {"upload": f"/remote/{action.GOES_ALONG + 1}"}
 
 
 def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, monkeypatch):
