@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-
-SIZE = re.compile(r"([1-9][0-9]*)(%?)")
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,9 @@ def batches(servers: Sequence[str], sizes: Sequence[int | str]) -> list[list[str
 
 def number_of(size: int | str, servers: int) -> int:
     """How many servers a size means."""
-    match = SIZE.fullmatch(str(size))
-    if match is None or (match[2] and int(match[1]) > 100):
+    batch = values.batch(size)
+    if batch is None:
         raise AnsibleFilterError(
             f'app_batches has {size}; write numbers from 1 or shares up to 100%, such as [1, "50%"].'
         )
-    return -(-servers * int(match[1]) // 100) if match[2] else int(match[1])
+    return -(-servers * batch.number // 100) if batch.is_share else batch.number

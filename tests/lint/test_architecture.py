@@ -26,7 +26,7 @@ BOUNDS = {
     "filter files": 39,
     "filters": 35,
     "patterns of an address": 3,
-    "patterns in checks": 21,
+    "patterns in checks": 0,
     "names of the state folder": 1,
 }
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,10 +20,6 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 
 HIGHEST = 10**9
 SERVING = ("gunicorn", "uvicorn", "uvicorn-worker")
-CHECKSUM = re.compile("sha256:[0-9a-f]{64}")
-PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+!_-]*")
-BATCH = re.compile(r"[1-9][0-9]*|([1-9][0-9]?|100)%")
 KEYS = {
     "git": ("git", "version", "subdirectory", "key"),
     "folder": ("folder", "include", "subdirectory"),
@@ -95,17 +90,17 @@ def archive_problems(source: Mapping[str, Any]) -> Iterator[str]:
     checksum = source.get("checksum")
     if app.is_url(source) and checksum is None:
         yield "app_source.checksum: an archive from a URL needs its checksum, as sha256: and 64 hexadecimal digits."
-    if checksum is not None and not CHECKSUM.fullmatch(str(checksum)):
+    if checksum is not None and values.checksum(checksum) is None:
         yield f"app_source.checksum: write {checksum} as sha256: and 64 hexadecimal digits."
-    if app.is_url(source) and not re.match("https?://", str(source["archive"])):
+    if app.is_url(source) and not values.is_http(str(source["archive"])):
         yield "app_source.archive: use a URL with http:// or https://."
 
 
 def package_problems(source: Mapping[str, Any], entrypoint: str) -> Iterator[str]:
     """What is wrong with a package of an index."""
-    if not PACKAGE_VERSION.fullmatch(str(source.get("version", ""))):
+    if values.package_version(source.get("version", "")) is None:
         yield "app_source.version: name the version of the package, as 1.2.3."
-    if not PACKAGE.fullmatch(str(source["package"])):
+    if values.package(source["package"]) is None:
         yield f"app_source.package: {source['package']} is no name of a package."
     if not entrypoint:
         yield "app_entrypoint: a package does not say where its app is; write it as module:attribute."
@@ -128,14 +123,14 @@ def build_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"app_entrypoint: write {entrypoint} as module:attribute, such as shop.main:app, or as module:factory()."
         )
-    if python and not re.fullmatch(r"3\.[0-9]+", python):
+    if python and values.python(python) is None:
         yield f'app_python: write {python} as a version such as "3.12", in quotes.'
     if version not in ("", UV_VERSION) and not hashes:
         yield (
             f"app_uv_hashes: {version} is not the version of uv whose hashes are known here; write those of its wheels "
             'for your hosts, as ["sha256:\u2026"].'
         )
-    if not all(CHECKSUM.fullmatch(str(each)) for each in hashes):
+    if None in map(values.checksum, hashes):
         yield "app_uv_hashes: write each as sha256: and 64 hexadecimal digits."
 
 
@@ -158,13 +153,13 @@ def deploy_problems(settings: Mapping[str, Any]) -> Iterator[str]:
             "dead deploy."
         )
     sizes = settings["app_batches"]
-    if not sizes or not all(BATCH.fullmatch(str(each)) for each in sizes):
+    if not sizes or None in map(values.batch, sizes):
         yield (
             f"app_batches: {json.dumps(sizes)} are no sizes; use numbers from 1 and shares up to 100%, such as "
             '[1, "50%"].'
         )
     path, rate, budget = (settings[f"app_{each}"] for each in ("verify_path", "receipt_rate", "receipt_budget"))
-    if not re.fullmatch("/[!-~]*", path):
+    if values.asked_path(path) is None:
         yield f"app_verify_path: write {path} as a path such as /healthz."
     if values.number(rate, 1, 200) is None:
         yield f"app_receipt_rate: {rate} requests a second are not possible; use 1 to 200."
@@ -203,7 +198,7 @@ def canary_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
         )
     servers = servers_of(view.groups.get("app_servers", []), settings["app_name"], view.hostvars)
     sizes = settings["app_batches"]
-    if sizes and all(BATCH.fullmatch(str(each)) for each in sizes) and not batches(servers, sizes)[1:]:
+    if sizes and None not in map(values.batch, sizes) and not batches(servers, sizes)[1:]:
         yield (
             f"app_canary_time: {settings['app_name']} has no server beside the first batch of app_batches to compare a "
             "canary with; add servers, make that batch smaller, or set app_canary_time to 0."

@@ -4,17 +4,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-KEYS = {"username", "password"}
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 
-# A netrc file has words without spaces, and nobody agrees on how it quotes.
-WORD = re.compile(r"[^\s\"'\\#][^\s\"'\\]*")
-TEXT = re.compile(r"[^\x00-\x1f\x7f]+")
+KEYS = {"username", "password"}
 
 
 def index_credentials_problems(credentials: Any) -> list[str]:
@@ -37,14 +33,15 @@ def _problem(index: str, pair: Any) -> str:
     is_url = "://" in index
     if is_url and "@" in urlsplit(index).netloc:
         return f"{index.rpartition('@')[2]} has a user name in its URL; write it as username."
-    if is_url and not (re.match("https?://", index) and urlsplit(index).hostname):
+    if is_url and values.index(index) is None:
         return f"{index} is no URL; write it with https://."
-    if not is_url and not NAME.fullmatch(index):
+    if not is_url and values.index(index) is None:
         return f"{index} is neither a URL nor a name of an index."
     if not isinstance(pair, Mapping) or set(pair) != KEYS:
         return f"{index} needs a username and a password, and nothing else."
-    rule = WORD if is_url else TEXT
-    bad = sorted(key for key, value in pair.items() if value is None or not rule.fullmatch(str(value)))
+    # Of a URL they are written to a netrc file.
+    rule = values.netrc_word if is_url else values.text
+    bad = sorted(key for key, value in pair.items() if value is None or rule(value) is None)
     if not bad:
         return ""
     if is_url:

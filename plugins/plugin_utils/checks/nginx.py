@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -78,7 +77,7 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
 def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     """Why an authority could not be asked for certificates."""
     directory, profile, plugin = (settings[f"nginx_acme_{each}"] for each in ("directory", "profile", "dns"))
-    if directory not in DIRECTORIES and not re.fullmatch(r"https://[^ ]+", directory):
+    if directory not in DIRECTORIES and values.authority(directory) is None:
         yield (
             f"nginx_acme_directory is {directory}; write production, staging, or the https:// address of an ACME "
             "directory."
@@ -93,9 +92,9 @@ def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]
         yield f"nginx_acme_ca_bundle is {bundle}; write the absolute path of a file on the load balancer."
     if bool(settings["nginx_acme_eab_kid"]) != bool(settings["nginx_acme_eab_hmac_key"]):
         yield "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both, or none."
-    if any(re.search(r"\s", settings[name]) for name in ONE_WORD):
+    if not all(values.is_word(settings[name]) for name in ONE_WORD):
         yield f"{', '.join(ONE_WORD[:-1])} and {ONE_WORD[-1]} must be without spaces and line ends."
-    if not re.fullmatch("[a-z0-9-]*", plugin):
+    if plugin and values.dns_plugin(plugin) is None:
         yield (
             f"nginx_acme_dns is {plugin}; write the NAME of a package python3-certbot-dns-NAME of Debian, such as "
             "rfc2136."

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -182,7 +181,7 @@ def setting_problems(existing: Existing) -> Iterator[str]:
                 f"{_place(entry)}: {entry['name']} would hold for our sites as well; move it into the servers that "
                 "it is for."
             )
-        words = [word for word in entry["arguments"] if re.search(rf"(^|[$=:]){PREFIX}", word)]
+        words = [word for word in entry["arguments"] if any(f"{mark}{PREFIX}" in f"={word}" for mark in "$=:")]
         if words and entry["name"] not in ("access_log", "if"):
             yield f"{_place(entry)}: {words[0]}: names that begin with {PREFIX} are the role's own; choose another one."
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -132,11 +131,14 @@ def package_problems(seen: Mapping[str, Any]) -> Iterator[str]:
 
 def listeners(text: str) -> list[Listener]:
     """What each line of `ss -Hltnp` says."""
-    found = re.findall(r"^\S+ +\d+ +\d+ +(\S+):(\d+) .*?users:(.*)$", text, re.MULTILINE)
-    return [
-        Listener(plain(address), port, tuple(dict.fromkeys(re.findall(r'\("([^"]+)"', users))))
-        for address, port, users in found
-    ]
+    found = []
+    for line in text.splitlines():
+        columns, _users, users = line.partition("users:")
+        if users:
+            address, _colon, port = columns.split()[3].rpartition(":")
+            # users:(("nginx",pid=7,fd=6),("nginx",pid=8,fd=6))
+            found.append(Listener(plain(address), port, tuple(dict.fromkeys(users.split('"')[1::2]))))
+    return found
 
 
 def plain(address: str) -> str:

@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 from ansible_collections.production.fastapi.plugins.plugin_utils.routes import ADDRESS, identifier
-
-RATE = re.compile(r"([1-9]\d{0,5})/([sm])")
 
 
 def route_problems(sites: list[Mapping[str, Any]]) -> list[str]:
@@ -60,7 +57,7 @@ def limit_sentences(limit: Mapping[str, Any]) -> Iterator[str]:
     key = str(limit.get("key", ADDRESS))
     if values.header(key) is None:
         yield f"is limited by {key!r}; write address, total or the name of a header, such as Authorization."
-    if not RATE.fullmatch(str(limit["rate"])):
+    if values.rate(limit["rate"]) is None:
         yield f"has the rate {limit['rate']}; write requests per second or minute, such as 10/s or 5/m."
     if int(limit.get("burst", 0)) < 0:
         yield f"has the burst {limit['burst']}; write 0 or more."

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-SEGMENT = re.compile(r"[\w@.-]+")
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 
 
 def shared_problems(
@@ -48,4 +47,4 @@ def shared_problems(
 def is_path(path: Any) -> bool:
     """Whether this is a path below some folder, without `.` and `..`; one of a folder may have / at its end."""
     parts = path.removesuffix("/").split("/") if isinstance(path, str) else [""]
-    return all(SEGMENT.fullmatch(part) and part not in (".", "..") for part in parts)
+    return None not in map(values.segment, parts)

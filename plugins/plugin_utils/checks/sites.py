@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
@@ -17,7 +17,6 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import
 )
 
 HIGHEST = 10**9
-KEY = re.compile(r"[^\s;{}\"'\\]*\$[^\s;{}\"'\\]+")
 
 
 def site_problems(entries: list[dict[str, Any]]) -> list[str]:
@@ -119,10 +118,11 @@ def static_problems(entry: dict[str, Any]) -> list[str]:
         problems.append(
             f"the folder {folder!r} of static files must be a plain absolute path, such as /srv/www/static."
         )
-    if (found := re.match(r"/srv/[^/]+/shared(?:/(.+))?", folder)) and "untrusted_below" not in entry:
+    _root, *parts = PurePosixPath(folder).parts or ("",)
+    if parts[:1] == ["srv"] and parts[2:3] == ["shared"] and "untrusted_below" not in entry:
         problems.append(
             f"Nginx cannot read the folder {folder}; write app_static: [{{url: {url}, shared:"
-            f" {found[1] or 'uploads'}}}] instead of it."
+            f" {'/'.join(parts[3:]) or 'uploads'}}}] instead of it."
         )
     if expires not in ("max", "epoch") and values.duration(expires) is None:
         problems.append(f"expires {expires!r} is no time that Nginx knows; write one such as 30d, 12h or max.")
@@ -135,7 +135,7 @@ def balance_problems(site: Mapping[str, Any]) -> list[str]:
     balance, key = str(site.get("balance", "round_robin")), str(site.get("balance_key", ""))
     if balance not in STRATEGIES:
         problems.append(f"its balance is {balance!r}; write one of {', '.join(STRATEGIES)}.")
-    if balance == "hash" and not KEY.fullmatch(key):
+    if balance == "hash" and values.hash_key(key) is None:
         problems.append(f"its balance_key is {key!r}; write what the hash is of, such as $cookie_session.")
     if balance != "hash" and key:
         problems.append(f"it has a balance_key, which only balance hash uses, and not {balance}; take one of them out.")

@@ -12,6 +12,7 @@ import ipaddress
 import math
 import re
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -35,6 +36,20 @@ SOCKET = re.compile(r"unix:(/[^\s%;{}:$\"'\\]+)")
 URL_PATH = re.compile(r"/[^\s?#]*")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 RELEASE = re.compile(r"[a-z0-9][a-z0-9.-]*")
+CHECKSUM = re.compile("sha256:[0-9a-f]{64}")
+PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+!_-]*")
+PYTHON = re.compile(r"3\.[0-9]+")
+INDEX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A netrc file has words without spaces, and nobody agrees on how it quotes.
+NETRC_WORD = re.compile(r"[^\s\"'\\#][^\s\"'\\]*")
+SEGMENT = re.compile(r"[\w@.-]+")
+BATCH = re.compile(r"([1-9][0-9]*)(%?)")
+RATE = re.compile(r"([1-9]\d{0,5})/([sm])")
+HASH_KEY = re.compile(r"[^\s;{}\"'\\]*\$[^\s;{}\"'\\]+")
+ASKED_PATH = re.compile("/[!-~]*")
+AUTHORITY = re.compile(r"https://[^ ]+")
+DNS_PLUGIN = re.compile("[a-z0-9-]+")
 ENTRYPOINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?", re.ASCII)
 
 
@@ -43,6 +58,13 @@ class Endpoint(NamedTuple):
 
     address: Address
     port: int
+
+
+class Batch(NamedTuple):
+    """A number of servers, or a share of them in percent."""
+
+    number: int
+    is_share: bool
 
 
 def address(value: Any) -> Address | None:
@@ -143,6 +165,91 @@ def header(value: Any) -> str | None:
 def size(value: Any) -> str | None:
     """A number of bytes as Nginx takes it, with k, m or g."""
     return str(value) if SIZE.fullmatch(str(value)) else None
+
+
+def checksum(value: Any) -> str | None:
+    """A SHA-256, as `sha256:` and 64 hexadecimal digits."""
+    return str(value) if CHECKSUM.fullmatch(str(value)) else None
+
+
+def package(value: Any) -> str | None:
+    """The name of a package of Python."""
+    return str(value) if PACKAGE.fullmatch(str(value)) else None
+
+
+def package_version(value: Any) -> str | None:
+    """The version of a package of Python, such as `1.2.3`."""
+    return str(value) if PACKAGE_VERSION.fullmatch(str(value)) else None
+
+
+def python(value: Any) -> str | None:
+    """A version of Python, such as `3.12`."""
+    return str(value) if PYTHON.fullmatch(str(value)) else None
+
+
+def index(value: str) -> str | None:
+    """The name of an index of packages, or its URL with a host."""
+    if "://" in value:
+        return value if is_http(value) and urlsplit(value).hostname else None
+    return value if INDEX.fullmatch(value) else None
+
+
+def is_http(url: str) -> bool:
+    """Whether a URL is one of HTTP, with TLS or without."""
+    return url.startswith(("http://", "https://"))
+
+
+def netrc_word(value: Any) -> str | None:
+    """A user name or a password as a file .netrc takes it."""
+    return str(value) if NETRC_WORD.fullmatch(str(value)) else None
+
+
+def text(value: Any) -> str | None:
+    """A text of one line that is not empty."""
+    return str(value) if str(value) and is_one_line(str(value)) else None
+
+
+def is_word(value: str) -> bool:
+    """Whether a text has no spaces, tabs and line ends; an empty one has none."""
+    return value == "".join(value.split())
+
+
+def segment(value: str) -> str | None:
+    """A part of a path below a folder: letters, digits, `_`, `@`, dot and hyphen, but neither `.` nor `..`."""
+    return value if SEGMENT.fullmatch(value) and value not in (".", "..") else None
+
+
+def batch(value: Any) -> Batch | None:
+    """How many servers deploy together: a number from 1, or a share up to `100%`."""
+    found = BATCH.fullmatch(str(value))
+    if found is None or (found[2] and int(found[1]) > 100):
+        return None
+    return Batch(int(found[1]), bool(found[2]))
+
+
+def rate(value: Any) -> str | None:
+    """Requests a second or a minute, such as `10/s` or `5/m`."""
+    return str(value) if RATE.fullmatch(str(value)) else None
+
+
+def hash_key(value: str) -> str | None:
+    """What Nginx makes a hash of: a word with a variable in it, such as `$cookie_session`."""
+    return value if HASH_KEY.fullmatch(value) else None
+
+
+def asked_path(value: str) -> str | None:
+    """What a client asks for, such as `/healthz?full=1`, in the characters that a request has."""
+    return value if ASKED_PATH.fullmatch(value) else None
+
+
+def authority(value: str) -> str | None:
+    """The address of an ACME directory, which has TLS."""
+    return value if AUTHORITY.fullmatch(value) else None
+
+
+def dns_plugin(value: str) -> str | None:
+    """The NAME of a package python3-certbot-dns-NAME."""
+    return value if DNS_PLUGIN.fullmatch(value) else None
 
 
 def entrypoint(value: Any) -> str | None:

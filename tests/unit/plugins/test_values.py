@@ -287,3 +287,52 @@ def test_durations(value: Any, seconds: int) -> None:
 )
 def test_what_is_no_duration(value: Any) -> None:
     assert values.duration(value) is None
+
+
+RULES: dict[str, tuple[list[Any], list[Any]]] = {
+    "checksum": (
+        [f"sha256:{'0af' * 21}0"],
+        ["", "0" * 64, f"sha256:{'0' * 63}", f"sha256:{'A' * 64}", f"sha512:{'0' * 64}"],
+    ),
+    "package": (["shop", "A", "zope.interface", "my_app-2"], ["", "-shop", "shop-", "shop[extra]", "shop==1", "a b"]),
+    "package_version": (["1", "1.2.3", "2!1.0+local-1", 1.5], ["", "v1", "latest", "1 2", ">=1"]),
+    "python": (["3.9", "3.12"], ["", "3", "3.12.1", "2.7", "3.x", "03.1"]),
+    "index": (
+        ["private", "a.b_c-1", "https://index.example.com/simple", "http://10.0.0.1"],
+        ["", "-a", "a b", "ftp://index.example.com", "https://", "https:///simple"],
+    ),
+    "netrc_word": (["bot", "s3cr3t!", "a#b", 7], ["", "#a", "a b", 'a"b', "a'b", "a\\b", "a\n"]),
+    "text": (["a", "a b", "#", "ä"], ["", "a\nb", "\x00", "a\x7f"]),
+    "segment": (["uploads", "notes.db", "a@b", "..."], ["", ".", "..", "a b", "a/b", "a\n"]),
+    "rate": (["1/s", "999999/m"], ["", "0/s", "10", "1/h", "1000000/s", "1/s ", "-1/s"]),
+    "hash_key": (["$cookie_session", "a$b-$c"], ["", "cookie", "$", "$a b", "$a;", '$a"', "${a}"]),
+    "asked_path": (["/", "/healthz?full=1", "//"], ["", "healthz", "/a b", "/ä", "/\n"]),
+    "authority": (["https://acme.example.com/directory"], ["", "https://", "http://acme.example.com", "https://a b"]),
+    "dns_plugin": (["rfc2136", "a-b"], ["", "Route53", "a_b", "a b", "a;b"]),
+}
+
+
+@pytest.mark.parametrize(("rule", "value"), [(rule, value) for rule, (good, _bad) in RULES.items() for value in good])
+def test_what_a_rule_takes_is_returned_as_text(rule: str, value: Any) -> None:
+    assert getattr(values, rule)(value) == str(value)
+
+
+@pytest.mark.parametrize(("rule", "value"), [(rule, value) for rule, (_good, bad) in RULES.items() for value in bad])
+def test_what_is_nearly_that_is_nothing(rule: str, value: Any) -> None:
+    assert getattr(values, rule)(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [(1, (1, False)), ("20", (20, False)), ("1%", (1, True)), ("100%", (100, True)), (250, (250, False))]
+    + [(value, None) for value in ("", 0, "0%", "101%", "-1", "1.5", "50 %", "half", True)],
+)
+def test_a_batch_is_a_number_or_a_share(value: Any, meant: tuple[int, bool] | None) -> None:
+    assert values.batch(value) == meant
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"), [("word", True), ("", True), ("a b", False), ("a\t", False), ("\n", False)]
+)
+def test_a_word_has_no_spaces(value: str, is_one: bool) -> None:
+    assert values.is_word(value) is is_one
