@@ -72,4 +72,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             "settings": found.settings,
             "derived": found.derived,
             "_ansible_verbose_override": True,
+            # Other callbacks than the default one would show what is secret in them.
+            "_ansible_no_log": True,
         }

@@ -41,13 +41,12 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_step
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
 
 
 class FilterModule:
-    """The filters that Ansible finds here."""
+    """The filter that Ansible finds here."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"drained": drained, "drain_step": drain_step}
+        return {"drained": drained}

@@ -61,12 +61,12 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.plugin_utils.sites import password_files, sites
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import sites
 
 
 class FilterModule:
-    """The filters that Ansible finds here."""
+    """The filter that Ansible finds here."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"password_files": password_files, "sites": sites}
+        return {"sites": sites}

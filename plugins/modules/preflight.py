@@ -35,7 +35,7 @@ options:
   step:
     description: What an operator asks of the role, by a playbook of that name, whose parameters are checked besides.
     type: str
-    choices: [drain, maintenance]
+    choices: [drain, leave, maintenance, undrain]
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -63,7 +63,8 @@ settings:
   type: dict
   sample: {redis_bind: "10.0.0.5:6379", redis_allowed_addresses: [], redis_memory: 64}
 derived:
-  description: What the role works out from its settings and the inventory, for its templates.
+  description: The plan of the role, which it works out from its settings, the inventory and the host, for tasks and
+    templates. No output shows it, because it may have secrets.
   returned: success
   type: dict
   sample: {trusted_proxies: [127.0.0.1, "::1", 10.0.0.10]}

@@ -43,11 +43,22 @@ def nothing(_settings: Mapping[str, Any], _view: View) -> dict[str, Any]:
     return {}
 
 
+def no_problems(_settings: Mapping[str, Any], _view: View) -> list[str]:
+    """What is wrong where everything will do."""
+    return []
+
+
+def unchanged(settings: Mapping[str, Any], _view: View) -> Mapping[str, Any]:
+    """The settings of a step that takes them as they are."""
+    return settings
+
+
 class Check(NamedTuple):
-    """What is refused, and what is worked out from the settings and the inventory."""
+    """What is refused, what is worked out from settings and inventory, and what a step makes of the settings."""
 
     problems: Problems
     derived: Derived = nothing
+    settings: Callable[[Mapping[str, Any], View], Mapping[str, Any]] = unchanged
 
 
 class Examination(NamedTuple):
@@ -67,8 +78,10 @@ CHECKS = {
 }
 # What an operator asks of a role by a playbook of its own.
 STEPS = {
-    "drain": Check(draining.problems),
+    "drain": Check(draining.problems, draining.to_drain),
+    "leave": Check(no_problems, settings=nginx_plan.without_app),
     "maintenance": Check(maintenance.problems, maintenance.asked),
+    "undrain": Check(no_problems, draining.to_undrain),
 }
 
 
@@ -92,6 +105,8 @@ def examine(role: str, value_of: Callable[[str], Any], view: View, step: str = "
         if inner := inner_problem(name, options[name], settings[name]):
             wrong[name] = inner
     settings |= {name: empty(options[name]["type"], None) for name in unread}
+    if step:
+        settings = dict(STEPS[step].settings(settings, view))
     # A check relies on the types of lists and dictionaries.
     typed = settings | {name: empty(options[name]["type"], settings[name]) for name in wrong}
     checks = [CHECKS[role], *([STEPS[step]] if step else [])]

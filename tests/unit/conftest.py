@@ -77,6 +77,8 @@ def render() -> Render:
             derived = CHECKS[role].derived(settings, view_of(role, values))
             values |= settings
             values[f"__{role}_checked"] = {"settings": settings, "derived": derived}
+            named = values.get("item", {}).get("name")
+            values |= {f"__{role}_site": site for site in derived.get("sites", ()) if site["name"] == named}
         templar = Templar(loader=DataLoader(), variables=values)
         return render_file(templar, folder / "templates" / template, values, [str(folder)])
 

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+from ansible_collections.production.fastapi.plugins.plugin_utils.draining import drain_step
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import Groups, Hosts, app_of, drained
 
 
@@ -26,3 +29,28 @@ def drain_problems(groups: Groups, hostvars: Hosts, server: str) -> list[str]:
 def problems(_settings: Mapping[str, Any], view: View) -> Iterable[str]:
     """What is wrong with the parameter of the playbook."""
     return drain_problems(view.groups, view.hostvars, str(view.variables.get("server", "")))
+
+
+def to_drain(_settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What becomes of the note of a server that is to be drained, and its contents."""
+    note = {
+        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "by": asked_by(view),
+        "reason": view.variables.get("reason", ""),
+    }
+    return {"drain_step": step_of(view, drain=True), "note": json.dumps(note)}
+
+
+def to_undrain(_settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """What becomes of the note of a server that is to serve again."""
+    return {"drain_step": step_of(view, drain=False)}
+
+
+def step_of(view: View, *, drain: bool) -> str:
+    """What to do with the note of the server on this load balancer."""
+    return drain_step(view.facts["drained"].get(view.variables["server"], {}), asked_by(view), drain=drain)
+
+
+def asked_by(view: View) -> str:
+    """The playbook that asks: drain, or patch."""
+    return str(view.variables.get("__nginx_drained_by", "drain"))

@@ -41,7 +41,6 @@ REMOVED = {
     ),
     "nginx_http3": "remove the variable, because HTTP/3 lost requests at each reload of Nginx",
 }
-DIRECTORIES = ("production", "staging")
 ONE_WORD = ("nginx_acme_email", "nginx_acme_profile", "nginx_acme_eab_kid", "nginx_acme_eab_hmac_key")
 NETWORK = "write an address or a network, such as 10.0.0.0/8 or 2001:db8::/32"
 
@@ -77,7 +76,7 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
 def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     """Why an authority could not be asked for certificates."""
     directory, profile, plugin = (settings[f"nginx_acme_{each}"] for each in ("directory", "profile", "dns"))
-    if directory not in DIRECTORIES and values.authority(directory) is None:
+    if directory not in nginx.DIRECTORIES and values.authority(directory) is None:
         yield (
             f"nginx_acme_directory is {directory}; write production, staging, or the https:// address of an ACME "
             "directory."

@@ -81,6 +81,6 @@ def test_the_tasks_do_what_was_decided():
     """What an operator has asked for outlives the upgrade that had drained the server first."""
     tasks = yaml.safe_load((Path(__file__).parents[3] / "roles/nginx/tasks/drain.yml").read_text())
     conditions = {next(iter(task.values())): task.get("when", "") for task in tasks}
-    assert conditions["Note that the server is drained"] == "__nginx_drain_step == 'write'"
-    assert conditions["Forget that the server was drained"] == "__nginx_drain_step == 'remove'"
+    assert conditions["Note that the server is drained"] == "__nginx_asked.derived.drain_step == 'write'"
+    assert conditions["Forget that the server was drained"] == "__nginx_asked.derived.drain_step == 'remove'"
     assert "force" not in str(tasks)

@@ -42,7 +42,8 @@ def test_a_frozen_server_costs_the_deadline_of_a_request_and_a_second(main: Any,
 @pytest.fixture
 def waits(render: Any) -> Any:
     def told(site: dict[str, Any], **variables: Any) -> dict[str, list[str]]:
-        text = render("nginx", "site.conf.j2", {"__fastapi_host": DEBIAN_13, "item": site, **variables})
+        values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [site], "item": site, **variables}
+        text = render("nginx", "site.conf.j2", values)
         locations = re.findall(r"location (/\S*) \{([^}]*proxy_pass[^}]*)\}", text)
         return {path: re.findall(r"proxy_set_header X-Answer-Within (\S+);", block) for path, block in locations}
 
