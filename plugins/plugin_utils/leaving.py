@@ -144,3 +144,17 @@ def removed(hostvars: Hosts, host: str, result: Mapping[str, Any], check: bool) 
 def first_of_machines(hosts: Iterable[str], hostvars: Hosts) -> list[str]:
     """One host for each machine: several entries of the inventory may be the same one."""
     return [names[0] for names in machines(hosts, hostvars).values()]
+
+
+def package_names(packages: Any) -> list[str]:
+    """The names in a text with commas between them, or in a list."""
+    return [name.strip() for name in (packages.split(",") if isinstance(packages, str) else packages) if name.strip()]
+
+
+def left_apps(groups: Groups, hostvars: Hosts, hosts: Sequence[str]) -> list[str]:
+    """A sentence for each app on these hosts, as `host_info` has read them, that the inventory does not have."""
+    known = {host: hostvars[host].get("__fastapi_host") or {} for host in hosts}
+    read = {host: seen for host, seen in known.items() if "packages" in seen}
+    installed = {host: seen.get("apps", {}) for host, seen in read.items()}
+    # Only status tells of sites, because another inventory's are no business of a run.
+    return strangers(groups, hostvars, installed, {}, {host: seen.get("inventory", "") for host, seen in read.items()})

@@ -7,6 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory_name import inventory_name
+from ansible_collections.production.fastapi.plugins.plugin_utils.leaving import strangers
+from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import server_address
+
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
 
 # From here on a figure is a problem.
@@ -18,20 +24,59 @@ CLOCK_AHEAD = 20.0  # the time that asking takes is in it
 LIFE_LEFT = 0.2  # of a certificate: renewal begins at a third
 
 Report = dict[str, Any]
+Hosts = Mapping[str, Any]
+
+
+def status_members(sites: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The addresses of the members of each site."""
+    return {site["name"]: [server_address(server) for server in site["servers"]] for site in sites}
+
+
+def status_report(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: str) -> Report:
+    """The report of all hosts whose `variable` has what the module `server_state` has returned for them."""
+    names = dict.fromkeys(host for group in GROUPS for host in groups.get(group, ()) if variable in hostvars[host])
+    servers: list[dict[str, Any]] = []
+    for name in names:
+        told = hostvars[name][variable]
+        server = {"name": name, "groups": [group for group in GROUPS if name in groups.get(group, ())]}
+        said = str(told.get("msg", "it gave no answer")).strip().splitlines()
+        servers.append(server | ({"state": told} if "disks" in told else {"error": said[-1] if said else ""}))
+    installed = {server["name"]: server["state"].get("installed", {}) for server in servers if "state" in server}
+    served = {server["name"]: server["state"].get("served", {}) for server in servers if "state" in server}
+    inventories = {name: inventory_name(hostvars[name]) for name in names}
+    sentences = strangers(groups, hostvars, installed, served, inventories)
+    return report_of(servers, list(ways(servers, hostvars)), sentences)
+
+
+def ways(servers: Sequence[Mapping[str, Any]], hostvars: Hosts) -> Iterator[dict[str, Any]]:
+    """From which load balancer to which app server requests go, and whether that one answers."""
+    for balancer in servers:
+        asked = balancer.get("state", {}).get("sites", {})
+        for member in servers:
+            app = hostvars[member["name"]].get("app_name", "app")
+            if app not in asked or "app_servers" not in member["groups"]:
+                continue
+            try:
+                address = server_of(app, member["name"], hostvars, balancer["name"])
+            except AnsibleFilterError:
+                continue  # complete servers beside each other, each of which serves itself
+            if address in asked[app]:
+                good = is_good(asked[app][address])
+                yield {"balancer": balancer["name"], "member": member["name"], "good": good}
 
 
 def report_of(
-    servers: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]] = (), strangers: Sequence[str] = ()
+    servers: Sequence[Mapping[str, Any]], ways: Sequence[Mapping[str, Any]] = (), left: Sequence[str] = ()
 ) -> Report:
     """One report of all servers: `problems` and `notes`, which are sentences, `ok` without a problem, and who told.
 
     Each server has `name`, `groups`, and either `state`, as the module `server_state` returns it, or `error`. Each of
     the `ways` has `balancer` and `member`, which are names, and `good`: whether that member answers that load balancer.
-    Each of the `strangers` is a sentence on an app that is on a server and not in the inventory.
+    Each of `left` is a sentence on an app that is on a server and not in the inventory.
     """
     problems = [sentence for server in servers for sentence in server_problems(server)]
     problems += list(several_releases(servers))
-    notes = [note for server in servers for note in server_notes(server)] + list(strangers)
+    notes = [note for server in servers for note in server_notes(server)] + list(left)
     for address, holders in virtual_addresses(servers).items():
         if len(holders) == 1:
             notes.append(f"{holders[0]} holds the virtual address {address}.")

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.leaving import left_apps, package_names, removal_problems
-from ansible_collections.production.fastapi.plugins.plugin_utils.leaving import first_of_machines, removed
+from ansible_collections.production.fastapi.plugins.plugin_utils.leaving import (
+    first_of_machines,
+    left_apps,
+    package_names,
+    removed,
+)
+from ansible_collections.production.fastapi.plugins.plugin_utils.plans import Run, removal
 
 GROUPS = {"load_balancers": ["web"], "app_servers": ["shop", "blog"]}
 
@@ -16,6 +21,11 @@ def inventory(*apps: str, **more: Any) -> dict[str, Any]:
     host = {"packages": {}, "apps": dict.fromkeys(apps, ""), "sites": {}, "left": {}, "users": ["root"], **more}
     names = {"web": {}, "shop": {"app_name": "shop"}, "blog": {"app_name": "blog"}}
     return {name: {**own, "ansible_host": "192.0.2.1", "__fastapi_host": host} for name, own in names.items()}
+
+
+def removal_problems(groups: Any, hostvars: Any, **given: Any) -> list[str]:
+    """Why the playbook `remove` cannot do what its parameters say."""
+    return removal(Run(groups, hostvars, hosts=list(hostvars)), given).problems
 
 
 def test_an_app_that_another_entry_of_the_same_machine_has_is_none_that_left():

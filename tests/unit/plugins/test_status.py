@@ -6,8 +6,13 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.status import status_members, status_report
-from ansible_collections.production.fastapi.plugins.plugin_utils.status import duration, report_of, table_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.status import (
+    duration,
+    report_of,
+    status_members,
+    status_report,
+    table_of,
+)
 from ansible_collections.production.fastapi.plugins.plugin_utils.status_page import page_of
 
 APP: dict[str, Any] = {

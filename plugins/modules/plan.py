@@ -1,0 +1,49 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documents `plan`, which runs on the controller: plugins/action/plan.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Work out what a playbook of the collection does
+version_added: 0.1.0
+description:
+  - Reads the inventory and what was read of its hosts, and returns what the playbook goes by.
+  - Where the playbook cannot do what it was given, it fails with all sentences in one message.
+  - C(plugins/plugin_utils/plans.py) has a function for each plan.
+options:
+  of:
+    description: What the plan is of.
+    type: str
+    required: true
+    choices: [doctor, left, patch, patch_end, patch_todo, removal, removed, status]
+  given:
+    description: The parameters of the playbook, and the names of variables with what was read.
+    type: dict
+    default: {}
+author:
+  - The production.fastapi maintainers (@production-fastapi)
+attributes:
+  check_mode:
+    description: Plans in check mode too.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Plan the order of the servers
+  production.fastapi.plan:
+    of: patch
+    given: {only: app1}
+  run_once: true
+  register: planned
+"""
+
+RETURN = r"""
+plan:
+  description: What was worked out.
+  returned: success, unless it is lines for a person
+  type: dict
+  sample: {machines: [{host: app1, servers: [app1], balancers: [], drains: [app1], resumes: []}], questions: []}
+"""
