@@ -18,7 +18,7 @@ options:
     description: What the plan is of.
     type: str
     required: true
-    choices: [doctor, left, patch, patch_end, patch_todo, removal, removed, status]
+    choices: [canary, deploy, deploy_end, doctor, left, patch, patch_end, patch_todo, removal, removed, status]
   given:
     description: The parameters of the playbook, and the names of variables with what was read.
     type: dict

@@ -61,7 +61,7 @@ def judge(
     max_slowdown: float,
     min_requests: int,
 ) -> dict[str, Any]:
-    """Compare the canaries with all other servers; RETURN of the filter `canary` has the parts.
+    """Compare the canaries with all other servers; `problem` is a sentence, empty when they do well.
 
     `readings` has what the module `traffic` returned on each load balancer. `releases` are the new ones: what a canary
     answered with its old one, on its way out, does not count. With fewer than `min_requests` of clients on one side the

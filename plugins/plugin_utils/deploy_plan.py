@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,26 @@ class Wishes:
     """What one server says of the deploy: the fact `__deploy`, see playbooks/steps/app.yml."""
 
     app: str
+    live: str
     changes: bool
     batches: Sequence[int | str]
     migrates: bool
 
 
-def deploy_plan(hosts: Sequence[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """For each app its servers in this run, whether any of them gets another release, the batches and the steps."""
+def deploy_plan(
+    hosts: Sequence[str], hostvars: Mapping[str, Any], app_servers: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """For each app its servers in this run, whether any of them gets another release, the batches and the steps.
+
+    `app_servers` are those of the inventory; `all` has those of the app, whether they are in this run or not.
+    """
     apps: dict[str, dict[str, Wishes]] = {}
     for host in hosts:
         wishes = hostvars[host].get("__deploy")
         if wishes is not None:
             known = Wishes(**{name: wishes[name] for name in Wishes.__dataclass_fields__})
             apps.setdefault(known.app, {})[host] = known
-    return {app: plan(servers) for app, servers in apps.items()}
+    return {app: {**plan(servers), "all": servers_of(app_servers, app, hostvars)} for app, servers in apps.items()}
 
 
 def plan(servers: Mapping[str, Wishes]) -> dict[str, Any]:
@@ -53,7 +60,9 @@ def plan(servers: Mapping[str, Wishes]) -> dict[str, Any]:
     # has in the list of one app, and so before what the other one has to do first.
     of = " ".join(f"{step.name} {step.batch}" for step in found)
     named = [{**asdict(step), "of": of} for step in found]
-    return {"servers": list(servers), "new": new, "batches": divided, "steps": named}
+    # A server that had no release before has no clients yet.
+    canaries = [host for host in divided[0] if servers[host].changes and servers[host].live]
+    return {"servers": list(servers), "new": new, "batches": divided, "canaries": canaries, "steps": named}
 
 
 def steps(number_of_batches: int, *, migrates: bool) -> list[Step]:

@@ -10,6 +10,9 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.production.fastapi.plugins.plugin_utils import leaving, patching
+from ansible_collections.production.fastapi.plugins.plugin_utils.canary import judge
+from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end import deploy_end
+from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import deploy_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils.doctor import examination
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import status_report, table_of
@@ -36,6 +39,22 @@ class Plan:
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+
+
+def canary(run: Run, given: Given) -> Plan:
+    """How the `canaries` do beside the others, by their `answers` on each load balancer, within these `limits`."""
+    names = [run.hostvars[host]["app_release"]["release"]["name"] for host in given["canaries"]]
+    return Plan(dict(judge(given["answers"], given["canaries"], list(dict.fromkeys(names)), **given["limits"])))
+
+
+def deploy(run: Run, _given: Given) -> Plan:
+    """The deploy of each app, by its name."""
+    return Plan(deploy_plan(run.hosts, run.hostvars, run.groups.get("app_servers", ())))
+
+
+def deploy_ended(run: Run, given: Given) -> Plan:
+    """The `outcome` and the `message` of a deploy of these `servers`, by those still `reached` and the `troubles`."""
+    return Plan(dict(deploy_end(given["servers"], run.hostvars, given["reached"], given["troubles"])))
 
 
 def doctor(run: Run, given: Given) -> Plan:
@@ -119,6 +138,9 @@ def status(run: Run, given: Given) -> Plan:
 
 
 PLANS: dict[str, Callable[[Run, Given], Plan]] = {
+    "canary": canary,
+    "deploy": deploy,
+    "deploy_end": deploy_ended,
     "doctor": doctor,
     "left": left,
     "patch": patch,

@@ -49,7 +49,7 @@ def make_receipt(
     """The receipt of a deploy, the same for the same data; RETURN of the module `receipt` has its parts.
 
     `probes` has for each load balancer what the module `probe` returned. `events` are further ones, each a name, `at`
-    and, if known, `until` in seconds since 1970, and a host. `canary` is the value of the filter `canary`.
+    and, if known, `until` in seconds since 1970, and a host. `canary` is what `judge` returns.
     """
     seen = {host: probe for host, probe in sorted(probes.items()) if probe and probe.get("requests")}
     began = min((probe["began"] for probe in seen.values()), default=0.0)

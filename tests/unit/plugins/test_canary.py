@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.production.fastapi.plugins.filter.canary import FilterModule
 from ansible_collections.production.fastapi.plugins.plugin_utils.canary import Side, judge
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_addresses, servers_of
 
 FAST = {"10": 90, "20": 10}  # nearest rank: the 95th of 100 is 20 ms
 
@@ -113,10 +113,9 @@ def test_the_servers_of_an_app_and_where_a_load_balancer_reaches_them() -> None:
         "app2": {"ansible_host": "10.0.0.3", "app_name": "shop", "gunicorn_bind": "10.0.0.3:8000"},
         "mail": {"ansible_host": "10.0.0.3", "app_name": "mail", "gunicorn_bind": "10.0.0.3:9000"},
     }
-    filters = FilterModule().filters()
-    servers = filters["servers_of"](["app1", "mail", "app2"], "shop", hostvars)
+    servers = servers_of(["app1", "mail", "app2"], "shop", hostvars)
     assert servers == ["app1", "app2"]
-    assert filters["server_addresses"](servers, "shop", hostvars, "lb1") == {
+    assert server_addresses(servers, "shop", hostvars, "lb1") == {
         "app1": "10.0.0.2:8000",
         "app2": "10.0.0.3:8000",
     }

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.filter.deploy_end import deploy_end
 from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock, Lock, LockError
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well, verdicts
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end import deploy_end
 from test_switch import TIMERS, WANTS, FakeHost
 
 STEPS = Path(__file__).parents[3] / "playbooks/steps/deploy"

@@ -56,6 +56,18 @@ def test_a_new_release_goes_through_all_steps():
     assert all((STEPS / f"{step['name']}.yml").is_file() for step in plan["steps"])
 
 
+def test_a_canary_is_a_server_of_the_first_batch_that_had_a_release():
+    hostvars = {name: wishes(sizes=(2,)) for name in SERVERS[:3]}
+    hostvars["app2"]["__deploy"]["live"] = ""
+    plan = deploy_plan(SERVERS[:3], hostvars)["shop"]
+    assert (plan["batches"], plan["canaries"]) == ([["app1", "app2"], ["app3"]], ["app1"])
+
+
+def test_servers_that_are_not_in_the_run_are_of_the_app_too():
+    hostvars = {"app1": wishes() | {"app_name": "shop"}, "app2": {"app_name": "shop"}, "mail": {"app_name": "mail"}}
+    assert deploy_plan(["app1"], hostvars, ["app1", "mail", "app2"])["shop"]["all"] == ["app1", "app2"]
+
+
 def test_each_batch_but_the_last_is_watched():
     hostvars = {name: wishes(sizes=(1,)) for name in SERVERS[:3]}
     plan = deploy_plan(SERVERS[:3], hostvars)["shop"]
@@ -75,6 +87,8 @@ def test_without_a_new_release_there_is_one_batch_and_nothing_to_begin():
         "servers": SERVERS[:3],
         "new": False,
         "batches": [SERVERS[:3]],
+        "canaries": [],
+        "all": [],
         "steps": [
             {"name": name, "batch": 0, "after": "success", "of": "build 0 switch 0"} for name in ("build", "switch")
         ],
@@ -109,11 +123,11 @@ PLAY = """
   connection: local
   vars: {{__steps: deploy, __troubles: [], __trouble: ""}}
   tasks:
-    - ansible.builtin.set_fact:
-        __apps: "{{{{ ansible_play_hosts_all | production.fastapi.deploy_plan(hostvars) }}}}"
+    - production.fastapi.plan: {{of: deploy}}
       run_once: true
+      register: __planned
     - ansible.builtin.include_tasks: {guarded}
-      loop: "{{{{ __apps[__deploy.app].steps }}}}"
+      loop: "{{{{ __planned.plan[__deploy.app].steps }}}}"
       loop_control: {{loop_var: __step}}
 """
 

@@ -105,6 +105,23 @@ def test_the_doctor_tells_problems_and_lines() -> None:
     assert plan["lines"][0] == "Problems:"
 
 
+def test_a_canary_is_compared_by_the_releases_that_it_has() -> None:
+    def answers(server: str, release: str, errors: int) -> dict[str, Any]:
+        return {"server": server, "release": release, "errors": errors, "times": {"10": 100}, "probe": False}
+
+    run = Run(GROUPS, {"app1": {"app_release": {"release": {"name": "two"}}}})
+    limits = {"max_errors": 1, "max_slowdown": 2, "min_requests": 50}
+    given = {"canaries": ["app1"], "limits": limits}
+    for errors, well in ((0, True), (50, False)):
+        reading = [answers("app1", "two", errors), answers("app1", "one", 99), answers("app2", "one", 0)]
+        assert (PLANS["canary"](run, given | {"answers": [reading]}).values["problem"] == "") is well
+
+
+def test_a_deploy_without_trouble_has_no_last_word() -> None:
+    given = {"servers": ["app1"], "reached": ["app1"], "troubles": []}
+    assert PLANS["deploy_end"](RUN, given).values == {"outcome": "live", "message": ""}
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_is_documented_and_some_playbook_asks_for_it(name: str) -> None:
     module = (ROOT / "plugins/modules/plan.py").read_text()

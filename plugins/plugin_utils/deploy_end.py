@@ -1,58 +1,14 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How a deploy has ended, and what it says of that."""
+"""How a deploy has ended: whether its release is recorded as live or as failed, and the last message.
+
+A release has failed when a server has made it live or tried to, and the deploy went wrong after that. What stopped the
+deploy before that, as a migration that fails does, says nothing of the release.
+"""
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: deploy_end
-short_description: Say how a deploy has ended
-description:
-  - Whether the release is to be recorded as live or as failed, and the last message of the deploy.
-  - A release has failed when a server has made it live or tried to, and the deploy went wrong after that. What stopped
-    the deploy before that, as a migration that fails does, says nothing of the release.
-version_added: "0.1.0"
-author:
-  - The production.fastapi maintainers (@production-fastapi)
-positional: hostvars, reached, troubles
-options:
-  _input:
-    description: The servers of the app in this run.
-    type: list
-    elements: str
-    required: true
-  hostvars:
-    description: All variables of all hosts.
-    type: dict
-    required: true
-  reached:
-    description: Those of the servers that still answer.
-    type: list
-    elements: str
-    required: true
-  troubles:
-    description: What went wrong, a sentence for each server.
-    type: list
-    elements: str
-    required: true
-"""
-
-EXAMPLES = r"""
-- name: Say how it ended
-  ansible.builtin.debug:
-    msg: "{{ ['app1', 'app2'] | production.fastapi.deploy_end(hostvars, ansible_play_hosts, []) }}"
-"""
-
-RETURN = r"""
-_value:
-  description:
-    - C(outcome), which is V(live), V(failed), or empty when the release was not tried, and C(message), the lines that
-      say what went wrong and what is live now.
-  type: dict
-  sample: {outcome: live, message: ""}
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 LIVE = "live"
@@ -124,11 +80,3 @@ def leftovers(servers: Sequence[str], hostvars: Mapping[str, Any]) -> list[str]:
         " with the former variables."
         for files, names in changed.items()
     ]
-
-
-class FilterModule:
-    """The filters that Ansible finds here."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Filters by name."""
-        return {"deploy_end": deploy_end}
