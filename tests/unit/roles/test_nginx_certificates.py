@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import certificate_problems
 
 PROGRAM = Path(__file__).parents[3] / "roles" / "nginx" / "files" / "certificates.py"
