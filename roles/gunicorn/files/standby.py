@@ -35,6 +35,8 @@ PATIENCE_AFTER_CRASH = 5.0
 FORGOTTEN = 2.0
 # Seconds for a client to send its request, and to read the answer.
 CLIENT = 2.0
+# Seconds that workers may stand still at least: they say each second that they are alive, and a busy host is late.
+LEAST_STILL = 10.0
 # What the workers tell systemd each second; those of releases before that say nothing, and count as alive.
 ALIVE = re.compile(r"A worker was alive (\d+) s after boot")
 MOST_HEAD = 64 * 1024
@@ -74,9 +76,9 @@ def will_serve(unit: dict[str, str]) -> bool:
 
 
 def stands_still(unit: dict[str, str], now: float, most: float) -> bool:
-    """Whether no worker of an instance that runs has been alive for `most` seconds."""
+    """Whether no worker of an instance that runs has been alive for `most` seconds, and for `LEAST_STILL`."""
     alive = ALIVE.fullmatch(unit.get("StatusText", ""))
-    return unit.get("ActiveState") == "active" and alive is not None and now - float(alive[1]) >= most
+    return unit.get("ActiveState") == "active" and alive is not None and now - float(alive[1]) >= max(most, LEAST_STILL)
 
 
 @dataclass

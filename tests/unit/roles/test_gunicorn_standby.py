@@ -257,6 +257,14 @@ def test_who_may_be_alive_is_waited_for(standby: ModuleType, found: list[dict[st
         clock.now += 0.5
 
 
+def test_a_short_time_for_requests_makes_no_frozen_server_of_a_busy_one(standby: ModuleType) -> None:
+    clock = Clock()
+    watch = standby.Watch(lambda: [said(clock.now - 5)], 1.0, clock)
+    assert not watch.gone()
+    watch = standby.Watch(lambda: [said(clock.now - standby.LEAST_STILL)], 1.0, clock)
+    assert watch.gone()
+
+
 def test_a_release_that_moves_again_is_waited_for_again(standby: ModuleType) -> None:
     clock, found = Clock(), [[said(0)]]
     watch = standby.Watch(lambda: found[0], STILL, clock)
