@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from serving import serve
-from sqlalchemy import event, text
+from sqlalchemy import event, orm, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from starlette.testclient import TestClient
 from upkeeper import metrics
@@ -73,6 +73,19 @@ async def test_a_session_is_committed_at_the_end_and_rolled_back_by_an_error(pos
         await one(database, "INSERT INTO notes VALUES (1) RETURNING id")
     assert postgres.sql("SELECT id FROM notes") == [["1"]]
     assert database.in_use == 0
+
+
+class Note(orm.declarative_base()):
+    __tablename__ = "notes"
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+
+
+async def test_what_was_read_can_be_used_after_the_commit(postgres, connect):
+    postgres.sql("CREATE TABLE notes (id int PRIMARY KEY)")
+    async with connect().session() as session:
+        note = Note(id=7)
+        session.add(note)
+    assert note.id == 7
 
 
 async def test_who_finds_all_connections_in_use_gets_503_after_the_time_out(connect):

@@ -114,3 +114,10 @@ def test_the_parts_of_an_url():
         7,
         "p@/",
     )
+
+
+def test_parts_that_an_url_leaves_out():
+    redis = SharedRedis("redis+sentinel://10.0.0.5/shared")
+    (sentinel,) = (each.connection_pool.connection_kwargs for each in redis._sentinels)
+    assert (sentinel["port"], sentinel["password"]) == (26379, None)
+    assert redis._client.connection_pool.connection_kwargs["db"] == 0
