@@ -410,6 +410,26 @@ async def test_a_start_without_a_body_is_sent_when_the_application_returns():
     assert sent == ["http.response.start"]
 
 
+async def test_a_deadline_of_the_callers_own_leaves_no_timer_behind(monkeypatch):
+    loop, timers = asyncio.get_running_loop(), []
+    call_later = loop.call_later
+
+    def watched(*arguments):
+        timers.append(call_later(*arguments))
+        return timers[-1]
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def send(message):
+        pass
+
+    monkeypatch.setattr(loop, "call_later", watched)
+    hurried = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-request-timeout-ms", b"60000")]}
+    await DeadlineMiddleware(app, default=3600)(hurried, None, send)
+    assert [timer.cancelled() for timer in timers] == [True]
+
+
 @pytest.mark.parametrize(
     ("header", "sent_at_once"),
     [((b"x-accel-buffering", b"no"), True), ((b"x-accel-buffering", b"yes"), False), ((b"pragma", b"no"), False)],
