@@ -15,7 +15,7 @@ import re
 import stat
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,12 @@ from ansible_collections.production.fastapi.plugins.module_utils.release_forms i
 from ansible_collections.production.fastapi.plugins.module_utils.release_install import Wanted
 from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, last_line
 
-# What uv reads in the folder of a project and above it, beside its form.
+# What uv reads in the folder of a project and above it, beside its form, and what it reads of the host.
 CONFIGURED = ("pyproject.toml", "uv.toml", "uv.lock")
+OF_HOST = Path("/etc/uv/uv.toml")
+
+# Lists of requirements that tell uv which versions to take.
+ADDED = ("constraint-dependencies", "override-dependencies", "dev-dependencies")
 
 # The file that makes a folder a virtualenv.
 CONFIGURATION = "pyvenv.cfg"
@@ -44,7 +48,16 @@ def inputs(wanted: Wanted, source: Path, interpreter: Path, settings: Mapping[st
     options = settings.get("install_options", ())
     if wanted.local or any(re.match(r"(-f|--find-links)", option) for option in options):
         return ""
-    texts = dict(_texts(wanted, source))
+    if not _is_on_network(settings.get("index_url") or "https://"):
+        return ""
+    files = _files(wanted, source)
+    if any(path.is_symlink() for path in files):  # which root does not follow
+        return ""
+    texts = {
+        os.path.relpath(path, source): path.read_text(encoding="utf-8", errors="replace")
+        for path in (*files, OF_HOST)
+        if path.is_file()
+    }
     if not _of_index(wanted, texts):
         return ""
     known = interpreter.stat()
@@ -60,22 +73,18 @@ def inputs(wanted: Wanted, source: Path, interpreter: Path, settings: Mapping[st
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
-def _texts(wanted: Wanted, source: Path) -> Iterator[tuple[str, str]]:
-    """The files that uv reads, by their paths in the source."""
+def _files(wanted: Wanted, source: Path) -> list[Path]:
+    """What uv reads of the source, where it is there."""
     folders = [wanted.project, *(folder for folder in wanted.project.parents if folder.is_relative_to(source))]
     paths = [folder / name for folder in folders for name in CONFIGURED]
-    if wanted.form in FORMS or is_list(wanted.form):
-        paths.append(wanted.project / wanted.form)
-    for path in paths:
-        if path.is_file():
-            yield os.path.relpath(path, source), path.read_text(encoding="utf-8", errors="replace")
+    return [*paths, wanted.project / wanted.form] if wanted.form in FORMS or is_list(wanted.form) else paths
 
 
 def _of_index(wanted: Wanted, texts: Mapping[str, str]) -> bool:
     """Whether all that is installed comes from an index."""
     try:
         trees = {path: tomllib.loads(text) for path, text in texts.items() if path.endswith((".toml", ".lock"))}
-        if any("find-links" in options for options in map(_options_of_uv, trees.values())):
+        if any("find-links" in options or not _has_indexes(options) for options in map(_options_of_uv, trees.values())):
             return False
         if wanted.form == "uv.lock":
             locks = [tree for path, tree in trees.items() if Path(path).name == "uv.lock"]
@@ -87,6 +96,7 @@ def _of_index(wanted: Wanted, texts: Mapping[str, str]) -> bool:
         if any(not set(source) <= {"index"} for source in sources):
             return False
         lines = [*_listed(wanted), *(_depended(trees) if wanted.form == "pyproject.toml" else [])]
+        lines += [line for tree in trees.values() for name in ADDED for line in _options_of_uv(tree).get(name, [])]
     except (ValueError, KeyError, TypeError, AttributeError):
         return False  # what is wrong with it, the installer says better
     return all(_OF_INDEX.fullmatch(line) and not (wanted.project / line).exists() for line in lines)
@@ -98,9 +108,20 @@ def _options_of_uv(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+def _has_indexes(options: Mapping[str, Any]) -> bool:
+    """Whether all indexes that are named are on the network."""
+    urls = [index["url"] for index in options.get("index", [])]
+    urls += [options[name] for name in ("index-url", "default-index") if name in options]
+    return all(map(_is_on_network, [*urls, *options.get("extra-index-url", [])]))
+
+
+def _is_on_network(url: str) -> bool:
+    return url.startswith(("https://", "http://"))
+
+
 def _is_remote(source: Mapping[str, str]) -> bool:
     """Whether uv.lock has a package from an index on the network, or installs nothing of it."""
-    return set(source) == {"virtual"} or source.get("registry", "").startswith(("https://", "http://"))
+    return set(source) == {"virtual"} or _is_on_network(source.get("registry", ""))
 
 
 def _is_beside(package: Mapping[str, Any]) -> bool:

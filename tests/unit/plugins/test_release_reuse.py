@@ -80,6 +80,11 @@ def test_what_comes_from_an_index_goes_by_the_texts_and_settings(tmp_path, form,
         ("uv.lock", {"pyproject.toml": PROJECT, "uv.lock": LOCK.replace("registry", "path")}),
         ("uv.lock", {"pyproject.toml": PROJECT, "uv.lock": LOCK.replace("https://index.example/simple", "../wheels")}),
         ("uv.lock", {"pyproject.toml": PROJECT, "uv.lock": "no lock"}),
+        ("requirements.txt", {"requirements.txt": "a==1\n", "uv.toml": '[[index]]\nurl = "./wheels"\n'}),
+        (
+            "requirements.txt",
+            {"requirements.txt": "a==1\n", "uv.toml": 'override-dependencies = ["b @ file:///b.whl"]\n'},
+        ),
         ("pylock.toml", {"pylock.toml": PYLOCK.replace("url =", "path =")}),
         ("pylock.toml", {"pylock.toml": PYLOCK.replace("[[packages.wheels]]\nurl", "directory")}),
     ],
@@ -88,11 +93,17 @@ def test_what_may_depend_on_other_files_is_installed_anew(tmp_path, form, files)
     assert of(tmp_path, form, files) == ""
 
 
+def test_a_link_of_the_source_is_not_read_by_root(tmp_path):
+    (tmp_path / "uv.toml").symlink_to("/etc/passwd")
+    assert of(tmp_path, "hello==1.0", {}) == ""
+
+
 @pytest.mark.parametrize("option", ["--find-links=/opt/wheels", "-f"])
 def test_packages_in_a_folder_of_the_host_are_installed_anew(tmp_path, option):
     files = {"requirements.txt": "a==1\n"}
     assert of(tmp_path, "requirements.txt", files, install_options=["--no-cache"])
     assert of(tmp_path, "requirements.txt", files, install_options=[option]) == ""
+    assert of(tmp_path, "requirements.txt", files, index_url="file:///srv/index") == ""
 
 
 @pytest.fixture
