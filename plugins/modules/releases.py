@@ -28,7 +28,8 @@ options:
       - V(pruned) removes releases. The O(keep) that were built or made live last stay, and so do in any case the live
         one, the one before, and what runs or would start with the host. What killed builds have left goes, too, unless
         a build is under way.
-      - V(ended) records that the deploy of O(release) has ended as O(outcome) says.
+      - V(ended) records that the deploy of O(release) has ended as O(outcome) says, removes releases as V(pruned) does,
+        and gives back the lock of O(deploy).
     type: str
     choices: [listed, chosen, pruned, ended]
     default: listed
@@ -45,9 +46,15 @@ options:
     type: bool
     default: false
   keep:
-    description: With O(state=pruned), how many complete releases stay, with the live one and the one before, from 1.
+    description: With O(state=pruned) and O(state=ended), how many complete releases stay, with the live one and the one
+      before, from 1.
     type: int
     default: 5
+  deploy:
+    description: With O(state=ended), the deploy whose lock is given back, as M(production.fastapi.deploy_lock) names
+      it.
+    type: str
+    default: ''
   outcome:
     description: With O(state=ended), whether the release is V(live), or was withdrawn and so has V(failed).
     type: str
@@ -119,7 +126,7 @@ chosen:
   sample: 17ab3c9d0e1f-8b1c2d3e
 removed:
   description: The releases that were removed, or would be in check mode, the oldest first.
-  returned: when O(state=pruned)
+  returned: when O(state=pruned) or O(state=ended)
   type: list
   elements: str
   sample: [0d1f22aa901b-8b1c2d3e]
@@ -171,6 +178,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
@@ -186,6 +194,7 @@ def main() -> None:
             "release": {"type": "str", "default": ""},
             "insist": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},
+            "deploy": {"type": "str", "default": ""},
             "outcome": {"type": "str", "choices": ["live", "failed"], "default": "live"},
             "before": {"type": "str", "default": ""},
             "by": {"type": "str", "default": ""},
@@ -203,16 +212,28 @@ def main() -> None:
         removed = releases.prune(keep, check=module.check_mode)
         result |= {"changed": bool(removed), "removed": removed}
     elif state == "ended" and not module.check_mode:
-        told = {option: module.params[option] for option in ("before", "by", "reason")}
-        # A history that cannot be written, on a full disk say, must not fail a deploy that is over.
-        with contextlib.suppress(OSError):
-            result["changed"] = releases.end(module.params["release"], module.params["outcome"], **told)
+        result |= end(releases, DeployLock(name), module.params)
     elif state == "chosen":
         try:
             result["chosen"] = releases.choose(module.params["release"], insist=module.params["insist"])
         except ReleasesError as error:
             module.fail_json(msg=str(error))
     module.exit_json(**result, **releases.result())
+
+
+def end(releases: Releases, lock: DeployLock, options: dict[str, Any]) -> dict[str, Any]:
+    """Record how a deploy has ended, remove the oldest releases, and give its lock back in any case."""
+    told = {option: options[option] for option in ("before", "by", "reason")}
+    result: dict[str, Any] = {}
+    try:
+        # A history that cannot be written, on a full disk say, must not fail a deploy that is over.
+        with contextlib.suppress(OSError):
+            result["changed"] = releases.end(options["release"], options["outcome"], **told)
+        with contextlib.suppress(OSError):
+            result["removed"] = releases.prune(options["keep"], check=False)
+    finally:
+        lock.release(options["deploy"])
+    return result
 
 
 if __name__ == "__main__":

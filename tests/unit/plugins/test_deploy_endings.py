@@ -20,6 +20,7 @@ from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking 
 from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well, verdicts
 from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.modules.releases import end as record_end
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end import deploy_end
 from test_switch import TIMERS, WANTS, FakeHost
 
@@ -157,8 +158,16 @@ class App:
             lock, server.taken = server.taken, None
             if lock and server.reached:
                 if end["outcome"]:
-                    server.releases.end(release, end["outcome"], before=lock.before)
-                server.lock.release(lock.deploy)
+                    told = {
+                        "release": release,
+                        "outcome": end["outcome"],
+                        "before": lock.before,
+                        "by": "",
+                        "reason": "",
+                    }
+                    record_end(server.releases, server.lock, told | {"keep": 5, "deploy": lock.deploy})
+                else:
+                    server.lock.release(lock.deploy)
 
 
 def trial_of_a_batch() -> bool:
@@ -241,6 +250,39 @@ ENDINGS: dict[str, tuple[tuple[str, str, str], tuple[str, str, str], str]] = {
     "killed after the first batch": (("two", "tried", "one"), ("one", "", "one"), "^$"),
     "killed before the end is recorded": (("two", "tried", "one"), ("two", "tried", "one"), "^$"),
 }
+
+
+def test_the_end_records_removes_and_gives_the_lock_back(running: App) -> None:
+    server = running.servers[0]
+    server.taken = lock = server.lock.take("anna@laptop", "two", CONTROLLER, 900, before="one")
+    server.switch("two", trial=True)
+    told = {"release": "two", "outcome": "live", "before": "one", "by": "", "reason": ""}
+    told |= {"keep": 1, "deploy": lock.deploy}
+    assert record_end(server.releases, server.lock, told) == {"changed": True, "removed": ["three", "zero"]}
+    assert verdicts(History(server.host.root, "shop").read())["two"] == "live"
+    assert server.lock.read() is None
+
+
+@pytest.mark.parametrize("error", [OSError, ReleasesError])
+def test_an_end_that_cannot_be_recorded_gives_the_lock_back(
+    running: App, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    server = running.servers[0]
+    server.taken = lock = server.lock.take("anna@laptop", "two", CONTROLLER, 900, before="one")
+
+    def full(*_words: object, **_options: object) -> bool:
+        raise error
+
+    server.switch("two", trial=True)
+    monkeypatch.setattr(History, "add", full)
+    told = {"release": "two", "outcome": "live", "before": "one", "by": "", "reason": ""}
+    told |= {"keep": 1, "deploy": lock.deploy}
+    if error is OSError:
+        assert "changed" not in record_end(server.releases, server.lock, told)
+    else:
+        with pytest.raises(error):
+            record_end(server.releases, server.lock, told)
+    assert server.lock.read() is None
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
