@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import callback_loader
 from ansible_collections.production.fastapi.plugins.plugin_utils.plans import PLANS, Run
 
 
@@ -39,6 +41,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         if plan.problems:
             return result | {"changed": False, "failed": True, "msg": " ".join(plan.problems)}
         if plan.lines:
-            return result | {"changed": False, "msg": plan.lines, "_ansible_verbose_always": True}
+            return result | {"changed": False, "msg": as_shown(plan.lines), "_ansible_verbose_always": True}
         # Not for people: with -v it would be a page in every run.
-        return result | {"changed": False, "plan": plan.values, "_ansible_verbose_override": True}
+        values = plan.values | {"shown": as_shown(plan.shown)}
+        return result | {"changed": False, "plan": values, "_ansible_verbose_override": True}
+
+
+def as_shown(lines: list[str]) -> str | list[str]:
+    """Lines that Ansible shows as they are: one text where it writes YAML, which would fold them, else a list."""
+    callback = callback_loader.get("default", class_only=True)
+    shown_as = constants.config.get_config_value(
+        "result_format", plugin_type="callback", plugin_name=callback.ansible_name.rpartition(".")[2]
+    )
+    return "\n".join(lines) if shown_as == "yaml" or len(lines) == 1 else lines

@@ -18,7 +18,26 @@ options:
     description: What the plan is of.
     type: str
     required: true
-    choices: [canary, deploy, deploy_end, doctor, left, patch, patch_end, patch_todo, removal, removed, status]
+    choices:
+      - budget
+      - canary
+      - certs
+      - command
+      - command_end
+      - deploy
+      - deploy_end
+      - deployed
+      - doctor
+      - left
+      - patch
+      - patch_end
+      - patch_todo
+      - releases
+      - removal
+      - removed
+      - status
+      - way_back
+      - went_back
   given:
     description: The parameters of the playbook, and the names of variables with what was read.
     type: dict
@@ -42,8 +61,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What was worked out.
-  returned: success, unless it is lines for a person
+  description: What was worked out. Where there is something to show, C(shown) has it, as Ansible shows it best.
+  returned: success, unless it is lines for a person, which the task shows
   type: dict
   sample: {machines: [{host: app1, servers: [app1], balancers: [], drains: [app1], resumes: []}], questions: []}
 """

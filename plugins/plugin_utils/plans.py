@@ -18,6 +18,9 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import status_report, table_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.status_page import page_of
 
+CERTIFICATE_ACTIONS = ("show", "renew", "dry-run")
+SHORT = 8  # letters of the name of a release
+
 Given = Mapping[str, Any]
 
 
@@ -34,17 +37,61 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was worked out; `lines` are for the person who runs the playbook, and with `problems` the run ends."""
+    """What was worked out, with the lines that a task of the playbook shows; with `problems` the run ends.
+
+    Where there are `lines`, the action shows them itself, and there is nothing else.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+
+def budget(_run: Run, given: Given) -> Plan:
+    """Whether more requests fail from the switch on than `allowed` in a hundred, by the receipt that was `noticed`."""
+    phases = {phase["name"]: phase for phase in given["noticed"]["phases"]}
+    requests, failed = ({name: int(phase[what]) for name, phase in phases.items()} for what in ("requests", "failed"))
+    later, later_failed = requests["during"] + requests["after"], failed["during"] + failed["after"]
+    more = 100 * later_failed / max(1, later) - 100 * failed["before"] / max(1, requests["before"])
+    if more <= float(given["allowed"]):
+        return Plan()
+    page = given["noticed"].get("page")
+    which = f" The receipt says which: {page}" if page else ""
+    return Plan(
+        problems=[
+            f"Of {later} requests through Nginx from the switch on {later_failed} failed, of {requests['before']} "
+            f"before it {failed['before']}; app_receipt_budget allows {given['allowed']} in a hundred more.{which}"
+        ]
+    )
 
 
 def canary(run: Run, given: Given) -> Plan:
     """How the `canaries` do beside the others, by their `answers` on each load balancer, within these `limits`."""
     names = [run.hostvars[host]["app_release"]["release"]["name"] for host in given["canaries"]]
     return Plan(dict(judge(given["answers"], given["canaries"], list(dict.fromkeys(names)), **given["limits"])))
+
+
+def certs(_run: Run, given: Given) -> Plan:
+    """What the playbook `certs` can do."""
+    if given["action"] in CERTIFICATE_ACTIONS:
+        return Plan()
+    return Plan(problems=[f"action is {given['action']}; write show, renew or dry-run."])
+
+
+def command(_run: Run, given: Given) -> Plan:
+    """Whether there is a `command` to run, and all of it; `strays` are words of it that Ansible took for variables."""
+    if not given["command"]:
+        return Plan(problems=['Say what to run, as in -e command="python -m shop.tool".'])
+    if given["strays"]:
+        example = """-e '{"command": "python -m shop.tool --name=value"}'"""
+        return Plan(problems=[f"The shell has not kept the command together; write it as JSON: {example}."])
+    return Plan()
+
+
+def command_end(_run: Run, given: Given) -> Plan:
+    """How the command has ended, by its exit `code`."""
+    return Plan(problems=[f"The command ended with exit code {given['code']}."] if int(given["code"]) else [])
 
 
 def deploy(run: Run, _given: Given) -> Plan:
@@ -57,9 +104,24 @@ def deploy_ended(run: Run, given: Given) -> Plan:
     return Plan(dict(deploy_end(given["servers"], run.hostvars, given["reached"], given["troubles"])))
 
 
+def deployed(_run: Run, given: Given) -> Plan:
+    """What was deployed in the place of what was live `before`, and what clients `noticed` of it."""
+    before, release, count = str(given["before"]), str(given["release"]), len(given["servers"])
+    # Of a release that only differs in how it was built, the whole name.
+    width = SHORT if before[:SHORT] != release[:SHORT] else None
+    noticed = given["noticed"]
+    told = f"; {noticed['line']}" if "line" in noticed else ""
+    told = told or (f"; there is no receipt: {noticed['problem']}" if "problem" in noticed else "")
+    on = f"{count} host{'s' if count > 1 else ''}"
+    return Plan(lines=[f"{given['app']}: {before[:width] or 'nothing'} → {release[:width]} on {on}{told}"])
+
+
 def doctor(run: Run, given: Given) -> Plan:
     """All that stands in the way of a run; `given` has the `variable` with what was seen of a host."""
-    return Plan(dict(examination(run.groups, run.hostvars, given["variable"])))
+    found = examination(run.groups, run.hostvars, given["variable"])
+    count = len(found["problems"])
+    verdict = f"Problems in the way of a run: {count}. They stand above, each with what to do." if count else ""
+    return Plan({"problems": found["problems"], "verdict": verdict}, shown=found["lines"])
 
 
 def left(run: Run, _given: Given) -> Plan:
@@ -111,6 +173,42 @@ def patch_end(run: Run, given: Given) -> Plan:
     return Plan(problems=[f"The upgrade stopped: {why}; {named}."])
 
 
+def releases(run: Run, given: Given) -> Plan:
+    """The releases of all `hosts`, for a program."""
+    known = {host: run.hostvars[host]["gunicorn_releases"] for host in given["hosts"]}
+    names = ("name", "live", "previous", "releases")
+    return Plan({"told": {host: {name: found[name] for name in names} for host, found in known.items()}})
+
+
+def way_back(run: Run, given: Given) -> Plan:
+    """Whether the servers of the app `name` go back to one release; those of another one are on a way of their own."""
+    found = {host: run.hostvars[host]["__gunicorn_way_back"] for host in given["hosts"]}
+    ways = {host: str(way["chosen"]) for host, way in found.items() if way["name"] == given["name"]}
+    # By the source: how it is built, the last part of the name, differs between servers with another Python.
+    if len({source_of(release) for release in ways.values()}) <= 1:
+        return Plan()
+    named = ", ".join(f"{host} to {release}" for host, release in ways.items())
+    return Plan(
+        problems=[
+            f"The servers of {given['name']} would go back to different releases: {named}; name one of them with "
+            "-e release=NAME."
+        ]
+    )
+
+
+def source_of(release: str) -> str:
+    """What the name of a release says of its source."""
+    source, dash, build = release.rpartition("-")
+    return source if dash and build and set(build) <= set("0123456789abcdef") else release
+
+
+def went_back(_run: Run, given: Given) -> Plan:
+    """What is live, and what was before, by what `switch` has returned."""
+    switched = given["switch"]
+    already = "" if switched.get("changed") else " already"
+    return Plan(lines=[f"{switched['live']} is live{already}; {switched.get('previous') or 'nothing'} was before."])
+
+
 def removal(run: Run, given: Given) -> Plan:
     """One of the `hosts` of each machine, and the `packages` that leave."""
     meant = {
@@ -125,28 +223,36 @@ def removal(run: Run, given: Given) -> Plan:
 
 def removed(run: Run, given: Given) -> Plan:
     """What the module `removal` has done on a host: its `result`."""
-    return Plan({"lines": leaving.removed(run.hostvars, run.host, given["result"], run.check_mode)})
+    return Plan(shown=leaving.removed(run.hostvars, run.host, given["result"], run.check_mode))
 
 
 def status(run: Run, given: Given) -> Plan:
-    """The `report` for a program, its `table`, and the `page`, made at the time `now`.
+    """The `report` for a program, and the `page`, made at the time `now`; the table is shown.
 
     `given` also has the `variable` with what was seen of a host.
     """
     report = status_report(run.groups, run.hostvars, given["variable"])
-    return Plan({"report": report, "table": table_of(report), "page": page_of(report, given["now"])})
+    return Plan({"report": report, "page": page_of(report, given["now"])}, shown=table_of(report))
 
 
 PLANS: dict[str, Callable[[Run, Given], Plan]] = {
+    "budget": budget,
     "canary": canary,
+    "certs": certs,
+    "command": command,
+    "command_end": command_end,
     "deploy": deploy,
     "deploy_end": deploy_ended,
+    "deployed": deployed,
     "doctor": doctor,
     "left": left,
     "patch": patch,
     "patch_end": patch_end,
     "patch_todo": patch_todo,
+    "releases": releases,
     "removal": removal,
     "removed": removed,
     "status": status,
+    "way_back": way_back,
+    "went_back": went_back,
 }

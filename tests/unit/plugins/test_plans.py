@@ -77,9 +77,9 @@ def test_a_removal_is_planned_for_one_host_of_each_machine() -> None:
 
 def test_what_is_gone_is_told_for_the_host_of_the_task() -> None:
     gone = {"gone": ["the app shop"], "stays": ["nginx"]}
-    assert PLANS["removed"](RUN, {"result": gone}).values["lines"] == ["gone: the app shop", "stays: nginx"]
+    assert PLANS["removed"](RUN, {"result": gone}).shown == ["gone: the app shop", "stays: nginx"]
     check = Run(GROUPS, HOSTVARS, host="app1", check_mode=True)
-    assert PLANS["removed"](check, {"result": gone}).values["lines"][0] == "would go: the app shop"
+    assert PLANS["removed"](check, {"result": gone}).shown[0] == "would go: the app shop"
 
 
 def test_apps_that_have_left_are_lines_for_a_person() -> None:
@@ -93,16 +93,16 @@ def test_apps_that_have_left_are_lines_for_a_person() -> None:
 def test_the_status_is_a_report_a_table_and_a_page() -> None:
     told = {"msg": "connection refused"}
     run = Run({"app_servers": ["a"]}, {"a": {"told": told}})
-    plan = PLANS["status"](run, {"variable": "told", "now": "2026-01-01 00:00 UTC"}).values
-    assert plan["report"]["problems"] == ["a cannot be asked: connection refused"]
-    assert any("connection refused" in line for line in plan["table"])
-    assert "2026-01-01 00:00 UTC" in plan["page"]
+    plan = PLANS["status"](run, {"variable": "told", "now": "2026-01-01 00:00 UTC"})
+    assert plan.values["report"]["problems"] == ["a cannot be asked: connection refused"]
+    assert any("connection refused" in line for line in plan.shown)
+    assert "2026-01-01 00:00 UTC" in plan.values["page"]
 
 
 def test_the_doctor_tells_problems_and_lines() -> None:
-    plan = PLANS["doctor"](Run({}, {}), {"variable": "__doctor"}).values
-    assert len(plan["problems"]) == 2
-    assert plan["lines"][0] == "Problems:"
+    plan = PLANS["doctor"](Run({}, {}), {"variable": "__doctor"})
+    assert plan.values["verdict"].startswith("Problems in the way of a run: 2.")
+    assert plan.shown[0] == "Problems:"
 
 
 def test_a_canary_is_compared_by_the_releases_that_it_has() -> None:
@@ -117,6 +117,82 @@ def test_a_canary_is_compared_by_the_releases_that_it_has() -> None:
         assert (PLANS["canary"](run, given | {"answers": [reading]}).values["problem"] == "") is well
 
 
+def noticed(before: tuple[int, int], during: tuple[int, int], after: tuple[int, int]) -> dict[str, Any]:
+    """A receipt with the requests and the failures of each phase."""
+    phases = {"before": before, "during": during, "after": after}
+    return {"phases": [{"name": name, "requests": of, "failed": bad} for name, (of, bad) in phases.items()], "page": ""}
+
+
+@pytest.mark.parametrize(
+    ("receipt", "allowed", "well"),
+    [
+        (noticed((100, 0), (50, 1), (50, 0)), 1, True),
+        (noticed((100, 0), (50, 1), (50, 1)), 1, False),
+        (noticed((100, 1), (50, 1), (50, 1)), "1", True),
+        (noticed((0, 0), (0, 0), (0, 0)), 0, True),
+        (noticed((100, 0), (199, 1), (1, 0)), 0.4, False),
+    ],
+)
+def test_more_failures_than_before_are_within_the_budget_or_refused(
+    receipt: dict[str, Any], allowed: Any, well: bool
+) -> None:
+    assert (PLANS["budget"](RUN, {"noticed": receipt, "allowed": allowed}).problems == []) is well
+
+
+def test_a_budget_that_is_spent_is_told_in_figures() -> None:
+    receipt = noticed((100, 1), (50, 4), (50, 6)) | {"page": "receipts/shop.html"}
+    assert PLANS["budget"](RUN, {"noticed": receipt, "allowed": 1}).problems == [
+        "Of 100 requests through Nginx from the switch on 10 failed, of 100 before it 1; app_receipt_budget allows 1"
+        " in a hundred more. The receipt says which: receipts/shop.html"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "release", "said", "line"),
+    [
+        ("", "8beb251067-f6", {}, "shop: nothing → 8beb2510 on 2 hosts"),
+        ("76e2017b00-f6", "8beb251067-f6", {"line": "9 requests"}, "shop: 76e2017b → 8beb2510 on 2 hosts; 9 requests"),
+        (
+            "8beb251067-aa",
+            "8beb251067-f6",
+            {"problem": "disk full"},
+            "shop: 8beb251067-aa → 8beb251067-f6 on 2 hosts; there is no receipt: disk full",
+        ),
+    ],
+)
+def test_what_was_deployed_is_one_line(before: str, release: str, said: dict[str, str], line: str) -> None:
+    given = {"app": "shop", "before": before, "release": release, "servers": ["app1", "app2"], "noticed": said}
+    assert PLANS["deployed"](RUN, given).lines == [line]
+    one = PLANS["deployed"](RUN, given | {"servers": ["app1"]}).lines[0]
+    assert "on 1 host" in one
+    assert "hosts" not in one
+
+
+def test_what_cannot_be_run_is_refused() -> None:
+    assert PLANS["certs"](RUN, {"action": "dry-run"}).problems == []
+    assert PLANS["certs"](RUN, {"action": "erase"}).problems == ["action is erase; write show, renew or dry-run."]
+    assert PLANS["command"](RUN, {"command": "python -m shop", "strays": []}).problems == []
+    (empty,) = PLANS["command"](RUN, {"command": "", "strays": ["--name"]}).problems
+    assert empty.startswith("Say what to run")
+    (torn,) = PLANS["command"](RUN, {"command": "python", "strays": ["--name"]}).problems
+    assert torn.startswith("The shell has not kept the command together")
+    assert PLANS["command_end"](RUN, {"code": 0}).problems == []
+    assert PLANS["command_end"](RUN, {"code": 3}).problems == ["The command ended with exit code 3."]
+
+
+def test_a_rollback_says_what_was_before() -> None:
+    switched = {"live": "two", "previous": "one", "changed": True}
+    assert PLANS["went_back"](RUN, {"switch": switched}).lines == ["two is live; one was before."]
+    again = {"live": "two", "previous": "", "changed": False}
+    assert PLANS["went_back"](RUN, {"switch": again}).lines == ["two is live already; nothing was before."]
+
+
+def test_releases_are_told_without_what_ansible_adds() -> None:
+    known = {"name": "shop", "live": "two", "previous": "one", "releases": ["one", "two"]}
+    run = Run(GROUPS, {"app1": {"gunicorn_releases": known | {"changed": False, "table": []}}})
+    assert PLANS["releases"](run, {"hosts": ["app1"]}).values == {"told": {"app1": known}}
+
+
 def test_a_deploy_without_trouble_has_no_last_word() -> None:
     given = {"servers": ["app1"], "reached": ["app1"], "troubles": []}
     assert PLANS["deploy_end"](RUN, given).values == {"outcome": "live", "message": ""}
@@ -127,5 +203,5 @@ def test_a_plan_is_documented_and_some_playbook_asks_for_it(name: str) -> None:
     module = (ROOT / "plugins/modules/plan.py").read_text()
     documented = yaml.safe_load(module.split('"""')[3])["options"]["of"]["choices"]
     assert documented == sorted(PLANS)
-    playbooks = "".join(path.read_text() for path in (ROOT / "playbooks").glob("**/*.yml"))
-    assert f"of: {name}\n" in playbooks
+    files = [*(ROOT / "playbooks").glob("**/*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]
+    assert f"of: {name}\n" in "".join(path.read_text() for path in files)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-from conftest import REPOSITORY
-
-TASKS = Path(REPOSITORY, "roles/gunicorn/tasks/choose.yml")
+from ansible_collections.production.fastapi.plugins.plugin_utils.plans import Run, way_back
 
 
 def refusal(**chosen: tuple[str, str]) -> str:
-    """What the task says when these servers would go back to these releases of these apps; empty when it lets them."""
-    _, task = DataLoader().load_from_file(str(TASKS), trusted_as_template=True)
+    """What the plan says when these servers would go back to these releases of these apps; empty when it lets them."""
     ways = {host: {"__gunicorn_way_back": {"name": app, "chosen": release}} for host, (app, release) in chosen.items()}
-    variables: dict[str, Any] = {"gunicorn_name": "shop", "ansible_play_hosts": list(ways), "hostvars": ways}
-    templar = Templar(loader=DataLoader(), variables={**variables, **task["vars"]})
-    refused = templar.template(trust_as_template("{{ " + task["when"] + " }}"))
-    return str(templar.template(task["ansible.builtin.fail"]["msg"])) if refused else ""
+    return " ".join(way_back(Run({}, ways), {"name": "shop", "hosts": list(ways)}).problems)
 
 
 def test_servers_that_would_go_back_to_different_releases_are_refused_with_both() -> None:
