@@ -14,6 +14,7 @@ description:
     and that resembles one of its own is refused with the nearest name.
   - A name that resembles none is nobody's mistake, since other programs pass variables of their own.
   - C(plugins/plugin_utils/parameters.py) declares the parameters.
+extends_documentation_fragment: [production.fastapi.on_controller]
 options:
   playbook:
     description: The playbook of the collection, without C(.yml); C(site) has those of V(deploy).
@@ -35,10 +36,6 @@ options:
       - undrain
 author:
   - The production.fastapi maintainers (@production-fastapi)
-attributes:
-  check_mode:
-    description: Compares in check mode too.
-    support: full
 """
 
 EXAMPLES = r"""

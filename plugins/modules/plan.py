@@ -13,6 +13,7 @@ description:
   - Reads the inventory and what was read of its hosts, and returns what the playbook goes by.
   - Where the playbook cannot do what it was given, it fails with all sentences in one message.
   - C(plugins/plugin_utils/plans.py) has a function for each plan.
+extends_documentation_fragment: [production.fastapi.on_controller]
 options:
   of:
     description: What the plan is of.
@@ -44,10 +45,6 @@ options:
     default: {}
 author:
   - The production.fastapi maintainers (@production-fastapi)
-attributes:
-  check_mode:
-    description: Plans in check mode too.
-    support: full
 """
 
 EXAMPLES = r"""

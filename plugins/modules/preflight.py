@@ -15,6 +15,7 @@ description:
   - Refuses those that cannot work, with all sentences in one message. Each names the variable and its value, and says
     what to write.
   - The rules are in C(plugins/plugin_utils/checks), a file for each role.
+extends_documentation_fragment: [production.fastapi.on_controller]
 options:
   role:
     description: The role whose settings are checked.
@@ -38,10 +39,6 @@ options:
     choices: [drain, leave, maintenance, undrain]
 author:
   - The production.fastapi maintainers (@production-fastapi)
-attributes:
-  check_mode:
-    description: Checks in check mode too.
-    support: full
 """
 
 EXAMPLES = r"""

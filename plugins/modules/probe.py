@@ -22,6 +22,7 @@ description:
     on a new connection, as every client does, and counted in RV(probe.again).
   - The unit ends by itself after O(max_duration). What a killed play has left is replaced by the next O(state=started).
   - The documentation of P(production.fastapi.receipt#module) says what becomes of what it has seen.
+extends_documentation_fragment: [production.fastapi.through_nginx]
 options:
   name:
     description: The app.
@@ -55,18 +56,6 @@ options:
     description: Seconds after which the probe ends by itself, 1 to 7200.
     type: int
     default: 1800
-  address:
-    description: The address that Nginx listens on.
-    type: str
-    default: 127.0.0.1
-  port:
-    description: The port of Nginx for TLS.
-    type: int
-    default: 443
-  release_header:
-    description: The header of an answer that names the release, as the worker of the role gunicorn sends it.
-    type: str
-    default: X-Release
   validate_certs:
     description: Whether a certificate that does not verify is a failure.
     type: bool

@@ -15,6 +15,7 @@ description:
     good answers in a row are asked for, which have to begin within O(within).
   - The requests come from 127.0.80.82, which the role P(production.fastapi.nginx#role) does not limit.
   - Changes nothing.
+extends_documentation_fragment: [production.fastapi.through_nginx]
 options:
   domain:
     description: The domain to ask for, in TLS (SNI) and as C(Host); of a wildcard the name with www is taken.
@@ -47,18 +48,6 @@ options:
     description: Seconds for one request, more than 0.
     type: float
     default: 5
-  address:
-    description: The address that Nginx listens on.
-    type: str
-    default: 127.0.0.1
-  port:
-    description: The port of Nginx for TLS.
-    type: int
-    default: 443
-  release_header:
-    description: The header of an answer that names the release.
-    type: str
-    default: X-Release
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:

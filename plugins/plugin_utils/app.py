@@ -22,11 +22,19 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     """What tasks read besides the settings."""
     static, source = view.variables.get("app_static"), settings["app_source"]
     return {
+        "environment": environment(settings),
         "media": static_folders(static, source, "shared"),
         "packages": packages(settings),
         "static": static_folders(static, source),
         "static_kept": static_folders(static, source, "immutable"),
     }
+
+
+def environment(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment of a build: what the role tells the app, by the name of earlier versions too, and its own."""
+    timeout = str(settings["app_request_timeout"])
+    told = {"PRODUCTION_FASTAPI_REQUEST_TIMEOUT": timeout, "APP_REQUEST_TIMEOUT": timeout}
+    return told | dict(settings["app_environment"])
 
 
 def kind_of(source: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.plugin_utils.background import job_units, process_units
@@ -15,6 +15,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 # Seconds for which Nginx keeps an idle connection to an app: by the default of its role, and by its own.
 NGINX_IDLE = 2
 ANY_NGINX_IDLE = 60
+NOT_PYTHON = "gunicorn_extra_config is not Python; look at the line that is named."
 
 
 def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
@@ -22,17 +23,36 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     jobs = job_units(settings["gunicorn_jobs"], runs_first(settings, view))
     return {
         "allowed": allowed(settings, view),
+        "given_certificates": given_certificates(settings),
         "jobs": jobs,
         "processes": process_units(settings["gunicorn_processes"]),
-        "schedules": [
-            {
-                "command": ["systemd-analyze", "calendar", job["schedule"]],
-                "hint": f"Look at the schedule of {job['name']} in app_jobs.",
-            }
-            for job in jobs
-        ],
         "trusted_proxies": trusted_proxies(settings, view),
+        "validate": [is_python(settings["gunicorn_name"]), *schedules(jobs)],
     }
+
+
+def given_certificates(settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The files of the controller for TLS to the app, each with its name on the host; none without a certificate."""
+    parts = ("certificate", "key") if settings["gunicorn_tls_certificate"] else ()
+    return [{"name": part, "file": settings[f"gunicorn_tls_{part}"]} for part in parts]
+
+
+def is_python(name: str) -> dict[str, Any]:
+    """Whether the files are Python, by that of the system, which only parses: nothing of the app runs as root."""
+    program = "import ast, sys; [ast.parse(open(path).read(), path) for path in sys.argv[1:]]"
+    files = [f"{{stage}}/etc/{name}/{file}" for file in ("gunicorn.conf.py", "drain_worker.py")]
+    return {"command": ["/usr/bin/python3", "-c", program, *files], "hint": NOT_PYTHON}
+
+
+def schedules(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Whether systemd understands when each job is to run."""
+    return [
+        {
+            "command": ["systemd-analyze", "calendar", job["schedule"]],
+            "hint": f"Look at the schedule of {job['name']} in app_jobs.",
+        }
+        for job in jobs
+    ]
 
 
 def has_releases(settings: Mapping[str, Any]) -> bool:

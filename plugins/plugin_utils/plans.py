@@ -113,7 +113,7 @@ def deployed(_run: Run, given: Given) -> Plan:
     told = f"; {noticed['line']}" if "line" in noticed else ""
     told = told or (f"; there is no receipt: {noticed['problem']}" if "problem" in noticed else "")
     on = f"{count} host{'s' if count > 1 else ''}"
-    return Plan(lines=[f"{given['app']}: {before[:width] or 'nothing'} → {release[:width]} on {on}{told}"])
+    return Plan(shown=[f"{given['app']}: {before[:width] or 'nothing'} → {release[:width]} on {on}{told}"])
 
 
 def doctor(run: Run, given: Given) -> Plan:
@@ -206,7 +206,7 @@ def went_back(_run: Run, given: Given) -> Plan:
     """What is live, and what was before, by what `switch` has returned."""
     switched = given["switch"]
     already = "" if switched.get("changed") else " already"
-    return Plan(lines=[f"{switched['live']} is live{already}; {switched.get('previous') or 'nothing'} was before."])
+    return Plan(shown=[f"{switched['live']} is live{already}; {switched.get('previous') or 'nothing'} was before."])
 
 
 def removal(run: Run, given: Given) -> Plan:

@@ -17,6 +17,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
     is_remote,
     machine,
 )
+from ansible_collections.production.fastapi.plugins.plugin_utils.redis_service import appliers, verifiers
 
 GROUP = "redis_servers"
 SENTINEL_PORT = 26379
@@ -39,6 +40,9 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "group": group,
         "binds": binds,
         "addresses": [address_in(bind) for bind in binds],
+        "apply": appliers(),
+        "verify": verifiers(settings["redis_bind"]),
+        "would_install": "apt would install redis-server",
         "allowed": list(dict.fromkeys([*allowed, *settings["redis_allowed_addresses"]])),
     }
 

@@ -18,6 +18,13 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 
 GROUP = "load_balancers"
 ROUTER_ID = 51
+# In version 2.2, of Debian 12, the test ends itself with SIGTERM whatever it found, and speaks only of a bad one.
+TEST = (
+    "said=$(keepalived --config-test --use-file {stage}/etc/keepalived/keepalived.conf 2>&1); code=$?; "
+    'echo "$said"; test $code = 0 || test $code = 143 -a -z "$said"'
+)
+REFUSED = "keepalived refuses this configuration, so nothing was changed."
+NOT_RUNNING = "`journalctl -u keepalived` says why it does not run."
 # Of the first in the inventory; 255 would mean that the address is its own.
 HIGHEST = 200
 
@@ -27,7 +34,13 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     address = settings["keepalived_address"]
     if not address:
         return {}
-    return virtual_router(view.groups, view.hostvars, view.host, address, view.facts.get("addresses", {}))
+    router = virtual_router(view.groups, view.hostvars, view.host, address, view.facts.get("addresses", {}))
+    return {
+        **router,
+        "validate": [{"command": ["sh", "-c", TEST], "requires": ["/usr/sbin/keepalived"], "hint": REFUSED}],
+        "verify": [{"command": "systemctl is-active --quiet keepalived", "hint": NOT_RUNNING}],
+        "would_install": "apt would install keepalived",
+    }
 
 
 def virtual_router(

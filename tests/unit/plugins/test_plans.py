@@ -162,8 +162,8 @@ def test_a_budget_that_is_spent_is_told_in_figures() -> None:
 )
 def test_what_was_deployed_is_one_line(before: str, release: str, said: dict[str, str], line: str) -> None:
     given = {"app": "shop", "before": before, "release": release, "servers": ["app1", "app2"], "noticed": said}
-    assert PLANS["deployed"](RUN, given).lines == [line]
-    one = PLANS["deployed"](RUN, given | {"servers": ["app1"]}).lines[0]
+    assert PLANS["deployed"](RUN, given).shown == [line]
+    one = PLANS["deployed"](RUN, given | {"servers": ["app1"]}).shown[0]
     assert "on 1 host" in one
     assert "hosts" not in one
 
@@ -182,9 +182,9 @@ def test_what_cannot_be_run_is_refused() -> None:
 
 def test_a_rollback_says_what_was_before() -> None:
     switched = {"live": "two", "previous": "one", "changed": True}
-    assert PLANS["went_back"](RUN, {"switch": switched}).lines == ["two is live; one was before."]
+    assert PLANS["went_back"](RUN, {"switch": switched}).shown == ["two is live; one was before."]
     again = {"live": "two", "previous": "", "changed": False}
-    assert PLANS["went_back"](RUN, {"switch": again}).lines == ["two is live already; nothing was before."]
+    assert PLANS["went_back"](RUN, {"switch": again}).shown == ["two is live already; nothing was before."]
 
 
 def test_releases_are_told_without_what_ansible_adds() -> None:
