@@ -45,7 +45,7 @@ options:
     type: dict
     default: {}
   canary:
-    description: How the first servers did, as P(production.fastapi.canary#filter) says; empty where none was watched.
+    description: How the first servers did, by the plan C(canary) of M(production.fastapi.plan); empty for none.
     type: dict
     default: {}
   folder:
