@@ -51,6 +51,8 @@ def test_a_site_without_a_limit_has_those_of_all_and_one_with_limits_its_own() -
         "set $fastapi_retry_seconds 12",
     ]
     assert rest.limits == ["limit_conn fastapi_connections 100", "limit_req zone=fastapi_clients burst=20 nodelay"]
+    at_once, _rest = planned(routes=[{"path": "/api", "limits": [{"rate": "9/s"}]}]).routes
+    assert at_once.limits == ["limit_req zone=fastapi_my-shop/api@address nodelay"]
     without = planned({"nginx_rate_limit_mode": "disabled"}, routes=[route])
     assert ([route.limits for route in without.routes], without.zones) == ([[], []], [])
 
