@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 
+import hypothesis
 import pytest
 
 # Of the package itself nothing: each child imports it as it is then.
@@ -18,7 +19,6 @@ SLOW = (
     "anyio.pytest_plugin",
     "fastapi.testclient",
     "httpx2",
-    "hypothesis",
     "redis.asyncio",
     "sqlalchemy.ext.asyncio",
     "structlog",
@@ -45,6 +45,10 @@ def run(arguments: list[str], seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    # The first example that fails is enough, and the same ones are tried each time.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutations", phases=phases, derandomize=True, database=None)
+    hypothesis.settings.load_profile("mutations")
     for name in SLOW:
         importlib.import_module(name)
     for line in sys.stdin:
