@@ -75,7 +75,8 @@ class Public:
                 shutil.rmtree(path)
         new.mkdir(mode=0o755)
         for folder in wanted["folders"]:
-            self._copy_folder(self.directory / "releases" / release, folder, new)
+            if not (new / folder).exists():  # it has come with a folder that it is in
+                self._copy_folder(self.directory / "releases" / release, folder, new)
         (new / COPIED).write_text(json.dumps(wanted))
         known = self.folder / release
         if known.exists():

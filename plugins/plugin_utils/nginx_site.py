@@ -24,9 +24,16 @@ OWN_TIMEOUT = "proxy_read_timeout"
 
 @dataclass(frozen=True)
 class StaticPlan:
-    """Files that Nginx serves itself: `tries` are their folders below `root`, or there is one folder, the `alias`."""
+    """Files that Nginx serves itself: `tries` are their places below `root`, or there is one folder, the `alias`.
+
+    `last` is what follows where there is no such file, `fallback` the page of a front end in `folder`.
+    """
 
     url: str
+    place: str
+    folder: str
+    fallback: str
+    last: str
     pattern: str
     root: str
     tries: list[str]
@@ -42,6 +49,8 @@ class RoutePlan:
     """A location that is passed to the app; `limits` are directives, and times are seconds."""
 
     path: str
+    places: list[str]
+    page: str
     answer_within: str
     limits: list[str]
     body_size: str
@@ -114,14 +123,21 @@ def site_plan(site: Site, settings: Settings, maintenance: Mapping[str, Any]) ->
 def static_plan(entry: Mapping[str, Any]) -> StaticPlan:
     """Files of this release, else of one before, for a page that a browser has open; or all from one folder."""
     url, folder, former = entry["url"], entry["folder"], entry.get("former", "")
-    root = os.path.commonpath([folder, former]) if former else ""
+    fallback = str(entry.get("fallback") or "")
+    folder = folder.rstrip("/")
+    root = os.path.commonpath([folder, former]) if former else folder
+    tries = [f"/{os.path.relpath(each, root)}$uri" for each in (folder, former)] if former else []
     untrusted = entry.get("untrusted_below", "")
     return StaticPlan(
         url=url,
+        place="/" if url == "/" else f"^~ {url}",
+        folder=folder,
+        fallback=fallback,
+        last=f"@fastapi_page{url}" if fallback else "=404",
         pattern=f"^{url.replace('.', '[.]')}(.*)$",
         root=root,
-        tries=[os.path.relpath(each, root) for each in (folder, former)] if former else [],
-        alias=f"{folder.rstrip('/')}/",
+        tries=tries or (["$uri"] if fallback else []),
+        alias=f"{folder}/",
         untrusted_below=untrusted,
         immutable=bool(entry.get("immutable", False)),
         expires=str(entry.get("expires", KEPT_FOR)),
@@ -133,8 +149,12 @@ def route_plan(site: Site, route: Mapping[str, Any], settings: Settings) -> Rout
     """A route; the worker is told how long Nginx waits, unless a text of the user says something else."""
     extra, proxy_extra = (str(site.get(name, "")) for name in ("extra_config", "proxy_extra_config"))
     waits_otherwise = OWN_TIMEOUT in extra + proxy_extra
+    front_ends = [entry for entry in site.get("static", []) if entry["url"] == route["path"] == "/"]
+    pages = [f"/{entry.get('fallback')}" for entry in front_ends]
     return RoutePlan(
         path=route["path"],
+        places=["@fastapi_app", "@fastapi_app_or_page"] if pages else [route["path"]],
+        page=pages[0] if pages else "",
         answer_within="''" if waits_otherwise else str(route["read_timeout"] or settings["nginx_proxy_read_timeout"]),
         limits=limit_directives(route, settings),
         body_size=route["body_size"],

@@ -123,7 +123,9 @@ def static_of(app: str, entry: Mapping[str, Any]) -> dict[str, Any]:
             "such as {url: /static/, folder: shop/static}."
         )
     former = {"former": f"/srv/{app}/public/kept/{folder}"} if boolean(entry.get("immutable", False)) else {}
-    return {**entry, "folder": f"/srv/{app}/public/current/{folder}", **former}
+    # Names in a folder with such a page do not change with the contents.
+    brief = {"expires": "1h"} if entry.get("fallback") else {}
+    return {**brief, **entry, "folder": f"/srv/{app}/public/current/{folder}", **former}
 
 
 def static_folders(

@@ -31,7 +31,8 @@ async def app(scope, receive, send):
     if scope["path"].startswith("/upload/"):
         pathlib.Path("uploads", scope["path"].rpartition("/")[2]).write_text("<script>alert(1)</script>")
     body = json.dumps({"key": KEY[::-1], "names": NAMES, "uploads": sorted(os.listdir("uploads"))}).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    status = 404 if scope["path"].startswith("/pages/") else 200
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": body})
 """
 CURL = f"curl --silent --insecure --resolve {SITE}:443:127.0.0.1 https://{SITE}"
@@ -45,6 +46,7 @@ SETTINGS = {
     "app_static": [
         {"url": "/media/", "shared": "uploads"},
         {"url": "/assets/", "folder": "dist/assets", "immutable": True},
+        {"url": "/", "folder": "dist", "fallback": "index.html"},
     ],
 }
 
@@ -62,6 +64,7 @@ def deploy(tmp_path_factory):
         folder = tmp_path_factory.mktemp(edition) / "kept"
         (folder / "dist" / "assets").mkdir(parents=True)
         (folder / "dist" / "assets" / f"app-{edition}.js").write_text(edition)
+        (folder / "dist" / "index.html").write_text(f"page of {edition}")
         (folder / "main.py").write_text(MAIN)
         (folder / "requirements.txt").write_text("")
         return play("--diff", app_source={"folder": str(folder)}, app_files=files, **(SETTINGS | settings))
@@ -95,6 +98,16 @@ def test_what_an_app_is_given_and_saves(hosts, deploy):
         assert host.run("runuser -u www-data -- ls /srv/hello/shared").rc != 0
         assert host.run("runuser -u www-data -- cat /srv/hello/shared/notes.db").rc != 0
         assert get(host, "/assets/app-one.js")[0] == 200
+
+
+def test_pages_of_a_front_end_are_for_what_neither_a_file_nor_the_app_answers(hosts):
+    for host in hosts:
+        status, text = get(host, "/pages/5")
+        assert (status, text.rpartition("\n")[2]) == (200, "page of one")
+        assert "cache-control: no-cache" in text.lower()
+        assert get(host, "/pages/none.js")[0] == 404
+        assert get(host, "/pages/5 --header 'Accept: application/json'")[0] == 404
+        assert '"names"' in get(host, "/other")[1], "it is the app's"
 
 
 def test_the_same_again_changes_nothing(hosts, deploy):

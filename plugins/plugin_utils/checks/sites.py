@@ -111,13 +111,20 @@ def server_problem(server: Any) -> str:
 def static_problems(entry: dict[str, Any]) -> list[str]:
     """What is wrong with a static location."""
     url, folder, expires = str(entry["url"]), str(entry["folder"]), str(entry.get("expires", "30d"))
+    fallback = str(entry.get("fallback") or "")
     problems = []
-    if values.plain_path(url.removesuffix("/")) is None or not url.endswith("/"):
+    if url == "/" and not fallback:
+        problems.append("the url / of static files needs the page of the front end; write fallback: index.html.")
+    elif url != "/" and (values.plain_path(url.removesuffix("/")) is None or not url.endswith("/")):
         problems.append(f"the url {url!r} of static files must be a path with / at both ends, such as /static/.")
     if values.path(folder) is None or set(folder) & set(";{}$"):
         problems.append(
             f"the folder {folder!r} of static files must be a plain absolute path, such as /srv/www/static."
         )
+    if fallback and (values.plain_path(f"/{fallback}") is None or fallback.endswith("/")):
+        problems.append(f"the fallback {fallback!r} of {url} must be a file in its folder, such as index.html.")
+    if fallback and "untrusted_below" in entry:
+        problems.append(f"{url} is what the app saves (shared), so it has no fallback; take that out.")
     _root, *parts = PurePosixPath(folder).parts or ("",)
     if parts[:1] == ["srv"] and parts[2:3] == ["shared"] and "untrusted_below" not in entry:
         problems.append(

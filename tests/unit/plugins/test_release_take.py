@@ -118,6 +118,14 @@ def test_nginx_gets_the_folders_of_complete_releases_and_no_link_out_of_them(tmp
     assert not (tmp_path / "public" / "kept").exists()
 
 
+def test_a_folder_within_another_one_is_copied_once(assets, tmp_path):
+    public = Public(tmp_path, pytest.fail)
+    public.folder.parent.mkdir(exist_ok=True)
+    assert public.publish(["one"], ["dist/assets", "dist"], ["dist/assets"], check=False) is True
+    assert (public.folder / "one/dist/assets/app-one.js").read_text() == "one"
+    assert public.publish(["one"], ["dist/assets", "dist"], ["dist/assets"], check=False) is False
+
+
 @pytest.fixture
 def assets(tmp_path):
     """Two releases of an app whose files have a hash in their names, and one that has not."""

@@ -199,6 +199,13 @@ def test_immutable_files_are_looked_for_in_the_releases_that_are_kept():
     assert static_folders([entry, {"url": "/a/", "folder": "a"}], {}, "immutable") == ["dist/assets"]
 
 
+def test_a_folder_with_a_fallback_is_kept_by_browsers_for_an_hour():
+    entry = {"url": "/", "folder": "dist", "fallback": "index.html"}
+    found = derive({"lb": {"app_name": "shop", "app_static": [entry]}}, members=["lb"])[0]["static"]
+    assert found == [{**entry, "folder": "/srv/shop/public/current/dist", "expires": "1h"}]
+    assert site_problems([{**GOOD, "static": found}]) == []
+
+
 def test_immutable_files_of_other_machines_are_kept_by_the_load_balancer():
     entries = [{"url": "/assets/", "folder": "dist/assets", "immutable": True}, {"url": "/static/", "folder": "static"}]
     own = {"app_name": "shop", "app_static": entries, "gunicorn_bind": "10.0.0.11:8000"}
@@ -302,7 +309,7 @@ def test_a_server_that_is_no_address_is_refused(server):
         ({"domains": "shop.example.com"}, "its domains must be a list with at least one entry"),
         ({"servers": []}, "its servers must be a list with at least one entry"),
         ({"static": [{"url": "static", "folder": "/srv"}]}, "the url 'static' of static files must be a path"),
-        ({"static": [{"url": "/", "folder": "/srv"}]}, "the url '/' of static files must be a path"),
+        ({"static": [{"url": "/a", "folder": "/srv"}]}, "the url '/a' of static files must be a path"),
         ({"static": [{"url": "/a/../b/", "folder": "/srv"}]}, "the url '/a/../b/' of static files"),
         (
             {"static": [{"url": "/a/", "folder": "srv"}]},
@@ -332,6 +339,15 @@ def test_a_server_that_is_no_address_is_refused(server):
         (
             {"static": [{"url": "/a/", "folder": "/srv", "expires": "soon"}]},
             "expires 'soon' is no time that Nginx knows",
+        ),
+        ({"static": [{"url": "/", "folder": "/b"}]}, "the url / of static files needs the page of the front end"),
+        (
+            {"static": [{"url": "/", "folder": "/b", "fallback": "../index.html"}]},
+            "the fallback '../index.html' of / must be a file in its folder, such as index.html.",
+        ),
+        (
+            {"static": [{"url": "/a/", "folder": "/b", "fallback": "x.html", "untrusted_below": "/b"}]},
+            "/a/ is what the app saves (shared), so it has no fallback; take that out.",
         ),
         ({"static": [{"url": "/a/", "folder": "/b"}] * 2}, "static has the url /a/ 2 times; keep one."),
     ],

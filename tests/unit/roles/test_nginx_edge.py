@@ -191,6 +191,37 @@ def test_hashed_names_of_earlier_releases_are_looked_for_behind_those_of_now(sni
     assert directives(text, "alias") == []
 
 
+def test_a_front_end_below_a_url_has_a_page_for_what_is_no_file(snippet):
+    static = {"url": "/app/", "folder": "/srv/shop/dist/", "fallback": "index.html"}
+    text = snippet("site", {**SHOP, "static": [static]})
+    files = block(text, "location ^~ /app/")
+    assert directives(files, "try_files") == ["$uri @fastapi_page/app/"]
+    assert directives(files, "root") == ["/srv/shop/dist"]
+    navigation = block(block(text, "location @fastapi_page/app/"), "if ($fastapi_or_page)")
+    assert directives(navigation, "rewrite") == ["^ /app/index.html last"]
+    page = block(text, "location = /app/index.html")
+    assert (directives(page, "root"), directives(page, "try_files")) == (["/srv/shop/dist"], ["/index.html =404"])
+    assert directives(page, "add_header") == ["Cache-Control no-cache"]
+    assert "@fastapi_app" not in text
+
+
+def test_a_front_end_at_the_root_leaves_the_app_what_is_its_own(snippet):
+    static = {"url": "/", "folder": "/srv/shop/dist", "fallback": "index.html"}
+    routes = [{"path": "/", "body_size": "50m"}, {"path": "/api/"}]
+    text = snippet("site", {**SHOP, "static": [static], "routes": routes, "proxy_extra_config": "# mine"})
+    files = rest(text)
+    assert directives(files, "try_files") == ["$uri @fastapi_app$fastapi_or_page"]
+    assert directives(files, "client_max_body_size") == ["50m"]
+    assert directives(files, "limit_req") == [], "a page has more files than a client may ask of the app at once"
+    app, page = block(text, "location @fastapi_app"), block(text, "location @fastapi_app_or_page")
+    assert directives(app, "error_page") == []
+    assert directives(page, "error_page") == ["404 405 =200 /index.html", "413 429 502 504 @error"]
+    for location in (app, page):
+        assert directives(location, "limit_req")
+        assert "# mine" in location
+    assert "error_page" not in block(text, "location /api/")
+
+
 def test_hashed_files_that_the_app_serves_are_kept_by_nginx(snippet):
     site = with_route(immutable=True)
     route = block(snippet("site", site), "location /api")
