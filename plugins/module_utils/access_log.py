@@ -14,12 +14,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 # Workers keep lines for up to five seconds, so the log is in order only to that and the second that a line names.
 DISORDER = 10.0  # seconds
 PROBE = "production.fastapi-probe"
 SEVERAL = re.compile(r", | : ")
 SWITCHING_PROTOCOLS = 101
+
+# Beside sites of others, those of ours have a log of their own.
+LOGS = ("var/log/nginx/access.log", "var/log/nginx/production.fastapi.log")
+REJECTED = b'"REJECTED"'
+# Of a log as much as a moment reads; some 5,000 lines.
+MOST_BYTES = 2**21
+# The files that a page loads, by their endings, with names that `nginx_rate_limit_exempt` takes.
+ENDINGS = "avif|css|gif|ico|jpe?g|js|map|mjs|otf|png|svg|ttf|wasm|webp|woff2?"
+ASSET = re.compile(rf"/[\w./~-]*\.(?:{ENDINGS})", re.ASCII)
 
 
 @dataclass
@@ -52,6 +62,34 @@ def answers_since(
                 else:
                     answers.times[milliseconds] += 1
     return found
+
+
+def rejected_assets(root: Path, seconds: float, now: float) -> dict[str, dict[str, Any]]:
+    """The files of pages that Nginx has rejected in the last seconds, by folder: `count`, and the last `path`.
+
+    It rejects above its rate or its number of connections. At most `MOST_BYTES` of each log are read.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for line in (line for name in LOGS for line in last_lines(root / name) if REJECTED in line):
+        entry = entry_of(line)
+        path = urlsplit(str(entry.get("uri", ""))).path
+        rejected = "REJECTED" in (entry.get("rate_limit"), entry.get("connection_limit"))
+        if rejected and time_of(entry) >= now - seconds and ASSET.fullmatch(path):
+            folder = path[: path.rindex("/") + 1]
+            # What lies in / is exempted by itself.
+            known = found.setdefault(folder if folder != "/" else path, {"count": 0})
+            known |= {"count": known["count"] + 1, "path": path}
+    return dict(sorted(found.items()))
+
+
+def last_lines(file: Path) -> list[bytes]:
+    """The lines at the end of a log; none where it cannot be read."""
+    try:
+        with file.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - MOST_BYTES))
+            return log.read(MOST_BYTES).splitlines()
+    except OSError:
+        return []
 
 
 def entries_since(file: Path, since: float) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils import page_assets, probing_client
+from ansible_collections.production.fastapi.plugins.module_utils.access_log import rejected_assets
 from ansible_collections.production.fastapi.plugins.module_utils.percentiles import BUCKET, percentile
 from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
 
@@ -101,6 +102,9 @@ class Probe:
             "events": [{"name": event["name"], "at": round(event["at"] - ahead, 3)} for event in events],
             "assets": self._assets(),
         }
+        if seen.get("began"):
+            now = time.time()
+            seen["rejected"] = rejected_assets(self.host.root, now - seen["began"], now)
         self._remove()
         return seen
 

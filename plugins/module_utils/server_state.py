@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils.access_log import rejected_assets
 from ansible_collections.production.fastapi.plugins.module_utils.background import Background
 from ansible_collections.production.fastapi.plugins.module_utils.installed import (
     installed_apps,
@@ -42,6 +43,8 @@ CERTIFICATES = "etc/ssl/sites"
 UPSTREAMS = "etc/nginx/production.fastapi/upstreams"
 SERVICES = ("nginx", "redis-server", "keepalived")
 DISKS = ("/", "/var", "/srv")
+# Seconds of which rejected files are told.
+RECENT = 3600
 # A file of a transaction is a little older than the manifest that its transaction ends with.
 TOUCHED_LATER = 2.0
 PROPERTIES = "ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestamp,ActiveEnterTimestampMonotonic"
@@ -268,5 +271,6 @@ def server_state(
         "services": {name: unit_state(host, f"{name}.service").get("ActiveState", "absent") for name in SERVICES},
         "virtual": {virtual: holds(host, virtual)} if virtual else {},
         "certificates": certificates(host.root, members, now),
+        "rejected": rejected_assets(host.root, RECENT, now) if members else {},
         "sites": ask_members(members, path, timeout, host.root / UPSTREAMS),
     }

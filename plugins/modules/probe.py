@@ -222,6 +222,12 @@ probe:
           status that it has now. A browser that has the page from before asks for these.
       type: dict
       sample: {"/static/shop.css": "200"}
+    rejected:
+      description:
+        - The files of pages that Nginx has rejected since the probe began, by folder. Each has C(count), and the
+          C(path) of the last one. Of Nginx's log the last 2 MiB are read.
+      type: dict
+      sample: {"/static/": {"count": 12, "path": "/static/shop.css"}}
     events:
       description: O(events) by the clock of the host, C(name) and C(at) in seconds since 1970.
       type: list

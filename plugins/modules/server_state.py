@@ -156,6 +156,13 @@ certificates:
       C(days_left), and C(error) where it cannot be read.
   returned: success
   type: dict
+rejected:
+  description:
+    - The files of pages that Nginx has rejected in the last hour, by folder. Each has C(count), and the C(path) of
+      the last one. Of Nginx's log the last 2 MiB are read.
+  returned: success
+  type: dict
+  sample: {/static/: {count: 12, path: /static/shop.css}}
 sites:
   description:
     - For each site and each member the C(status) of its answer (0 for none), C(release), C(milliseconds) and C(error).

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils.page_assets import missing
 from ansible_collections.production.fastapi.plugins.module_utils.percentiles import BUCKET, percentile
+from ansible_collections.production.fastapi.plugins.plugin_utils.rejected import sentences_of
 
 VERSION = 1
 # In these the instances change places; what lies before and after is what clients are used to.
@@ -61,9 +62,12 @@ def make_receipt(
     kinds: Counter[str] = Counter()
     failed_kinds: Counter[str] = Counter()
     assets: dict[str, str] = {}
+    rejected: dict[str, dict[str, Any]] = {}
     for probe in seen.values():
         kinds.update(probe["kinds"])
         failed_kinds.update(probe.get("failed_kinds", {}))
+        for folder, told in probe.get("rejected", {}).items():
+            rejected[folder] = {**told, "count": told["count"] + rejected.get(folder, {"count": 0})["count"]}
         # What one load balancer does not have any more is missing to the clients of it.
         assets |= {path: status for path, status in probe.get("assets", {}).items() if assets.get(path, "200") == "200"}
     receipt = {
@@ -81,6 +85,7 @@ def make_receipt(
         "kinds": dict(sorted(kinds.items())),
         "failed_kinds": dict(sorted(failed_kinds.items())),
         "assets": dict(sorted(assets.items())),
+        "rejected": dict(sorted(rejected.items())),
         "phases": phases_of(buckets, timeline),
         "events": timeline,
         "releases": releases_of(buckets),
@@ -244,6 +249,7 @@ def remarks_of(receipt: Mapping[str, Any]) -> list[str]:
             )
     if receipt["limited"]:
         remarks.append(f"Nginx's rate limit refused {receipt['limited']:,} more, which are not counted.")
+    remarks += sentences_of(receipt["rejected"], "meanwhile")
     if gone := missing(receipt["assets"]):
         shown = ", ".join(f"{path} ({receipt['assets'][path]})" for path in gone[:3])
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""

@@ -11,6 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import server_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory_name import inventory_name
 from ansible_collections.production.fastapi.plugins.plugin_utils.leaving import strangers
+from ansible_collections.production.fastapi.plugins.plugin_utils.rejected import sentences_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.upstream import server_address
 
 GROUPS = ("load_balancers", "app_servers", "redis_servers")
@@ -159,6 +160,8 @@ def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
     if server.get("error"):
         return
     name, state = server["name"], server["state"]
+    for sentence in sentences_of(state.get("rejected", {}), "in the last hour"):
+        yield f"{name}: {sentence}"
     if state["reboot_required"]:
         yield f"{name} waits for a restart after an upgrade."
     for path in state["touched"]:

@@ -26,7 +26,8 @@ def upstream(site: Mapping[str, Any]) -> list[str]:
     # The failures of a single server count for nothing, because there is no other to turn to.
     failures = f" max_fails={site.get('max_fails', 3)} fail_timeout={site.get('fail_timeout', 5)}s" if several else ""
     servers = [f"server {server_address(server)}{options_of(server)}{failures}" for server in site["servers"]]
-    return [f"zone fastapi_{site['name']} 128k", *([strategy] if strategy else []), *servers]
+    # With an @, so that an app may have the name of another zone of ours, such as `kept`.
+    return [f"zone fastapi_{site['name']}@servers 128k", *([strategy] if strategy else []), *servers]
 
 
 def server_address(server: Server) -> str:

@@ -6,9 +6,15 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.access_log import Answers, answers_since
+from ansible_collections.production.fastapi.plugins.module_utils.access_log import (
+    MOST_BYTES,
+    Answers,
+    answers_since,
+    rejected_assets,
+)
 
 BEGAN = 1700000000
 SERVERS = {"app1": "10.0.0.2:8000", "app2": "10.0.0.3:8000"}
@@ -100,3 +106,37 @@ def test_lines_out_of_order_within_the_time_that_workers_keep_them_are_found(log
     late = [line(at) for at in range(40, 60)] + [line(at) for at in range(50, 54)] + [line(60)]
     (answers,) = read(log, *late, since=51).values()
     assert answers.times.total() == 9 + 3 + 1
+
+
+def rejected(root: Path, *lines: str) -> dict[str, dict[str, Any]]:
+    """What is read of the last 60 seconds of this log, of which the last line is 100 s after the begin."""
+    log = root / "var/log/nginx/access.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("".join(lines))
+    return rejected_assets(root, 60, BEGAN + 100)
+
+
+def test_rejected_files_of_pages_are_told_by_folder(tmp_path: Path) -> None:
+    above = {"rate_limit": "REJECTED", "connection_limit": "PASSED"}
+    assert rejected(
+        tmp_path,
+        line(39, uri="/old/app.js", **above),
+        line(50, uri="/static/app.js?v=1", **above),
+        line(60, uri="/static/shop.css", rate_limit="PASSED", connection_limit="REJECTED"),
+        line(60, uri="/favicon.ico", **above),
+        line(60, uri="/api/orders", **above),
+        line(60, uri="/static/late.js", rate_limit="PASSED", connection_limit="PASSED", agent="REJECTED"),
+        line(60, uri="/static/\u001b[31m.js", **above),
+        "cut off REJECTED",
+    ) == {
+        "/favicon.ico": {"count": 1, "path": "/favicon.ico"},
+        "/static/": {"count": 2, "path": "/static/shop.css"},
+    }
+
+
+def test_no_more_than_the_end_of_a_long_log_is_read(tmp_path: Path) -> None:
+    above = line(90, uri="/static/app.js", rate_limit="REJECTED")
+    other = line(90, uri="/static/app.js")
+    assert rejected(tmp_path, above, other * (MOST_BYTES // len(other) + 1)) == {}
+    assert rejected(tmp_path, other * (MOST_BYTES // len(other) + 1), above)["/static/"]["count"] == 1
+    assert rejected_assets(tmp_path / "none", 60, BEGAN) == {}

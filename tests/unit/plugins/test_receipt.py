@@ -239,6 +239,16 @@ def test_what_the_rate_limit_of_nginx_refused_is_said_and_not_counted() -> None:
     assert "Nginx's rate limit refused 1,692 more, which are not counted." in receipt["summary"]
 
 
+def test_files_that_the_rate_limit_has_rejected_are_told_with_the_line_that_exempts_them() -> None:
+    one, two = ({"/static/": {"count": count, "path": "/static/a.js"}} for count in (1, 2))
+    receipt = make_receipt("shop", "two", {"a": probe(rejected=one), "b": probe(rejected=two), "c": probe()})
+    assert (
+        "Nginx's rate limit rejected files of pages 3 times meanwhile, such as /static/a.js; "
+        "nginx_rate_limit_exempt: [/healthz, /readyz, /static/] exempts them."
+    ) in receipt["line"]
+    assert "exempts" not in make_receipt("shop", "two", {"a": probe(rejected={})})["line"]
+
+
 def test_files_of_the_page_before_that_are_gone_are_named() -> None:
     one, two = ({"/app.1.js": "200", "/app.css": "200"}, {"/app.1.js": "404", "/app.css": "200"})
     receipt = make_receipt("shop", "two", {"a": probe(assets=one), "b": probe(assets=two), "c": probe(assets=one)})

@@ -338,3 +338,13 @@ def test_an_app_that_the_inventory_does_not_have_is_a_note_and_no_problem():
     report = status_report({"app_servers": ["web"]}, hosts, "state")
     assert report["notes"][-1].startswith("web still has the app old, which is not in the inventory")
     assert not any("app shop" in note for note in report["notes"])
+
+
+def test_files_that_the_rate_limit_has_rejected_are_a_note() -> None:
+    state = {**deepcopy(STATE), "rejected": {"/favicon.ico": {"count": 1, "path": "/favicon.ico"}}}
+    report = report_of([{"name": "lb1", "groups": [], "state": state}])
+    assert report["notes"] == [
+        "lb1: Nginx's rate limit rejected files of pages once in the last hour, such as /favicon.ico; "
+        "nginx_rate_limit_exempt: [/healthz, /readyz, /favicon.ico] exempts them."
+    ]
+    assert report["ok"]

@@ -23,7 +23,7 @@ SITE = {"name": "shop", "domains": ["shop.example.com"], "servers": TWO}
 def test_the_strategy_stands_before_the_servers(balance, directives):
     failures = "max_fails=3 fail_timeout=5s"
     servers = [f"server {address} {failures}" for address in TWO]
-    assert upstream({**SITE, **balance}) == ["zone fastapi_shop 128k", *directives, *servers]
+    assert upstream({**SITE, **balance}) == ["zone fastapi_shop@servers 128k", *directives, *servers]
     assert site_problems([{**SITE, **balance}]) == []
 
 

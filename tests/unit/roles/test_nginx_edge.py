@@ -28,6 +28,9 @@ def test_the_rate_limit_counts_addresses_and_networks_and_spares_exempt_paths(sn
     keys = block(text, "map $fastapi_merged_slashes$uri $fastapi_rate_limit_key")
     assert r""""~^/up\z" '';""" in keys
     assert "default $fastapi_client_bucket;" in keys
+    below = snippet("snippets/limits", nginx_rate_limit_exempt=["/static/", "/"])
+    assert r""""~^/static/" '';""" in below
+    assert r""""~^/\z" '';""" in below, "the page itself, and not all paths"
     assert directives(text, "limit_req_dry_run") == []
     site = rest(snippet("site", nginx_rate_limit_burst=3))
     assert directives(site, "limit_req") == ["zone=fastapi_clients burst=3 nodelay"]
