@@ -243,6 +243,12 @@ async def test_any_other_request_is_another_to_this_process(other):
     assert (await records.claim("key", other, "u", seconds=60)).outcome is Outcome.OTHER
 
 
+async def test_a_claim_whose_time_is_over_is_unknown_to_this_process():
+    records = KeyRecords(SharedRedis(""), prefix="", local_keys=2)
+    await records.claim("key", "this", "t", seconds=0)
+    assert records._local.knows("key") is False
+
+
 def test_a_moment_is_at_least_a_millisecond():
     """A key that shall expire in 0 ms is deleted by Redis at once."""
     assert [_milliseconds(seconds) for seconds in (-1, 0.0001, 0.0016, 2)] == [1, 1, 2, 2000]
