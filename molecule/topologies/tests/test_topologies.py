@@ -119,6 +119,7 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     addresses = {host: on(host, "hostname -I").split()[0] for host in (debian12, debian13)}
     make_source(ROOT / "molecule/deploys/app", tmp_path / "hello")
     (tmp_path / "hello/edition.py").write_text("NAME = 'one'\n")
+    (tmp_path / "hello/assets").mkdir()
     old, new, strange = (certificate(tmp_path, name) for name in ("old", "new", "strange"))
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     variables = {
@@ -126,6 +127,7 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
         "app_domains": [SITE],
         "app_entrypoint": "main:app",
         "app_source": {"folder": str(tmp_path / "hello")},
+        "app_static": [{"url": "/assets/", "folder": "assets", "immutable": True}],
         "gunicorn_readiness_path": "/readyz",
         "gunicorn_observe_time": 1,
         "gunicorn_bind": f"{addresses[debian13]}:8000",
@@ -147,13 +149,19 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
         key.write_text(its_key)
         return play(*arguments, inventory=str(inventory), **SAME).succeeded()
 
+    def edition_of(path):
+        return ask_json(debian12, SITE, path)["edition"]
+
     provide([old[0]], old[1])
-    assert live([debian12]) == "one"
+    assert live([debian12]) == edition_of("/assets/asked.js") == "one"
     assert on(debian12, "python3 -c %s %s", SPEAKS_TLS, addresses[debian13]).strip() == "TLSv1.3"
     assert set(provide([old[0]], old[1]).stats("changed").values()) == {0}
     play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory), **SAME).succeeded()
+    (tmp_path / "hello/edition.py").write_text("NAME = 'two'\n")
     with load("pf-topologies12", SITE) as result:
         provide([old[0], new[0]], old[1])
+        assert live([debian12]) == edition_of("/assets/other.js") == "two"
+        assert edition_of("/assets/asked.js") == "one", "the load balancer keeps what a page that is open asks for"
         provide([new[0], old[0]], new[1])
         provide([new[0]], new[1])
     assert result.sent > 100
@@ -164,6 +172,6 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     variables.update(gunicorn_tls_certificate="", gunicorn_tls_key="")
     inventory.write_text(yaml.safe_dump(groups))
     provide([], "")
-    assert live([debian12]) == "one"
+    assert live([debian12]) == "two"
     assert not debian12.file("/etc/nginx/production.fastapi/upstreams/hello.pem").exists
     assert not debian13.file("/etc/hello/key.pem").exists
