@@ -48,17 +48,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         drains = options.pop("drains")
         events = [{"name": "drain", "host": host, **drain} for host, drain in drains.items() if drain]
         receipt = make_receipt(**options, events=events)
-        result |= {"changed": False, "receipt": {key: receipt[key] for key in SHOWN}, "data": "", "page": ""}
+        shown = {key: receipt[key] for key in SHOWN}
+        result |= {"changed": False, "receipt": shown | {"page": ""}, "data": ""}
         if not folder or not receipt["requests"]:
             return result
         sources = [str(source) for source in task_vars.get("ansible_inventory_sources") or []]
         target = target_folder(folder, str(task_vars.get("inventory_dir") or ""), sources)
         base = target / file_name(receipt)
-        result |= {"changed": True, "data": f"{base}.json", "page": f"{base}.html"}
+        page = f"{base}.html"
+        result |= {"changed": True, "receipt": shown | {"page": page}, "data": f"{base}.json"}
         if not self._task.check_mode:
             target.mkdir(parents=True, exist_ok=True)
             write(Path(result["data"]), json.dumps(receipt, indent=2, ensure_ascii=False) + "\n")
-            write(Path(result["page"]), page_of(receipt))
+            write(Path(page), page_of(receipt))
         return result
 
 

@@ -12,7 +12,7 @@ description:
     they are percent-encoded or escaped. The password of any other URL is masked too.
   - Values of less than four characters, numbers of up to five digits and common words such as V(info) are shown.
 version_added: "0.1.0"
-positional: environment, files, most
+positional: environment, files
 author:
   - The production.fastapi maintainers (@production-fastapi)
 options:
@@ -28,12 +28,6 @@ options:
     description: The files that the app is given, as O(production.fastapi.gunicorn#role:main:gunicorn_files) has them.
     type: dict
     default: {}
-  most:
-    description:
-      - How many lines to show; 0 shows all. The last ones are shown.
-      - Where the exception of the last traceback stands before them, it is the first.
-    type: int
-    default: 0
 """
 
 EXAMPLES = r"""
@@ -49,18 +43,10 @@ _value:
   sample: could not connect to postgresql://********@db/shop
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_texts
-from ansible_collections.production.fastapi.plugins.module_utils.last_words import last_words
-from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of
-
-
-def masked(text: str, environment: Mapping[str, Any], files: Mapping[str, Any] | None = None, most: int = 0) -> str:
-    """The text, or `most` lines that say why it ended, without the secrets of this environment and of these files."""
-    shown = mask(str(text), secrets_of([*environment.values(), *file_texts(files or {}).values()]))
-    return "\n".join(last_words(shown.splitlines(), most)) if most else shown
+from ansible_collections.production.fastapi.plugins.plugin_utils.printed import masked
 
 
 class FilterModule:

@@ -20,6 +20,8 @@ options:
     type: str
     required: true
     choices:
+      - app_command
+      - app_log
       - budget
       - canary
       - certs
@@ -36,6 +38,7 @@ options:
       - releases
       - removal
       - removed
+      - schema
       - status
       - way_back
       - went_back

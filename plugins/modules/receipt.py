@@ -93,13 +93,8 @@ data:
   returned: success
   type: str
   sample: /home/ada/shop/receipts/shop-20261122T193521Z-4f2a9c01d3e5-8b1c2d3e.json
-page:
-  description: The page; empty when none was written.
-  returned: success
-  type: str
-  sample: /home/ada/shop/receipts/shop-20261122T193521Z-4f2a9c01d3e5-8b1c2d3e.html
 receipt:
-  description: The main figures of the file.
+  description: The main figures of the file, and where the page is.
   returned: success
   type: dict
   contains:
@@ -129,4 +124,8 @@ receipt:
       description: Each release that answered, how many, and its first and last second.
       type: list
       elements: dict
+    page:
+      description: The file with the page; empty when none was written.
+      type: str
+      sample: /home/ada/shop/receipts/shop-20261122T193521Z-4f2a9c01d3e5-8b1c2d3e.html
 """

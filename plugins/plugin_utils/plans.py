@@ -15,6 +15,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end impo
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import deploy_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils.doctor import examination
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
+from ansible_collections.production.fastapi.plugins.plugin_utils.printed import how_it_ended, last_lines, masked
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import status_report, table_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.status_page import page_of
 
@@ -46,6 +47,22 @@ class Plan:
     problems: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
+
+
+def app_command(_run: Run, given: Given) -> Plan:
+    """That a `step` of a deploy has failed: its `command`, what it `ran` into, and the time `limit` in seconds.
+
+    Secrets of the `environment` and the `files` of the app are masked.
+    """
+    printed = last_lines(given["ran"], given["environment"], given["files"])
+    ended = how_it_ended(given["ran"], given["limit"])
+    return Plan(problems=[f"{given['step']}, {given['command']}, {ended}.{printed}"])
+
+
+def app_log(_run: Run, given: Given) -> Plan:
+    """That the log of an app cannot be read, by what the `reader` has said; secrets are masked as by `app_command`."""
+    said = given["reader"].get("stderr") or given["reader"].get("msg", "")
+    return Plan(problems=[f"The log cannot be read: {masked(said, given['environment'], given['files'])}"])
 
 
 def budget(_run: Run, given: Given) -> Plan:
@@ -226,6 +243,13 @@ def removed(run: Run, given: Given) -> Plan:
     return Plan(shown=leaving.removed(run.hostvars, run.host, given["result"], run.check_mode))
 
 
+def schema(_run: Run, given: Given) -> Plan:
+    """That the database did not say its revision, by what Alembic `ran` into; masked as by `app_command`."""
+    printed = last_lines(given["ran"], given["environment"], given["files"])
+    ended = f"Alembic's env.py ended with exit code {given['ran']['rc']}"
+    return Plan(problems=[f"The database did not say which revision it has; {ended}.{printed}"])
+
+
 def status(run: Run, given: Given) -> Plan:
     """The `report` for a program, and the `page`, made at the time `now`; the table is shown.
 
@@ -236,6 +260,8 @@ def status(run: Run, given: Given) -> Plan:
 
 
 PLANS: dict[str, Callable[[Run, Given], Plan]] = {
+    "app_command": app_command,
+    "app_log": app_log,
     "budget": budget,
     "canary": canary,
     "certs": certs,
@@ -252,6 +278,7 @@ PLANS: dict[str, Callable[[Run, Given], Plan]] = {
     "releases": releases,
     "removal": removal,
     "removed": removed,
+    "schema": schema,
     "status": status,
     "way_back": way_back,
     "went_back": went_back,

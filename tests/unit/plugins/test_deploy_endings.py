@@ -107,7 +107,7 @@ class App:
                 troubles.append(f"app1, {goes_wrong}: something went wrong.")
             if goes_wrong == "a server is lost":
                 self.servers[1].reached = False
-                troubles.append("app2: the connection to it was lost.")
+                troubles.append("app2: its connection was lost.")
             if goes_wrong == "the way back":
                 self.servers[0].host.broken.add("shop@one.service")
             if troubles:

@@ -205,3 +205,32 @@ def test_a_plan_is_documented_and_some_playbook_asks_for_it(name: str) -> None:
     assert documented == sorted(PLANS)
     files = [*(ROOT / "playbooks").glob("**/*.yml"), *(ROOT / "roles").glob("*/tasks/*.yml")]
     assert f"of: {name}\n" in "".join(path.read_text() for path in files)
+
+
+# What an app printed
+
+SECRETS = {"environment": {"TOKEN": "hunter2-and-more"}, "files": {"key.pem": "pl4nted-line"}}
+
+
+@pytest.mark.parametrize(
+    ("rc", "printed", "expected"),
+    [
+        (1, "no hunter2-and-more", "ended with exit code 1. The last lines of what it printed:\n  no ********"),
+        (124, "", "took longer than 900 s and was ended."),
+    ],
+)
+def test_a_command_of_a_deploy_that_failed_says_why_without_secrets(rc: int, printed: str, expected: str) -> None:
+    ran = {"rc": rc, "stdout": printed, "stderr": ""}
+    given = {"step": "The migration", "command": "alembic upgrade head", "ran": ran, "limit": 900, **SECRETS}
+    assert PLANS["app_command"](RUN, given).problems == [f"The migration, alembic upgrade head, {expected}"]
+
+
+def test_a_database_that_does_not_say_its_revision_is_a_problem() -> None:
+    ran = {"rc": 1, "stdout": "", "stderr": "KeyError: pl4nted-line"}
+    (problem,) = PLANS["schema"](RUN, {"ran": ran, **SECRETS}).problems
+    assert problem.endswith("ended with exit code 1. The last lines of what it printed:\n  KeyError: ********")
+
+
+@pytest.mark.parametrize("reader", [{"stderr": "no hunter2-and-more"}, {"stderr": "", "msg": "no hunter2-and-more"}])
+def test_a_log_that_cannot_be_read_is_a_problem(reader: dict[str, str]) -> None:
+    assert PLANS["app_log"](RUN, {"reader": reader, **SECRETS}).problems == ["The log cannot be read: no ********"]

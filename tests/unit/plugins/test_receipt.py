@@ -185,7 +185,7 @@ def run(
 
 def test_two_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(monkeypatch, tmp_path)
-    data, page = Path(result["data"]), Path(result["page"])
+    data, page = Path(result["data"]), Path(result["receipt"]["page"])
     assert result["changed"]
     assert data == tmp_path / "receipts" / "shop-20231114T221320Z-two.json"
     assert json.loads(data.read_text())["summary"] == result["receipt"]["summary"]
