@@ -50,7 +50,7 @@ def server(serve, simulator, _redis_process, migrated):
         DATABASE_URL=migrated.url,
         APP_SIMULATOR_CONTROLS="true",
         APP_TOKEN_KEY="a key for nothing but this test 0123456789",
-        APP_BREAKER_RECOVERY_TIME="3",
+        APP_BREAKER_RECOVERY_TIME="10",  # long enough to see its count-down on a busy machine
         APP_RETRY_BASE_DELAY="0.01",
         APP_STEP_TIMEOUT="3",
     )
@@ -119,7 +119,7 @@ def test_the_page_is_sound_and_drives_the_breaker_round_trip(chromium, shop, siz
     expect(watched.button("Payments fail")).to_have_attribute("aria-pressed", "true")
     watched.button("Check out 5 at once").click()
     expect(page.locator("#outcome")).to_contain_text("0 of 5 answered")
-    expect(watched.breaker()).to_contain_text(re.compile(r"In [1-3] s one call may try\."))
+    expect(watched.breaker()).to_contain_text(re.compile(r"In \d+ s one call may try\."))
     expect(page.locator("#announcement")).to_contain_text("The breaker of payments is")
     expect(watched.breaker("warehouse")).to_contain_text("closed")
 
