@@ -1,5 +1,7 @@
 """What every answer carries, and what static files and kept answers add."""
 
+import time
+
 import pytest
 from asking import on
 from clients import ask, asked
@@ -92,8 +94,10 @@ def test_an_answer_is_given_to_all_for_a_second_and_fetched_by_one(host):
     on(host, "sleep 1.5")
     stale = ask(host, "/cached?a").json()["number"]
     assert stale == first[0].json()["number"]
-    on(host, "sleep 0.3")
-    assert ask(host, "/cached?a").json()["number"] > stale
+    # That one question has Nginx fetch the next answer; on a busy machine a moment later.
+    give_up = time.monotonic() + 30
+    while ask(host, "/cached?a").json()["number"] == stale:
+        assert time.monotonic() < give_up
 
 
 @pytest.mark.parametrize("header", ["Authorization", "Cookie", "X-API-Key"])
