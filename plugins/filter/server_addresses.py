@@ -7,6 +7,8 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: server_addresses
 short_description: Say at which addresses a load balancer reaches the servers of an app
+description:
+  - The address of each server as P(production.fastapi.sites#filter) gives it to Nginx on the load balancer.
 version_added: "0.1.0"
 author:
   - The production.fastapi maintainers (@production-fastapi)

@@ -51,7 +51,7 @@ def is_open(ufw: Mapping[str, Any], port: str) -> bool:
     protocol, ports, destination, ports and address of the source, and at its end the direction, with the interface.
     """
     for rule in ufw["rules"]:
-        action, protocol, ports, destination, source_ports, source, *_, direction = strip_comment(rule)
+        action, protocol, ports, destination, source_ports, source, *_apps, direction = strip_comment(rule)
         if protocol not in ("tcp", "any") or not covers(ports, port) or source_ports != "any":
             continue
         if action.startswith(("allow", "limit")):  # whom it lets in is the operator's choice
@@ -71,7 +71,7 @@ def covers(ports: str, port: str) -> bool:
     if ports == "any":
         return True
     for part in ports.split(","):
-        first, _, last = part.partition(":")
+        first, _colon, last = part.partition(":")
         if int(first) <= int(port) <= int(last or first):
             return True
     return False

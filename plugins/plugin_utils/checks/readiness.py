@@ -62,7 +62,7 @@ def problems(
     wanted = ports_of(host, groups, hostvars)
     yield from port_problems(listeners(seen["listening"]), wanted)
     alone = {other for group in OURS for other in groups.get(group, ())} <= {host}
-    yield from firewall_problems(seen["ufw"], [(address, port) for address, port, _ in wanted], alone)
+    yield from firewall_problems(seen["ufw"], [(address, port) for address, port, _purpose in wanted], alone)
     yield from clock_problems(seen["behind"])
     for path, least in DISK.items():
         free = facts.get("disk_free_mb", {}).get(path, least)
