@@ -75,6 +75,22 @@ async def test_a_session_is_committed_at_the_end_and_rolled_back_by_an_error(pos
     assert database.in_use == 0
 
 
+@pytest.mark.parametrize(
+    ("state", "invalidated", "is_away"),
+    [("57P01", False, True), ("53300", False, True), ("", True, True), ("25006", False, True), ("22012", False, False)],
+)
+async def test_which_errors_say_that_the_database_is_away(connect, state, invalidated, is_away):
+    class DriverError(Exception):
+        sqlstate = state
+
+    database = connect()
+    error = DBAPIError("SELECT 1", {}, DriverError(), connection_invalidated=invalidated)
+    with pytest.raises(DatabaseUnavailable if is_away else DBAPIError):
+        async with database.session():
+            raise error
+    assert database.in_use == 0
+
+
 class Note(orm.declarative_base()):
     __tablename__ = "notes"
     id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
