@@ -54,6 +54,12 @@ async def test_applications_with_a_prefix_of_their_own_do_not(shared):
         assert (await RateLimiter(shared, prefix=prefix).hit(policy, "key")).allowed
 
 
+async def test_of_hits_that_come_together_each_knows_what_is_left(shared):
+    limiter = RateLimiter(shared)
+    decisions = await asyncio.gather(*(limiter.hit(POLICY, "key") for _ in range(30)))
+    assert [decision.remaining for decision in decisions] == [*range(99, 69, -1)]
+
+
 async def test_hits_that_come_together_ask_once_and_the_first_are_admitted(shared, redis_server):
     before = scripts_run(redis_server)
     limiter = RateLimiter(shared)
