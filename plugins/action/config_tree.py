@@ -12,9 +12,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_commands import parse_commands
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digest_of
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import (
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.commands import parse_commands
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.digest import digest_of
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import (
     ConfigError,
     ConfigFile,
     check_files,

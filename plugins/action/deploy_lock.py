@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import Lock
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import Lock
 from ansible_collections.production.fastapi.plugins.plugin_utils.controller import is_gone, this_deploy
 
 

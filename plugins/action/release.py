@@ -14,13 +14,13 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text, environment_problems
-from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems, file_texts
-from ansible_collections.production.fastapi.plugins.module_utils.masking import mask_url
-from ansible_collections.production.fastapi.plugins.module_utils.release_folder import list_files, pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import detect_form
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, project_folder
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import file_hash
+from ansible_collections.production.fastapi.plugins.module_utils._app.environment import as_text, environment_problems
+from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems, file_texts
+from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files, pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import detect_form
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, project_folder
+from ansible_collections.production.fastapi.plugins.module_utils._release.tree import file_hash
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import structure

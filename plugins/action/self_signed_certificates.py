@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.production.fastapi.plugins.module_utils.certificate_store import settled
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.certificate_store import settled
 
 # With one of these, the certificates are others than those that were read, or some may have to go.
 MORE = {"directory", "days", "renew_days", "remove_obsolete"}

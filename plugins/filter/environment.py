@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
-from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems, file_texts
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import quote
+from ansible_collections.production.fastapi.plugins.module_utils._app.environment import as_text
+from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems, file_texts
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import quote
 
 
 def environment_lines(environment: Mapping[str, Any]) -> list[str]:

@@ -45,7 +45,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.sandbox import additions, service_sandbox
+from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox import additions, service_sandbox
 
 
 def sandbox(writable: list[str], *, in_home: bool = False, extra: str = "") -> list[str]:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Puts a set of files in place as one transaction; the work is in module_utils/config_tree.py."""
+"""Puts a set of files in place as one transaction; the work is in module_utils/_config_tree/transaction.py."""
 
 from __future__ import annotations
 
@@ -198,9 +198,9 @@ recovered:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree import ConfigTree
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_commands import parse_commands
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigError, decode
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.commands import parse_commands
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import ConfigError, decode
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.transaction import ConfigTree
 
 FILE = {
     "dest": {"type": "str", "required": True},

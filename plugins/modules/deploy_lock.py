@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Keeps two deploys of an app apart; the work is in module_utils/deploy_locking.py."""
+"""Keeps two deploys of an app apart; the work is in module_utils/_deploy/locking.py."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import (
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import (
     DeployLock,
     Lock,
     LockError,

@@ -235,16 +235,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.certificate_store import DIRECTORY, RENEW_DAYS, Store
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digests_on
-from ansible_collections.production.fastapi.plugins.module_utils.installed import (
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.digest import digests_on
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.standing import standing
+from ansible_collections.production.fastapi.plugins.module_utils._host.installed import (
     installed_apps,
     installed_sites,
     left_data,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import existing
-from ansible_collections.production.fastapi.plugins.module_utils.standing import standing
-from ansible_collections.production.fastapi.plugins.module_utils.state_folder import STATE
+from ansible_collections.production.fastapi.plugins.module_utils._host.state_folder import STATE
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.certificate_store import (
+    DIRECTORY,
+    RENEW_DAYS,
+    Store,
+)
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import existing
 
 TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Asks an app through Nginx during a deploy; the work is in module_utils/probing.py and probing_client.py."""
+"""Asks an app through Nginx during a deploy; the work is in module_utils/_deploy/probing.py and probing_client.py."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.probing import Probe, ProbeError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import Probe, ProbeError
 
 RANGES = {"rate": (1, 200), "timeout": (1, 120), "max_duration": (1, 7200), "port": (1, 65535)}
 TEXTS = {

@@ -348,13 +348,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
-from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of, secrets_of_urls
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import SYSTEM_BUNDLE, Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_pins import Resolving, WantsPinsError
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import (
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History, ended_well
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask, secrets_of, secrets_of_urls
+from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import SYSTEM_BUNDLE, Settings
+from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Resolving, WantsPinsError
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
     ReleaseError,
 )
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lists the releases of an app, chooses one to go back to, removes old ones; see module_utils/release_listing.py."""
+"""Lists the releases of an app, chooses one to go back to, removes old ones; see module_utils/_deploy/listing.py."""
 
 from __future__ import annotations
 
@@ -178,9 +178,9 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
-from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Takes an app, or all of the collection, from a host; the work is in module_utils/removal.py."""
+"""Takes an app, or all of the collection, from a host; the work is in module_utils/_server/removal.py."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ stays:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigError
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
-from ansible_collections.production.fastapi.plugins.module_utils.removal import Removal, RemovalError
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import ConfigError
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._server.removal import Removal, RemovalError
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Records what a migration has brought; the file is that of module_utils/schema_record.py."""
+"""Records what a migration has brought; the file is that of module_utils/_deploy/schema_record.py."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.schema_record import SchemaRecord
 
 
 def main() -> None:

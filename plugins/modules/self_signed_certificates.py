@@ -114,7 +114,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.certificate_store import (
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.certificate_store import (
     DIRECTORY,
     RENEW_DAYS,
     CertificateError,

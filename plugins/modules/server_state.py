@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tells how a server is; the work is in module_utils/server_state.py."""
+"""Tells how a server is; the work is in module_utils/_server/state.py."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ sites:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.server_state import server_state
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
+from ansible_collections.production.fastapi.plugins.module_utils._server.state import server_state
 
 
 def main() -> None:

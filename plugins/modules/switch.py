@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Makes a release live; the decisions are in module_utils/switching.py."""
+"""Makes a release live; the decisions are in module_utils/_deploy/switching.py."""
 
 from __future__ import annotations
 
@@ -187,8 +187,8 @@ reasons:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Says how app servers have answered, as a load balancer has logged it; the work is in module_utils/access_log.py."""
+"""Says how app servers have answered, by a load balancer's log; the work is in module_utils/_nginx/access_log.py."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.access_log import answers_since
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.access_log import answers_since
 
 # Debian's logrotate leaves the log of the day before uncompressed.
 # Beside sites of others, those of ours have a log of their own.

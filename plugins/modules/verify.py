@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Sees to it that clients get the right release; the work is in module_utils/verifying.py."""
+"""Sees to it that clients get the right release; the work is in module_utils/_deploy/verifying.py."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ problem:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils.probing_client import VERIFY_ADDRESS, Target
-from ansible_collections.production.fastapi.plugins.module_utils.verifying import verify
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import VERIFY_ADDRESS, Target
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.verifying import verify
 
 
 def main() -> None:

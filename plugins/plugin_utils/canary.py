@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.percentiles import percentile
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.percentiles import percentile
 
 # A p95 that is later by less is never too slow: a busy machine makes 6 ms of 2 ms.
 NOTICEABLE = 10  # ms
@@ -39,7 +39,7 @@ class Side:
 
     @property
     def p95_ms(self) -> float:
-        """The 95th percentile by nearest rank (see module_utils/probing.py) of answers without error."""
+        """The 95th percentile by nearest rank (see module_utils/_deploy/probing.py) of answers without error."""
         return float(percentile(sorted(self.times.elements()), 0.95))
 
     def figures(self) -> dict[str, Any]:

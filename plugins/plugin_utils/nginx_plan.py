@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import DEFAULT_SITE
-from ansible_collections.production.fastapi.plugins.module_utils.nginx_syntax import Directive, NginxSyntaxError, parse
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import DEFAULT_SITE
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.syntax import Directive, NginxSyntaxError, parse
 
 HTTP, TLS = 80, 443
 # Programs of others that read Debian's log find nothing but the lines of before.

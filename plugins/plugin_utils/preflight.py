@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
-from ansible_collections.production.fastapi.plugins.module_utils.masking import MASK, mask_url
+from ansible_collections.production.fastapi.plugins.module_utils._host.masking import MASK, mask_url
 from ansible_collections.production.fastapi.plugins.plugin_utils import app as app_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn as gunicorn_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils import nginx as nginx_plan

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_texts
-from ansible_collections.production.fastapi.plugins.module_utils.last_words import last_words
-from ansible_collections.production.fastapi.plugins.module_utils.masking import mask, secrets_of
+from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_texts
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.last_words import last_words
+from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask, secrets_of
 
 # Enough to see why a command failed; the log has the rest.
 LINES = 15

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.page_assets import missing
-from ansible_collections.production.fastapi.plugins.module_utils.percentiles import BUCKET, percentile
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.page_assets import missing
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.percentiles import BUCKET, percentile
 from ansible_collections.production.fastapi.plugins.plugin_utils.rejected import sentences_of
 
 VERSION = 1

@@ -162,6 +162,23 @@ def test_no_floor_stands_on_a_higher_one(floor: str) -> None:
     assert wrong == []
 
 
+# The packages of module_utils, each of which stands on the ones before it alone.
+PACKAGES = ["_host", "_config_tree", "_nginx", "_app", "_release", "_deploy", "_server"]
+
+
+def test_no_package_of_module_utils_stands_on_a_later_one() -> None:
+    folder = ROOT / "plugins" / "module_utils"
+    packages = {path.parent.name for path in folder.rglob("*.py")}
+    assert packages == set(PACKAGES)
+    wrong = [
+        f"{path.relative_to(folder)} imports {name}"
+        for path in folder.rglob("*.py")
+        for name in imports(path)
+        if PACKAGES.index(name.split(".")[1]) > PACKAGES.index(path.parent.name)
+    ]
+    assert wrong == []
+
+
 def test_no_two_modules_need_each_other() -> None:
     graph = {module_of(path): set(imports(path)) for path in PYTHON}
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import FORMS, LISTED
-from ansible_collections.production.fastapi.plugins.module_utils.release_install import UV_VERSION
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import FORMS, LISTED
+from ansible_collections.production.fastapi.plugins.module_utils._release.install import UV_VERSION
 from ansible_collections.production.fastapi.plugins.plugin_utils import app
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, system_problems

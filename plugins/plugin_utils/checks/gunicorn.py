@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.app_environment import environment_problems
-from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems
+from ansible_collections.production.fastapi.plugins.module_utils._app.environment import environment_problems
+from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils import gunicorn
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks import values
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.background import background_problems

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import MAIN
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import MAIN
 from ansible_collections.production.fastapi.plugins.plugin_utils.nginx_plan import (
     EVERY_IPV4,
     EVERY_IPV6,

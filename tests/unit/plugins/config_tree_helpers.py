@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree import ConfigTree, Result
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_commands import parse_commands
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigFile
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.commands import parse_commands
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import ConfigFile
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.transaction import ConfigTree, Result
 
 USER = getpass.getuser()
 GROUP = grp.getgrgid(os.getegid()).gr_name

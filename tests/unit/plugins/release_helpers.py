@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account
+from ansible_collections.production.fastapi.plugins.module_utils._release import build as release_build
+from ansible_collections.production.fastapi.plugins.module_utils._release import install as release_install
+from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
 
 MAIN = "async def app(scope, receive, send):\n    pass\n"
 UV = Path(__file__).parents[3] / ".venv" / "bin" / "uv"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.access_log import (
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.access_log import (
     MOST_BYTES,
     Answers,
     answers_since,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.filter.environment import app_file_list
-from ansible_collections.production.fastapi.plugins.module_utils import masking
-from ansible_collections.production.fastapi.plugins.module_utils.app_files import file_problems, file_texts
+from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems, file_texts
+from ansible_collections.production.fastapi.plugins.module_utils._host import masking
 from ansible_collections.production.fastapi.plugins.plugin_utils.printed import masked
 from conftest import Render
 from test_release_build import MAIN, prepare, source, this_python

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import config_tree
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigError, ConfigFile
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree import transaction as config_tree
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import ConfigError, ConfigFile
 from ansible_collections.production.fastapi.tests.unit.plugins.config_tree_helpers import (
     STATE,
     file,

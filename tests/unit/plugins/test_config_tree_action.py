@@ -13,8 +13,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
 from ansible.template import Templar, trust_as_template
 from ansible_collections.production.fastapi.plugins.action.config_tree import ActionModule
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digest_of
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import (
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.digest import digest_of
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import (
     ConfigFile,
     decode,
     with_generation,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import ConfigError, ConfigFile
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import ConfigError, ConfigFile
 from ansible_collections.production.fastapi.tests.unit.plugins.config_tree_helpers import (
     STATE,
     file,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_digest import digest_of, digests_on
-from ansible_collections.production.fastapi.plugins.module_utils.config_tree_files import with_generation
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.digest import digest_of, digests_on
+from ansible_collections.production.fastapi.plugins.module_utils._config_tree.files import with_generation
 from ansible_collections.production.fastapi.tests.unit.plugins import config_tree_helpers as helpers
 
 KEY = "a random value"

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock, Lock, LockError
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import History, ended_well, verdicts
-from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History, ended_well, verdicts
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock, Lock, LockError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, SwitchError
 from ansible_collections.production.fastapi.plugins.modules.releases import end as record_end
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end import deploy_end
 from test_switch import TIMERS, WANTS, FakeHost

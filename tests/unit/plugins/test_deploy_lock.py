@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import (
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import (
     DeployLock,
     Lock,
     LockError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ansible_collections.production.fastapi.plugins.module_utils.host_memory import available_memory_mb, used_memory_mb
+from ansible_collections.production.fastapi.plugins.module_utils._host.memory import available_memory_mb, used_memory_mb
 
 
 def test_what_is_available(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.production.fastapi.plugins.module_utils.last_words import last_words
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.last_words import last_words
 from ansible_collections.production.fastapi.plugins.plugin_utils.printed import last_lines
 
 TRACEBACK = ["Traceback (most recent call last):", '  File "env.py", line 1, in <module>', "    run()"]

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.module_utils import masking
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._host import masking
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PLUGINS = REPOSITORY / "plugins"
@@ -100,9 +100,9 @@ def test_only_one_function_reads_the_journal_for_people_and_it_masks():
     for path in sorted(PLUGINS.rglob("*.py")):
         for function in ast.walk(ast.parse(path.read_text())):
             if isinstance(function, ast.FunctionDef) and runs(function, "journalctl"):
-                readers.append((path.name, function.name))
+                readers.append(("/".join(path.parts[-2:]), function.name))
                 assert "mask" in {call.func.id for call in calls(function) if isinstance(call.func, ast.Name)}
-    assert readers == [("systemd_host.py", "log")]
+    assert readers == [("_host/systemd.py", "log")]
 
 
 def test_what_a_build_prints_leaves_the_module_masked():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.nginx_existing import existing, included
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import existing, included
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.nginx_existing import existing_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.nginx_plan import OWN, Choices, Plan, edited, plan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.nginx_syntax import (
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.syntax import (
     Directive,
     NginxSyntaxError,
     parse,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.production.fastapi.plugins.module_utils.page_assets import MOST_ASSETS, assets_of, missing
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.page_assets import (
+    MOST_ASSETS,
+    assets_of,
+    missing,
+)
 
 PAGE = """
 <!doctype html><title>Shop</title>

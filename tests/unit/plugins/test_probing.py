@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.probing import (
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import (
     MOST_FAILURES,
     Probe,
     percentile,
     summarise,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 from ansible_collections.production.fastapi.plugins.modules.probe import problem_of
 
 LINES = [

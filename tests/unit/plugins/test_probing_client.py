@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.probing import Request
-from ansible_collections.production.fastapi.plugins.module_utils.probing_client import Prober, Target
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import Request
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import Prober, Target
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -234,7 +234,7 @@ def test_a_client_that_is_told_to_stop_waits_for_what_is_open(
 
 def test_it_runs_alone_as_a_file(tmp_path: Path, server_context: ssl.SSLContext) -> None:
     """On a host it is a file by itself, run by an isolated interpreter that has only the standard library."""
-    from ansible_collections.production.fastapi.plugins.module_utils import probing, probing_client
+    from ansible_collections.production.fastapi.plugins.module_utils._deploy import probing, probing_client
 
     program = tmp_path / "client.py"
     program.write_text(Path(probing_client.__file__).read_text())

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.reboot_reasons import (
+from ansible_collections.production.fastapi.plugins.module_utils._host.reboot_reasons import (
     REPLACED,
     reboot_reasons,
     system_started,

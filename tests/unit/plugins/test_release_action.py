@@ -10,8 +10,8 @@ from datetime import date
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.production.fastapi.plugins.action import release as action
-from ansible_collections.production.fastapi.plugins.module_utils.app_environment import as_text
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import unpack
+from ansible_collections.production.fastapi.plugins.module_utils._app.environment import as_text
+from ansible_collections.production.fastapi.plugins.module_utils._release.tree import unpack
 from ansible_collections.production.fastapi.plugins.modules import release as module
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_archive import fetched
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account, Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.archive import fetched
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account, Settings
+from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 
 CHECKSUM = "sha256:" + hashlib.sha256(b"archive").hexdigest()
 
@@ -74,7 +74,7 @@ def test_another_archive_than_the_one_that_is_meant_is_refused(server: str, plac
 def test_a_link_in_its_place_is_not_followed(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "shadow").write_bytes(b"archive")
     part = place.outside(place.source) / "archive"
-    run = "ansible_collections.production.fastapi.plugins.module_utils.release_archive.run"
+    run = "ansible_collections.production.fastapi.plugins.module_utils._release.archive.run"
     monkeypatch.setattr(run, lambda *_words, **_options: (part.symlink_to(tmp_path / "shadow"), (0, ""))[1])
     with (
         pytest.raises(ReleaseError, match="what came is no file"),

@@ -12,19 +12,20 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_build, release_install
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release, Spec
-from ansible_collections.production.fastapi.plugins.module_utils.release_folder import pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import Chosen
-from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import (
+from ansible_collections.production.fastapi.plugins.module_utils._release import build as release_build
+from ansible_collections.production.fastapi.plugins.module_utils._release import install as release_install
+from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release, Spec
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
+from ansible_collections.production.fastapi.plugins.module_utils._release.git import Git
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import (
     Account,
     Confinement,
     Settings,
     run,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, pick_short_commit
+from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, pick_short_commit
 
 MAIN = "import os\n\nasync def app(scope, receive, send):\n    pass\n"
 PYPROJECT = '[project]\nname = "hello"\nversion = "1"\n[tool.fastapi]\nentrypoint = "main:app"\n'
@@ -615,8 +616,8 @@ def test_no_other_file_says_which_version_of_uv_is_known():
     root = Path(__file__).parents[3]
     found = (path for folder in ("plugins", "roles", "playbooks") for path in (root / folder).rglob("*.*"))
     files = [path for path in found if path.is_file() and path.suffix != ".pyc"]
-    said = [path.name for path in files if release_install.UV_VERSION.encode() in path.read_bytes()]
-    assert said == ["release_install.py"]
+    said = ["/".join(path.parts[-2:]) for path in files if release_install.UV_VERSION.encode() in path.read_bytes()]
+    assert said == ["_release/install.py"]
 
 
 def test_a_host_that_cannot_have_uv_says_so(tmp_path, monkeypatch):

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_cache
-from ansible_collections.production.fastapi.plugins.module_utils.release_cache import prune, size
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account
-from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
+from ansible_collections.production.fastapi.plugins.module_utils._release import cache as release_cache
+from ansible_collections.production.fastapi.plugins.module_utils._release.cache import prune, size
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
+from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
 from ansible_collections.production.fastapi.tests.unit.plugins.release_helpers import UV, needs_uv
 
 MB = 1 << 20

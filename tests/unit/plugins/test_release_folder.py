@@ -11,10 +11,10 @@ import time
 from pathlib import Path, PurePosixPath
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_folder
-from ansible_collections.production.fastapi.plugins.module_utils.release_folder import list_files, pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import unpack
+from ansible_collections.production.fastapi.plugins.module_utils._release import folder as release_folder
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files, pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.tree import unpack
 from ansible_collections.production.fastapi.tests.unit.plugins.release_helpers import commit, git
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_forms as forms
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release import forms
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 
 NAMED = '[project]\nname = "shop"\n'
 

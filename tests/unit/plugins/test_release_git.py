@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_git
-from ansible_collections.production.fastapi.plugins.module_utils.release_folder import pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils.release_git import Git
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import PATH, Account, Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, explain_install
+from ansible_collections.production.fastapi.plugins.module_utils._release import git as release_git
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils._release.git import Git
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import PATH, Account, Settings
+from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, explain_install
 from ansible_collections.production.fastapi.tests.unit.plugins.release_helpers import (
     MAIN,
     build_here,

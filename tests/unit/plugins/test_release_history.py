@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import Event, left_by_failure
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import Event, left_by_failure
 
 EIGHT = 1772352000.0  # 2026-03-01, 08:00:00 UTC
 

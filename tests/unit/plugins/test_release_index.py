@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.production.fastapi.plugins.action.release import seal
-from ansible_collections.production.fastapi.plugins.module_utils import release_install
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_index import Credentials
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError, explain_refusal
+from ansible_collections.production.fastapi.plugins.module_utils._release import install as release_install
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Settings
+from ansible_collections.production.fastapi.plugins.module_utils._release.index import Credentials
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, explain_refusal
 from ansible_collections.production.fastapi.plugins.modules import release as module
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
 from ansible_collections.production.fastapi.tests.unit.plugins.release_helpers import (

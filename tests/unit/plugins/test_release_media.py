@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account
-from ansible_collections.production.fastapi.plugins.module_utils.release_media import open_media
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
+from ansible_collections.production.fastapi.plugins.module_utils._release.media import open_media
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 

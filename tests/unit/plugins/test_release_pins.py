@@ -7,13 +7,13 @@ import json
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.production.fastapi.plugins.action import release as action
-from ansible_collections.production.fastapi.plugins.module_utils import release_pins
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import LOCKED_FORMS, PLAIN
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_install import Wanted
-from ansible_collections.production.fastapi.plugins.module_utils.release_pins import Live, Resolving, WantsPinsError
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release import pins as release_pins
+from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import LOCKED_FORMS, PLAIN
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Settings
+from ansible_collections.production.fastapi.plugins.module_utils._release.install import Wanted
+from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Live, Resolving, WantsPinsError
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.tests.unit.plugins.release_helpers import (
     MAIN,
     build_here,

@@ -7,15 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_python
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Settings
-from ansible_collections.production.fastapi.plugins.module_utils.release_python import (
+from ansible_collections.production.fastapi.plugins.module_utils._release import python as release_python
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Settings
+from ansible_collections.production.fastapi.plugins.module_utils._release.python import (
     Wish,
     allows,
     find_python,
     range_of_poetry,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 
 REQUIRED = {"project": {"requires-python": ">=3.11"}}
 

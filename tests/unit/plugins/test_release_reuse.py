@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_forms import Chosen
-from ansible_collections.production.fastapi.plugins.module_utils.release_install import Wanted
-from ansible_collections.production.fastapi.plugins.module_utils.release_reuse import copy, digest, inputs
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
+from ansible_collections.production.fastapi.plugins.module_utils._release.install import Wanted
+from ansible_collections.production.fastapi.plugins.module_utils._release.reuse import copy, digest, inputs
 
 BUILDABLE = '[build-system]\nrequires = ["x"]\n'
 PROJECT = '[project]\nname = "hello"\nversion = "1"\ndependencies = ["fastapi>=0.100"]\n'

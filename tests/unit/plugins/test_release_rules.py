@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import release_rules as rules
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release import rules
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 
 REMOTE = "https://git.example.com/shop.git"
 LISTING = "\n".join(

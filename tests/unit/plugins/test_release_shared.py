@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import Release
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
-from ansible_collections.production.fastapi.plugins.module_utils.release_shared import is_folder
+from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.shared import is_folder
 from test_release_build import MAIN, prepare, source, this_python
 
 __all__ = ["source", "this_python"]

@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_public import Public, keep_files
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
-from ansible_collections.production.fastapi.plugins.module_utils.release_take import take
+from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public, keep_files
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.take import take
 
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_folder import list_files
-from ansible_collections.production.fastapi.plugins.module_utils.release_rules import ReleaseError
-from ansible_collections.production.fastapi.plugins.module_utils.release_tree import unpack
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.tree import unpack
 
 
 def tar(path: Path, *members: tuple[str, bytes, str]) -> Path:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.release_build import build_lock
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import KEPT, History
-from ansible_collections.production.fastapi.plugins.module_utils.release_listing import Releases, ReleasesError
-from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold
-from ansible_collections.production.fastapi.plugins.module_utils.schema_record import SchemaRecord
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import KEPT, History
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing import Releases, ReleasesError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.schema_record import SchemaRecord
+from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import hold
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
+from ansible_collections.production.fastapi.plugins.module_utils._release.build import build_lock
 
 
 @dataclass(frozen=True)

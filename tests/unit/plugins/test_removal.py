@@ -10,15 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import removal as module
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
-from ansible_collections.production.fastapi.plugins.module_utils.installed import (
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._host.installed import (
     installed_apps,
     installed_sites,
     left_data,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.removal import Removal, RemovalError
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
+from ansible_collections.production.fastapi.plugins.module_utils._server import removal as module
+from ansible_collections.production.fastapi.plugins.module_utils._server.removal import Removal, RemovalError
 from ansible_collections.production.fastapi.tests.unit.plugins.config_tree_helpers import STATE, file, host, put, tree
 
 UNITS = "/etc/systemd/system"

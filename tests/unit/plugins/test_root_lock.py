@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold, hold_if_free, private_folder
+from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import (
+    hold,
+    hold_if_free,
+    private_folder,
+)
 
 
 def test_one_at_a_time_and_the_second_hears_who_the_first_is(tmp_path: Path) -> None:
@@ -37,7 +41,7 @@ def test_nobody_else_can_open_it(tmp_path: Path) -> None:
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; sys.path[:0] = sys.argv[2:]\n"
-        "from ansible_collections.production.fastapi.plugins.module_utils.root_lock import hold\n"
+        "from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import hold\n"
         "with hold('shop.build', 'builds shop', root=Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path), *sys.path], check=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.production.fastapi.plugins.filter.sandbox import sandbox
-from ansible_collections.production.fastapi.plugins.module_utils.release_host import Account
-from ansible_collections.production.fastapi.plugins.module_utils.release_place import Place
-from ansible_collections.production.fastapi.plugins.module_utils.sandbox import additions, service_sandbox
+from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox import additions, service_sandbox
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
+from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
 
 SHOP = Path("/srv/shop")
 PLACE = Place("shop", SHOP, SHOP / "releases" / "one", Account("shop_", 990, 990))

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils.sandbox import build_sandbox, service_sandbox
-from ansible_collections.production.fastapi.plugins.module_utils.sandbox_symptoms import advice
+from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox import build_sandbox, service_sandbox
+from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox_symptoms import advice
 
 SHARED = "/srv/shop/shared"
 ONLY = f"The app can write only in {SHARED} and in /tmp; "

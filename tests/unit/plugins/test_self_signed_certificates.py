@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.production.fastapi.plugins.module_utils.certificate_store import Store, parse, settled
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.certificate_store import Store, parse, settled
 from ansible_collections.production.fastapi.plugins.modules import self_signed_certificates as module
 
 SHOP = {"name": "shop", "domains": ["shop.example.com", "*.Shop.example.com", "192.0.2.1", "2001:db8::1"]}

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils import server_state
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
+from ansible_collections.production.fastapi.plugins.module_utils._server import state as server_state
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.action.switch import is_settled
-from ansible_collections.production.fastapi.plugins.module_utils.deploy_locking import DeployLock
-from ansible_collections.production.fastapi.plugins.module_utils.release_history import History
-from ansible_collections.production.fastapi.plugins.module_utils.standing import standing
-from ansible_collections.production.fastapi.plugins.module_utils.switching import Switch, SwitchError
-from ansible_collections.production.fastapi.plugins.module_utils.systemd_host import Host
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.standing import standing
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
 TIMERS = "etc/systemd/system/timers.target.wants"

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.module_utils import verifying
-from ansible_collections.production.fastapi.plugins.module_utils.probing_client import (
+from ansible_collections.production.fastapi.plugins.module_utils._deploy import verifying
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import (
     PROBE_ADDRESS,
     VERIFY_ADDRESS,
     Target,
 )
-from ansible_collections.production.fastapi.plugins.module_utils.verifying import ask, problem_of, verify
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.verifying import ask, problem_of, verify
 
 ROOT = Path(__file__).parents[3]
 

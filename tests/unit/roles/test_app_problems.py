@@ -7,7 +7,7 @@ import re
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.production.fastapi.plugins.module_utils import release_install
+from ansible_collections.production.fastapi.plugins.module_utils._release import install as release_install
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import SAMPLE, folders_of, packages, source_of
 from conftest import examined, role_variables
 
