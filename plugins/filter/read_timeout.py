@@ -8,8 +8,9 @@ DOCUMENTATION = r"""
 name: read_timeout
 short_description: Say how long Nginx waits for the apps of an inventory
 description:
-  - A second longer than the longest C(app_request_timeout), so that an app that ends a request itself comes first, and
-    no longer than the shortest C(gunicorn_timeout). Without app servers it is 120.
+  - Half a second longer than the longest C(app_request_timeout), so that an app that ends a request itself comes first,
+    and a client still has an answer within a second more. No longer than the shortest C(gunicorn_timeout). Without app
+    servers it is 120.
 version_added: "0.1.0"
 author:
   - The production.fastapi maintainers (@production-fastapi)
@@ -34,8 +35,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: Seconds.
-  type: int
-  sample: 31
+  type: float
+  sample: 30.5
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,9 +45,11 @@ from typing import Any
 # The defaults of the roles app and gunicorn.
 REQUEST_TIMEOUT = 30
 GUNICORN_TIMEOUT = 120
+# Seconds that Nginx waits longer than the app should take; the rest of a second is for the way to the client.
+LONGER = 0.5
 
 
-def read_timeout(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> int:
+def read_timeout(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any]) -> float:
     """Seconds that Nginx waits for an answer of an app."""
     servers = [hostvars[host] for host in groups.get("app_servers", [])]
     longest = max(
@@ -55,7 +58,7 @@ def read_timeout(groups: Mapping[str, Sequence[str]], hostvars: Mapping[str, Any
     shortest = min(
         (number(server, "gunicorn_timeout", GUNICORN_TIMEOUT) for server in servers), default=GUNICORN_TIMEOUT
     )
-    return min(longest + 1, shortest)
+    return float(min(longest + LONGER, shortest))
 
 
 def number(variables: Mapping[str, Any], name: str, default: int) -> int:

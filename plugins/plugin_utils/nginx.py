@@ -78,12 +78,14 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "given_chains": given_files(sites, mode, "chain"),
         "given_keys": given_files(sites, mode, "key"),
         "http2_directive": decided.http2_directive,
+        "last_try_within": milliseconds(settings["nginx_proxy_read_timeout"] + 1),
         "missing": missing,
         "names": names,
         "other_files": files_of_sites(others),
         "password_files": password_files(sites),
         "proxy_protocol": decided.proxy_protocol,
         "public_ports": list(dict.fromkeys([*UNWRITTEN_PORTS, *settings["nginx_public_ports"]])),
+        "read_timeout": milliseconds(settings["nginx_proxy_read_timeout"]),
         "real": [site["name"] for site in certificates(sites, mode) if site["mode"] != "self-signed"],
         "remembered": remembered(certificates(sites, mode), inventory, others),
         "sandbox": asdict(sandbox(settings)),
@@ -98,6 +100,11 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "exporter_verify": exporter_verifiers(settings["nginx_exporter_listen"]),
         "would_install": f"apt would install {' and '.join(missing)} (Nginx {dotted(version(view))})",
     }
+
+
+def milliseconds(seconds: float) -> str:
+    """A time as Nginx takes it; it knows no decimals."""
+    return f"{round(seconds * 1000)}ms"
 
 
 def remembered(sites: Sequence[Mapping[str, Any]], inventory: str, others: Sequence[Mapping[str, Any]]) -> list[Any]:

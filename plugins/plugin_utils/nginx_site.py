@@ -155,7 +155,7 @@ def route_plan(site: Site, route: Mapping[str, Any], settings: Settings) -> Rout
         path=route["path"],
         places=["@fastapi_app", "@fastapi_app_or_page"] if pages else [route["path"]],
         page=pages[0] if pages else "",
-        answer_within="''" if waits_otherwise else str(route["read_timeout"] or settings["nginx_proxy_read_timeout"]),
+        answer_within="''" if waits_otherwise else f"{route['read_timeout'] or settings['nginx_proxy_read_timeout']:g}",
         limits=limit_directives(route, settings),
         body_size=route["body_size"],
         read_timeout=route["read_timeout"],

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,6 @@ MINIMUM = {
     "nginx_hsts_max_age": 0,
     "nginx_keepalive_timeout": 0,
     "nginx_proxy_connect_timeout": 1,
-    "nginx_proxy_read_timeout": 1,
     "nginx_rate_limit_burst": 0,
     "nginx_rate_limit_per_second": 1,
     "nginx_upstream_keepalive": 1,
@@ -160,10 +160,11 @@ def client_problems(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def time_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     """What is wrong with times that depend on those of the apps; those that are no number are told elsewhere."""
-    connect, idle, read = (
+    connect, idle = (
         values.number(settings[f"nginx_{each}"], 1, HIGHEST) or 0
-        for each in ("proxy_connect_timeout", "upstream_keepalive_timeout", "proxy_read_timeout")
+        for each in ("proxy_connect_timeout", "upstream_keepalive_timeout")
     )
+    read = settings["nginx_proxy_read_timeout"]
     keepalive, drain, timeout = (
         nginx.shortest(f"gunicorn_{each}", view) for each in ("keepalive", "drain_timeout", "timeout")
     )
@@ -181,8 +182,10 @@ def time_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
             "worker that goes closes a connection that Nginx is about to use; set gunicorn_drain_timeout to "
             f"{idle + 1} or more."
         )
+    if read < 1:
+        yield f"nginx_proxy_read_timeout is {read:g}; write 1 or more."
     if read > timeout:
         yield (
-            f"nginx_proxy_read_timeout ({read} s) must not be longer than gunicorn_timeout ({timeout} s); set "
-            f"nginx_proxy_read_timeout to {timeout} or less, or gunicorn_timeout to {read} or more."
+            f"nginx_proxy_read_timeout ({read:g} s) must not be longer than gunicorn_timeout ({timeout} s); set "
+            f"nginx_proxy_read_timeout to {timeout} or less, or gunicorn_timeout to {math.ceil(read)} or more."
         )

@@ -85,7 +85,8 @@ LINGER = 2.0
 
 # The header in which Nginx says for how many seconds it waits, and by how much the worker comes before it.
 WAITS = b"x-answer-within"
-AHEAD = 0.8
+SECONDS = re.compile(rb"[0-9]+([.][0-9]+)?")
+AHEAD = 0.4
 # Seconds between two looks for such requests.
 LOOK = 0.1
 TOO_LATE = b'{"detail":"The application took too long to answer"}'
@@ -171,8 +172,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.lingers:
             self.transport.close()
         waits = next((value for name, value in self.headers if name == WAITS), b"")
-        if waits.isdigit():
-            self.late_at = self.loop.time() + max(int(waits) - AHEAD, int(waits) / 2)
+        if SECONDS.fullmatch(waits):
+            self.late_at = self.loop.time() + max(float(waits) - AHEAD, float(waits) / 2)
 
     def give_up(self) -> str:
         """Answer 504 if the answer of the app is late and has not begun; returns the request, or an empty text.

@@ -15,7 +15,7 @@ SITE = {"name": "my-shop", "domains": ["shop.example.com", "2001:db8::1"], "serv
 SETTINGS = {
     "nginx_certificate": "self-signed",
     "nginx_connections_per_client": 0,
-    "nginx_proxy_read_timeout": 31,
+    "nginx_proxy_read_timeout": 30.5,
     "nginx_rate_limit_burst": 20,
     "nginx_rate_limit_mode": "enforce",
 }

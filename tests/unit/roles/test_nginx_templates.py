@@ -173,7 +173,7 @@ def test_settings_reach_their_directives(main, site):
         nginx_keepalive_timeout=11,
         nginx_client_max_body_size="3m",
         nginx_proxy_connect_timeout=2,
-        nginx_proxy_read_timeout=33,
+        nginx_proxy_read_timeout="33.25",
         nginx_hsts_max_age=77,
     )
     expected = {
@@ -181,8 +181,8 @@ def test_settings_reach_their_directives(main, site):
         "keepalive_timeout": "11s",
         "client_max_body_size": "3m",
         "proxy_connect_timeout": "2s",
-        "proxy_read_timeout": "33s",
-        "proxy_send_timeout": "33s",
+        "proxy_read_timeout": "33250ms",
+        "proxy_send_timeout": "33250ms",
     }
     assert {name: directives(text, name) for name in expected} == {name: [value] for name, value in expected.items()}
     assert 'https "max-age=77";' in text
