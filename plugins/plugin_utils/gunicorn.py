@@ -15,6 +15,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 # Seconds for which Nginx keeps an idle connection to an app: by the default of its role, and by its own.
 NGINX_IDLE = 2
 ANY_NGINX_IDLE = 60
+NOT_STARTED = "The release does not start with this configuration, so the former one is back."
 NOT_PYTHON = "gunicorn_extra_config is not Python; look at the line that is named."
 
 
@@ -25,6 +26,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "allowed": allowed(settings, view),
         "given_certificates": given_certificates(settings),
         "jobs": jobs,
+        "not_started": NOT_STARTED,
         "processes": process_units(settings["gunicorn_processes"]),
         "trusted_proxies": trusted_proxies(settings, view),
         "validate": [is_python(settings["gunicorn_name"]), *schedules(jobs)],

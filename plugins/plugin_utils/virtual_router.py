@@ -24,6 +24,11 @@ TEST = (
     'echo "$said"; test $code = 0 || test $code = 143 -a -z "$said"'
 )
 REFUSED = "keepalived refuses this configuration, so nothing was changed."
+# Without a configuration, keepalived has nothing to do. One that was there before the role has come back.
+APPLY = (
+    "if test -s /etc/keepalived/keepalived.conf; then systemctl reload-or-restart keepalived; "
+    "else systemctl disable --quiet --now keepalived; fi"
+)
 NOT_RUNNING = "`journalctl -u keepalived` says why it does not run."
 # Of the first in the inventory; 255 would mean that the address is its own.
 HIGHEST = 200
@@ -32,11 +37,16 @@ HIGHEST = 200
 def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     """Interfaces, peers and priority, from the inventory and from the addresses of the host."""
     address = settings["keepalived_address"]
+    apply = [
+        {"command": "systemctl daemon-reload"},
+        {"command": ["sh", "-c", APPLY], "hint": NOT_RUNNING},
+    ]
     if not address:
-        return {}
+        return {"apply": apply, "validate": [], "verify": []}
     router = virtual_router(view.groups, view.hostvars, view.host, address, view.facts.get("addresses", {}))
     return {
         **router,
+        "apply": apply,
         "validate": [{"command": ["sh", "-c", TEST], "requires": ["/usr/sbin/keepalived"], "hint": REFUSED}],
         "verify": [{"command": "systemctl is-active --quiet keepalived", "hint": NOT_RUNNING}],
         "would_install": "apt would install keepalived",
