@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
@@ -453,6 +454,20 @@ def test_memory_limit_and_extra_lines(service: Any) -> None:
 def test_scripts_are_shell(render: Render, tmp_path: Path, template: str) -> None:
     (tmp_path / "script").write_text(render("gunicorn", template))
     subprocess.run(["sh", "-n", str(tmp_path / "script")], check=True)
+
+
+@pytest.mark.parametrize(("told", "tried"), [({}, ["one"]), ({"__gunicorn_tries": False}, [])])
+def test_a_release_whose_migration_is_still_to_come_is_not_tried(
+    tmp_path: Path, told: dict[str, bool], tried: list[str]
+) -> None:
+    variables = yaml.safe_load((Path(__file__).parents[3] / "roles/gunicorn/vars/main.yml").read_text())
+    script = tmp_path / "try"
+    script.write_text(f"#!/bin/sh\n# @GENERATION@\necho $1 >{tmp_path}/tried\n")
+    script.chmod(0o755)
+    given = {"__gunicorn_config_folder": str(tmp_path), "gunicorn_release": "one", **told}
+    words = [jinja2.Template(word).render(given) for word in variables["__gunicorn_apply"][-1]["command"]]
+    subprocess.run(words, check=True)
+    assert [line for path in tmp_path.glob("tried") for line in path.read_text().split()] == tried
 
 
 def test_every_file_says_who_wrote_it(render: Render) -> None:
