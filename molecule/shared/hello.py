@@ -14,6 +14,8 @@ from load import Load, load
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
 # Each scenario has hosts of its own, so that several can run side by side.
 NAMES = (f"pf-{SCENARIO}12", f"pf-{SCENARIO}13")
+# Limits a run to the first, where the other Debian would be the same, and to what inventories call otherwise there.
+ONE = ("--limit", f"*{NAMES[0]}")
 SITE = "hello.example.com"
 # An answer takes milliseconds; a client that had to wait as long as this was stuck.
 STUCK = 15.0
@@ -28,10 +30,10 @@ def make_source(app: Path, folder: Path) -> None:
 
 
 @contextmanager
-def load_on(*names: str, allowed: int = 0) -> Iterator[list[Load]]:
+def load_on(*names: str, allowed: int = 0, slower: int = 1) -> Iterator[list[Load]]:
     """Load on these hosts for as long as the block lasts; what became of it is checked at its end."""
     with ExitStack() as stack:
-        loads = [stack.enter_context(load(name, SITE)) for name in names]
+        loads = [stack.enter_context(load(name, SITE, slower=slower)) for name in names]
         yield loads
     for result in loads:
         assert result.sent > 50

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Seconds that a client waits before its next request: where it keeps its connection, and where it makes a new one
-# (ten times the work). At 0.01 they take a core from the deploy that they watch.
-PAUSES = "0.01,0.01" if os.environ.get("LONG") else "0.03,0.1"
+# Seconds from one request of a client to its next: where it keeps its connection, and where it makes a new one (several
+# times the work). There are two clients of each kind, half of that apart: so a request begins every 0.025 s, and a
+# connection every 0.1 s. At 0.01 they take a core from the deploy that they watch; at 0.03 and 0.1 a seventh of one.
+PAUSES = (0.01, 0.01) if os.environ.get("LONG") else (0.05, 0.2)
 CLIENT = (Path(__file__).parent / "load_client.py").read_text(encoding="utf-8")
 
 # Nginx closes idle connections of clients when it reloads. Who uses one in that moment has to begin anew (RFC 9112,
@@ -30,9 +31,13 @@ class Load:
 
 
 @contextmanager
-def load(host: str, name: str, *addresses: str) -> Iterator[Load]:
-    """Ask the site `name` until the block ends: on the host itself, or at these addresses of others."""
-    client = ["python3", "-c", CLIENT, PAUSES, name, *(addresses or ("127.0.0.1",))]
+def load(host: str, name: str, *addresses: str, slower: int = 1) -> Iterator[Load]:
+    """Ask the site `name` until the block ends: on the host itself, or at these addresses of others.
+
+    `slower` is by how much the pauses are longer, as where several load balancers are asked for the same servers.
+    """
+    pauses = ",".join(str(pause * slower) for pause in PAUSES)
+    client = ["python3", "-c", CLIENT, pauses, name, *(addresses or ("127.0.0.1",))]
     command = ["docker", "exec", "--interactive", host, *client]
     result = Load()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
