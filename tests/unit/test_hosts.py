@@ -14,6 +14,9 @@ def hosts(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "KEY", tmp_path / "ssh_key")
+    for name in ("ssh_key", "ssh_key.pub"):
+        (tmp_path / name).write_text("a key")
     monkeypatch.setenv("PATH", str(tmp_path))
     return module
 
