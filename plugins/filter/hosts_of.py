@@ -45,8 +45,13 @@ from collections.abc import Callable
 from typing import Any
 
 # Made before Ansible forks, so that all tasks of the run have the same key.
-from ansible_collections.production.fastapi.plugins.plugin_utils import run_key  # noqa: F401  # pylint: disable=unused-import
-from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import hosts_of
+from ansible_collections.production.fastapi.plugins.plugin_utils import inventory, packed_modules, run_key  # noqa: F401  # pylint: disable=unused-import
+
+
+def hosts_of(groups: inventory.Groups, *names: str) -> list[str]:
+    """The hosts of these groups, each once; before the first play Ansible gets our modules as they were packed."""
+    packed_modules.reuse()
+    return inventory.hosts_of(groups, *names)
 
 
 class FilterModule:
