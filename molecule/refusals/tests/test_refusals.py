@@ -1,7 +1,9 @@
 """Bad input: one clear sentence, and nothing on any host has changed."""
 
+import json
 import shutil
 import subprocess
+from functools import cache
 
 import pytest
 import testinfra
@@ -19,48 +21,56 @@ TREE = (
     "-o -type d -printf '%p %m %u %g\\n' -o -printf '%p %m %u %g %s %T@ %l\\n' | sort"
 )
 
-# What is wrong with several variables of a role is said at once.
-SEVERAL = {
-    "gunicorn_workers": "lots",
-    "gunicorn_keepalive": 2,
-    "app_request_timeout": 200,
+# What the variables alone show: those of the provisioned host, and those of the bare one. Each run is refused by one
+# role, which says at once what is wrong with all hosts and with several variables.
+RUNS = {
+    "gunicorn": (
+        {"gunicorn_workers": "lots", "gunicorn_keepalive": 2, "app_request_timeout": 200},
+        {"gunicorn_workers": 0, "gunicorn_keepalive": 2, "app_request_timeout": 200},
+    ),
+    "app": (
+        {"app_source": {"git": "https://example.com/shop.git", "folder": "shop"}},
+        {"app_source": {"archive": "https://example.com/shop.tar.gz"}},
+    ),
+    "app again": (
+        {"app_source": {"folder": "no-such-folder"}},
+        {"app_source": {"folder": "no-such-folder"}},
+    ),
+    "nginx": (
+        {"app_domains": ["https://shop.example.com"], "nginx_worker_connections": "many"},
+        {"app_domains": [], "nginx_worker_connections": "many"},
+    ),
+    "disk": ({"app_minimum_free_disk_mb": 10**9}, {"app_minimum_free_disk_mb": 10**9}),
+    "memory": ({"app_minimum_free_memory_mb": 10**9}, {"app_minimum_free_memory_mb": 10**9}),
 }
-
-# What the variables alone show: refused on a provisioned and on a bare host at once.
 REFUSED = {
     "an unknown worker policy": (
-        SEVERAL,
+        "gunicorn",
         'gunicorn_workers is "lots"; write async (cores + 1), classic (2 \u00d7 cores + 1) or a number from 1.',
     ),
-    "no workers": ({"gunicorn_workers": 0}, 'gunicorn_workers is "0"; write async'),
-    "a domain that is none": (
-        {"app_domains": ["https://shop.example.com"]},
-        "'https://shop.example.com' in its domains (app_domains) is not a domain; write a name such as",
-    ),
-    "no domain": ({"app_domains": []}, "its domains must be a list with at least one entry, such as"),
-    "two kinds of source": (
-        {"app_source": {"git": "https://example.com/shop.git", "folder": "shop"}},
-        "app_source: name one of git, folder, archive and package, and not several: git, folder.",
-    ),
-    "a folder that is not there": (
-        {"app_source": {"folder": "no-such-folder"}},
-        "the controller has no no-such-folder",
-    ),
-    "an archive without its checksum": (
-        {"app_source": {"archive": "https://example.com/shop.tar.gz"}},
-        "app_source.checksum: an archive from a URL needs its checksum",
-    ),
+    "no workers": ("gunicorn", 'gunicorn_workers is "0"; write async'),
     "a deadline longer than the time-out": (
-        SEVERAL,
+        "gunicorn",
         "app_request_timeout (200 s) must be below gunicorn_timeout (120 s)",
     ),
     "upstream connections that outlive the worker's": (
-        SEVERAL,
+        "gunicorn",
         "gunicorn_keepalive (2 s) must be above the 2 s for which Nginx keeps idle connections",
     ),
-    "no room on the disk": ({"app_minimum_free_disk_mb": 10**9}, "app_minimum_free_disk_mb"),
-    "no free memory": ({"app_minimum_free_memory_mb": 10**9}, "app_minimum_free_memory_mb"),
-    "a type that is wrong": ({"nginx_worker_connections": "many"}, "nginx_worker_connections"),
+    "two kinds of source": (
+        "app",
+        "app_source: name one of git, folder, archive and package, and not several: git, folder.",
+    ),
+    "an archive without its checksum": ("app", "app_source.checksum: an archive from a URL needs its checksum"),
+    "a folder that is not there": ("app again", "the controller has no no-such-folder"),
+    "a domain that is none": (
+        "nginx",
+        "'https://shop.example.com' in its domains (app_domains) is not a domain; write a name such as",
+    ),
+    "no domain": ("nginx", "its domains must be a list with at least one entry, such as"),
+    "a type that is wrong": ("nginx", "nginx_worker_connections"),
+    "no room on the disk": ("disk", "app_minimum_free_disk_mb"),
+    "no free memory": ("memory", "app_minimum_free_memory_mb"),
 }
 
 # What only a build, or Nginx itself, can show: refused on a host that serves, and it goes on serving.
@@ -108,9 +118,17 @@ def failed_run(*arguments, hosts=(PROVISIONED, BARE), **variables):
 
 
 @pytest.fixture(scope="module")
-def several():
-    """The run in which several variables are wrong."""
-    return failed_run(**SEVERAL)
+def refused(tmp_path_factory):
+    """`refused("app")` is the run of that name, which happens once."""
+
+    @cache
+    def run(name):
+        given = dict(zip((PROVISIONED, BARE), RUNS[name], strict=True))
+        inventory = tmp_path_factory.mktemp("inventory") / "faults.yml"
+        inventory.write_text(json.dumps({"all": {"hosts": given}}))
+        return failed_run("-i", str(inventory))
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -132,19 +150,16 @@ def _provisioned(sources):
     host = host_of(PROVISIONED)
     copy = ["docker", "cp", str(sources / "monorepo.git"), f"{PROVISIONED}:/opt/monorepo.git"]
     subprocess.run(copy, check=True, capture_output=True)
-    on(host, "apt-get update -qq && apt-get install -qq -y --no-install-recommends git >/dev/null")
     on(host, "printf '[safe]\\n\\tdirectory = *\\n' > /etc/gitconfig")
     done = play("--limit", PROVISIONED)
     assert done.returncode == 0, done.output
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_before_anything_changes(case, several):
-    variables, sentence = REFUSED[case]
-    if variables is SEVERAL:
-        assert sentence in several.text, several.output
-    else:
-        refuse(sentence, **variables)
+def test_refused_before_anything_changes(case, refused):
+    run, sentence = REFUSED[case]
+    result = refused(run)
+    assert sentence in result.text, result.output
 
 
 def test_an_unsupported_system_is_refused():
