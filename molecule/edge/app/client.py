@@ -1,10 +1,10 @@
 """Asks the site as many clients would, each from an address that the caller chooses; runs on the host.
 
-    client.py '{"path": "/limited", "source": "127.1.0.1", "clients": 200, "seconds": 6, "pause": 0.2}'
+Each line that it reads is a wish, and what became of its requests is a line that it prints, both as JSON:
 
-`proxy` is what the connection begins with, before TLS.
+    {"path": "/limited", "source": "127.1.0.1", "clients": 200, "seconds": 6, "pause": 0.2}
 
-Prints what became of every request as JSON. A status of 0 is a connection that ended without an answer.
+`proxy` is what the connection begins with, before TLS. A status of 0 is a connection that ended without an answer.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import sys
 import time
 
 NAME = "edge.example.com"
+TLS = ssl._create_unverified_context()
 
 
 class Client:
@@ -24,7 +25,7 @@ class Client:
         self.connection = None
 
     async def connect(self):
-        port, tls = (443, ssl._create_unverified_context()) if self.ask.get("tls", True) else (80, None)
+        port, tls = (443, TLS) if self.ask.get("tls", True) else (80, None)
         name = NAME if tls else None
         source = (self.ask.get("source", "127.0.0.1"), 0)
         if proxy := self.ask.get("proxy"):
@@ -97,7 +98,8 @@ async def main(ask):
         client.close()
 
     await asyncio.gather(*(go_on() for _ in range(ask.get("clients", 1))))
-    print(json.dumps(answers))
+    print(json.dumps(answers), flush=True)
 
 
-asyncio.run(main(json.loads(sys.argv[1])))
+for line in sys.stdin:
+    asyncio.run(main(json.loads(line)))

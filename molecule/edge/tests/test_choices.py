@@ -3,38 +3,42 @@
 import pytest
 from clients import ask
 from test_nothing_breaks_it import converge
-from test_scanners import compliance
+from test_scanners import compliance, scan
 
 FROM = "PROXY TCP4 198.51.100.7 127.0.0.1 50000 443\r\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _back_to_the_defaults(host):
+def _back_to_the_defaults(hosts):
     yield
-    converge(host).succeeded()
-    assert ask(host, "/").status == 200
+    converge().succeeded()
+    for host in hosts:
+        assert ask(host, "/").status == 200
 
 
 @pytest.fixture(scope="module")
-def modern(host):
-    converge(host, nginx_tls_profile="modern").succeeded()
+def modern():
+    converge(nginx_tls_profile="modern").succeeded()
 
 
 @pytest.fixture(scope="module")
-def proxied(host):
-    converge(host, nginx_trusted_proxies_header="proxy_protocol").succeeded()
+def proxied():
+    converge(nginx_trusted_proxies_header="proxy_protocol").succeeded()
 
 
-def test_mozilla_would_change_nothing_of_the_modern_profile_either(host, modern):
+def test_mozilla_would_change_nothing_of_the_modern_profile_either(hosts, modern):
     # That wants a life of 90 days at most, which one of an authority has.
-    assert set(compliance(host, "modern")) == {"certificate_path_validation", "maximum_certificate_lifespan"}
+    for found in scan(hosts).values():
+        assert compliance(found, "modern") == {"certificate_path_validation", "maximum_certificate_lifespan"}
 
 
-def test_a_listed_proxy_says_by_the_proxy_protocol_who_the_client_is(host, proxied):
-    for source, client in (("127.9.0.1", "198.51.100.7"), ("127.0.0.1", "127.0.0.1")):
-        heard = ask(host, "/", source=source, proxy=FROM).json()["headers"]
-        assert heard["x-real-ip"] == heard["x-forwarded-for"] == client
+def test_a_listed_proxy_says_by_the_proxy_protocol_who_the_client_is(hosts, proxied):
+    for host in hosts:
+        for source, client in (("127.9.0.1", "198.51.100.7"), ("127.0.0.1", "127.0.0.1")):
+            heard = ask(host, "/", source=source, proxy=FROM).json()["headers"]
+            assert heard["x-real-ip"] == heard["x-forwarded-for"] == client
 
 
-def test_a_connection_without_the_proxy_protocol_gets_no_answer(host, proxied):
-    assert ask(host, "/", source="127.9.0.1").status == 0
+def test_a_connection_without_the_proxy_protocol_gets_no_answer(hosts, proxied):
+    for host in hosts:
+        assert ask(host, "/", source="127.9.0.1").status == 0

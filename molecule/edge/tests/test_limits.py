@@ -8,7 +8,7 @@ from clients import ask, asked, p99, statuses
 
 def test_a_crowd_gets_what_the_rate_allows_and_another_address_all_it_asks_for(host):
     with ThreadPoolExecutor() as both:
-        crowd = both.submit(asked, host, "/limited", source="127.1.0.1", clients=200, seconds=10, pause=0.4)
+        crowd = both.submit(asked, host, "/limited", source="127.1.0.1", clients=200, seconds=10, pause=0.8)
         time.sleep(2)
         other = both.submit(asked, host, "/limited", source="127.1.0.2", seconds=6, pause=0.25)
         answers, others = crowd.result(), other.result()

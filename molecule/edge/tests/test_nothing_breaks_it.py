@@ -1,14 +1,16 @@
-"""Whatever goes wrong while Nginx is changed, the site answers every request, and a reboot brings it back."""
+"""Whatever goes wrong while Nginx is changed, the sites answer every request, and a reboot brings them back.
+
+A play of both hosts costs little more than one of a single host, so each goes wrong on both.
+"""
 
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
-import testinfra
 from asking import name_of, on
 from clients import ask
-from load import CLOSED, load
+from load import CALM, CLOSED, load
 from plays import ROOT, play
 
 CONVERGE = ROOT / "molecule/edge/converge.yml"
@@ -24,50 +26,70 @@ BROKEN = {
 
 
 @contextmanager
-def serving(host):
-    """The site answers every request until the block ends."""
-    with load(name_of(host), SITE) as result:
+def serving(hosts, slower=1):
+    """The sites answer every request until the block ends."""
+    with ExitStack() as stack:
+        loads = [stack.enter_context(load(name_of(host), SITE, slower=slower)) for host in hosts]
         yield
-    assert result.sent > 20
-    assert [problem for problem in result.failed if not CLOSED.search(problem)] == []
+    for result in loads:
+        assert result.sent > 20
+        assert [problem for problem in result.failed if not CLOSED.search(problem)] == []
 
 
-def converge(host, **variables):
-    return play("--limit", name_of(host), "--skip-tags", "app", playbook=CONVERGE, **variables)
+def converge(**variables):
+    return play("--skip-tags", "app", playbook=CONVERGE, **variables)
 
 
-def starts_anew(host):
+def each(hosts, number):
+    """What the recap says when it has this number for all hosts."""
+    return {name_of(host): number for host in hosts}
+
+
+def told(result, host):
+    """What the run has said of a host's failure, in one line."""
+    _, _, text = result.text.partition(f"fatal: [{name_of(host)}]: ")
+    return text.partition(" fatal: [")[0]
+
+
+def start_anew(hosts):
     """Nginx starts from what is on the disk, as after a reboot."""
-    on(host, "systemctl restart nginx")
-    assert ask(host, "/").status == 200
+    for host in hosts:
+        on(host, "systemctl restart nginx")
+        assert ask(host, "/").status == 200
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_nginx_does_not_take_is_refused(host, case):
+def test_what_nginx_does_not_take_is_refused(hosts, case):
     variables, sentence = BROKEN[case]
-    before = on(host, "find /etc/nginx -type f -exec sha256sum {} +")
-    with serving(host):
-        result = converge(host, **variables)
-    starts_anew(host)
-    assert result.returncode != 0
-    assert sentence in result.text
-    assert on(host, "find /etc/nginx -type f -exec sha256sum {} +") == before
+    sums = "find /etc/nginx -type f -exec sha256sum {} +"
+    before = [on(host, sums) for host in hosts]
+    with serving(hosts, CALM):
+        result = converge(**variables)
+    start_anew(hosts)
+    assert result.stats("failed") == each(hosts, 1)
+    for host in hosts:
+        assert sentence in told(result, host)
+    assert [on(host, sums) for host in hosts] == before
 
 
-def test_a_full_disk_is_refused(host):
-    on(host, "mkdir -p /root/nginx && cp -a /etc/nginx/. /root/nginx/")
-    on(host, "mount -t tmpfs -o size=512k tmpfs /etc/nginx && cp -a /root/nginx/. /etc/nginx/")
-    on(host, "dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true")
+def test_a_full_disk_is_refused(hosts):
+    for host in hosts:
+        on(host, "mkdir -p /root/nginx && cp -a /etc/nginx/. /root/nginx/")
+        on(host, "mount -t tmpfs -o size=512k tmpfs /etc/nginx && cp -a /root/nginx/. /etc/nginx/")
+        on(host, "dd if=/dev/zero of=/etc/nginx/filler bs=4k 2>/dev/null || true")
     try:
-        with serving(host):
-            result = converge(host, nginx_keepalive_timeout=66)
-            assert result.returncode != 0
-            assert "No space left on device" in result.text
-            on(host, "nginx -t -q")
-        starts_anew(host)
+        with serving(hosts, CALM):
+            result = converge(nginx_keepalive_timeout=66)
+            assert result.stats("failed") == each(hosts, 1)
+            for host in hosts:
+                assert "No space left on device" in told(result, host)
+                on(host, "nginx -t -q")
+        start_anew(hosts)
     finally:
-        on(host, "umount /etc/nginx")
-    on(host, "nginx -t -q")
+        for host in hosts:
+            on(host, "umount /etc/nginx")
+    for host in hosts:
+        on(host, "nginx -t -q")
 
 
 # Programs that config_tree runs, in place of which these end it, as an OOM killer or a lost power would.
@@ -79,40 +101,42 @@ KILLED = {
 
 
 @pytest.mark.parametrize("moment", KILLED)
-def test_a_play_that_is_killed_leaves_a_site_that_the_next_one_completes(host, moment):
+def test_a_play_that_is_killed_leaves_a_site_that_the_next_one_completes(hosts, moment):
     program, text = KILLED[moment]
-    with serving(host):
-        on(
-            host,
-            f"printf '#!/bin/sh\\n%%s\\n' %s >/usr/local/sbin/{program} && chmod 755 /usr/local/sbin/{program}",
-            text,
-        )
-        result = converge(host, nginx_keepalive_timeout=70)
-        on(host, f"rm /usr/local/sbin/{program}")
-        assert result.returncode != 0
+    replace = f"printf '#!/bin/sh\\n%%s\\n' %s >/usr/local/sbin/{program} && chmod 755 /usr/local/sbin/{program}"
+    with serving(hosts):
+        for host in hosts:
+            on(host, replace, text)
+        result = converge(nginx_keepalive_timeout=70)
+        for host in hosts:
+            on(host, f"rm /usr/local/sbin/{program}")
+        assert result.stats("failed") == each(hosts, 1)
     # As after a reboot.
-    on(host, "nginx -t -q && systemctl restart nginx")
-    with serving(host):
-        converge(host, nginx_keepalive_timeout=71).succeeded()
-    assert "keepalive_timeout 71s;" in host.file("/etc/nginx/production.fastapi/server.conf").content_string
-    assert converge(host).succeeded().stats("changed") == {name_of(host): 1}
+    for host in hosts:
+        on(host, "nginx -t -q && systemctl restart nginx")
+    with serving(hosts):
+        converge(nginx_keepalive_timeout=71).succeeded()
+    for host in hosts:
+        assert "keepalive_timeout 71s;" in host.file("/etc/nginx/production.fastapi/server.conf").content_string
+    assert converge().succeeded().stats("changed") == each(hosts, 1)
 
 
-def test_an_exporter_that_is_not_wanted_any_more_leaves_nothing(host):
-    assert converge(host).succeeded().stats("changed") == {name_of(host): 0}
-    assert converge(host, nginx_exporter=False).succeeded().stats("changed") == {name_of(host): 1}
+def test_an_exporter_that_is_not_wanted_any_more_leaves_nothing(hosts):
+    assert converge().succeeded().stats("changed") == each(hosts, 0)
+    assert converge(nginx_exporter=False).succeeded().stats("changed") == each(hosts, 1)
     state = "systemctl show --property=UnitFileState,ActiveState,DropInPaths --value prometheus-nginx-exporter"
-    assert sorted(on(host, state).split())[-2:] == ["disabled", "inactive"]
-    assert "production.fastapi" not in on(host, state)
+    for host in hosts:
+        assert sorted(on(host, state).split())[-2:] == ["disabled", "inactive"]
+        assert "production.fastapi" not in on(host, state)
 
 
-def test_a_reboot_brings_it_back(host):
-    name = name_of(host)
-    subprocess.run(["docker", "restart", name], check=True, capture_output=True, timeout=60)
-    back = testinfra.get_host(f"docker://{name}")
-    for _ in range(100):
-        if ask(back, "/").status == 200:
-            break
-        time.sleep(0.3)
-    assert ask(back, "/").status == 200
-    assert on(back, "systemctl is-enabled nginx").strip() == "enabled"
+def test_a_reboot_brings_it_back(hosts):
+    names = [name_of(host) for host in hosts]
+    subprocess.run(["docker", "restart", *names], check=True, capture_output=True, timeout=120)
+    for host in hosts:
+        for _ in range(100):
+            if ask(host, "/").status == 200:
+                break
+            time.sleep(0.3)
+        assert ask(host, "/").status == 200
+        assert on(host, "systemctl is-enabled nginx").strip() == "enabled"

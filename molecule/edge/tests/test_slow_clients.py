@@ -1,5 +1,6 @@
 """Who is slow on purpose waits alone; what is to be slow, streams."""
 
+import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,12 @@ ATTACKS = {
 }
 
 
+# A thousand connections in all. In the long form there is one kind of them at a time as well.
+AT_ONCE = [tuple(ATTACKS)]
+if os.environ.get("LONG"):
+    AT_ONCE += [(attack,) for attack in ATTACKS]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _slowhttptest(host):
     on(host, "command -v slowhttptest || apt-get install -qq -y --no-install-recommends slowhttptest >/dev/null")
@@ -30,17 +37,22 @@ def connections(host):
     return int(re.search(r"Active connections: (\d+)", on(host, "python3 -c %s", script))[1])
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_thousand_slow_connections_slow_nobody_else_down(host, attack):
+def slow(host, attack, number):
+    """Open so many slow connections of a kind, and keep them until the program is ended."""
     path = "upload" if "stream" in attack else ""
-    command = f"slowhttptest -c 1000 -r 500 -l 60 -p 3 {ATTACKS[attack]} -u https://127.0.0.1/{path}"
+    each = f"-c {number} -r {number // 2} -l 60 -p 3 {ATTACKS[attack]}"
+    return host.run(f"slowhttptest {each} -u https://127.0.0.1/{path}").stdout
+
+
+@pytest.mark.parametrize("attacks", AT_ONCE, ids=" and ".join)
+def test_a_thousand_slow_connections_slow_nobody_else_down(host, attacks):
     alone = p99(asked(host, "/limited", source="127.2.0.2", seconds=3, pause=0.15))
     with ThreadPoolExecutor() as beside:
-        attacked = beside.submit(host.run, command)
-        while connections(host) < 950 and not attacked.done():
+        attacked = [beside.submit(slow, host, attack, 1000 // len(attacks)) for attack in attacks]
+        while connections(host) < 950 and not any(each.done() for each in attacked):
             time.sleep(0.2)
         answers = asked(host, "/limited", source="127.2.0.1", seconds=3, pause=0.15)
-        assert connections(host) > 950, attacked.result().stdout
+        assert connections(host) > 950, [each.result() for each in attacked]
         on(host, "pkill -x slowhttptest")
     assert statuses(answers).keys() == {200}
     # On a quiet machine an answer takes milliseconds; on a busy one it takes no longer than without the attack.
