@@ -13,7 +13,7 @@ from pathlib import Path
 # times the work). There are two clients of each kind, half of that apart: so a request begins every 0.025 s, and a
 # connection every 0.1 s. At 0.01 they take a core from the deploy that they watch; at 0.03 and 0.1 a seventh of one.
 PAUSES = (0.01, 0.01) if os.environ.get("LONG") else (0.05, 0.2)
-# How much slower clients ask while something is refused before anything switches, so that nothing could come between them.
+# How much slower clients ask while something is refused before anything switches: nothing could come between them.
 CALM = 1 if os.environ.get("LONG") else 2
 CLIENT = (Path(__file__).parent / "load_client.py").read_text(encoding="utf-8")
 
