@@ -28,6 +28,8 @@ IMAGE = "production-fastapi/host"
 # What a host needs to run systemd without being privileged.
 OPTIONS = ["--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--cgroupns=host"]
 OPTIONS += ["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec"]
+# Docker brings /tmp. On a busy machine systemd could miss it, and mount another one over what a module has in it.
+SYSTEMD = ["/lib/systemd/systemd", "systemd.mask=tmp.mount"]
 STARTS_WITHIN = 60.0  # seconds
 # Wait for the SSH server, and let it accept the key on standard input.
 ACCEPT = """
@@ -100,7 +102,7 @@ def start(name: str, image: str, in_network: str, *options: str) -> None:
         run("docker", "start", name)
     else:
         named = [f"--name={name}", f"--hostname={name}", f"--label={LABEL}", f"--network={in_network}"]
-        run("docker", "run", "--detach", *named, *OPTIONS, *options, f"{IMAGE}:{image}", "/lib/systemd/systemd")
+        run("docker", "run", "--detach", *named, *OPTIONS, *options, f"{IMAGE}:{image}", *SYSTEMD)
     # The host waits by itself: to ask it again and again from here takes several times the work.
     command = ["timeout", f"{STARTS_WITHIN:.0f}", "sh", "-c", ACCEPT]
     if run("docker", "exec", "--interactive", name, *command, check=False, stdin=key()).returncode == 0:
