@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.production.fastapi.plugins.plugin_utils.background import job_units, process_units
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, endpoint, number
-from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses, servers_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses, runs_here, servers_of
 
 # Seconds for which Nginx keeps an idle connection to an app: by the default of its role, and by its own.
 NGINX_IDLE = 2
@@ -27,7 +27,10 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "given_certificates": given_certificates(settings),
         "jobs": jobs,
         "not_started": NOT_STARTED,
+        "on_tcp": [] if binds_to_path(settings) else [{"unit": settings["gunicorn_name"]}],
         "processes": process_units(settings["gunicorn_processes"]),
+        "sockets": " ".join(f"{each['socket']}.socket" for each in triggers(settings)),
+        "triggers": triggers(settings),
         "trusted_proxies": trusted_proxies(settings, view),
         "validate": [is_python(settings["gunicorn_name"]), *schedules(jobs)],
     }
@@ -67,6 +70,21 @@ def binds_to_path(settings: Mapping[str, Any]) -> bool:
     return bool(settings["gunicorn_bind"].startswith("unix:"))
 
 
+def triggers(settings: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The sockets that a release accepts from, each with the unit that keeps systemd from watching it.
+
+    On TCP that is also one for root. No process or job has such a unit: theirs end in a number, or are no template.
+    """
+    name = settings["gunicorn_name"]
+    kept = [(name, f"{name}-socket", "", "socket")]
+    if not binds_to_path(settings):
+        kept.append((f"{name}.local", f"{name}.local@", "socket", "local"))
+    return [
+        {"socket": socket, "trigger": file, "unit": f"{file}{instance}.service", "record": f"{record}.started"}
+        for socket, file, instance, record in kept
+    ]
+
+
 def is_reached_from_outside(settings: Mapping[str, Any]) -> bool:
     """Whether other machines could connect."""
     where = endpoint(settings["gunicorn_bind"])
@@ -99,13 +117,29 @@ def trusted_proxies(settings: Mapping[str, Any], view: View) -> list[str]:
     return ["*"] if binds_to_path(settings) else ["127.0.0.1", "::1", *load_balancers(settings, view)]
 
 
-def allowed(settings: Mapping[str, Any], view: View) -> list[str]:
-    """Who gets through to a TCP address, as systemd writes it: this host, by that address too, and those it serves."""
+def own_host(settings: Mapping[str, Any], view: View) -> list[str]:
+    """This host as systemd writes it, by its address too, where something on it is to connect; else none.
+
+    That is a load balancer, whoever uses a loopback address or an inventory without load balancers, and the other apps
+    of the host where clients do not ask this one.
+    """
+    elsewhere = bool(view.groups.get("load_balancers")) and is_reached_from_outside(settings)
+    public = boolean(view.variables.get("app_public", True))
+    if elsewhere and public and not runs_here(view.groups, view.hostvars, view.host, "load_balancers"):
+        return []
     where = endpoint(settings["gunicorn_bind"])
-    own = [str(where.address)] if where is not None and not where.address.is_unspecified else []
-    trusted = ["any" if each == "*" else each for each in trusted_proxies(settings, view)]
+    return ["localhost", *([str(where.address)] if where is not None and not where.address.is_unspecified else [])]
+
+
+def allowed(settings: Mapping[str, Any], view: View) -> list[str]:
+    """Who gets through to a TCP address, as systemd writes it: those it serves, and nobody else of its own host.
+
+    Root asks the app over `/run/NAME/local.sock`.
+    """
+    given: list[str] = settings["gunicorn_trusted_proxies"]
+    proxies = ["any" if each == "*" else each for each in given] or load_balancers(settings, view)
     others = [*other_apps(settings, view), *settings["gunicorn_allowed_addresses"]]
-    return list(dict.fromkeys(["localhost", *own, *trusted, *others]))
+    return list(dict.fromkeys([*own_host(settings, view), *proxies, *others]))
 
 
 def runs_first(settings: Mapping[str, Any], view: View) -> bool:

@@ -56,6 +56,12 @@ def addresses(groups: Groups, hostvars: Hosts, host: str, group: str) -> list[st
     return list(dict.fromkeys(others))
 
 
+def runs_here(groups: Groups, hostvars: Hosts, host: str, group: str) -> bool:
+    """Whether the machine of a host is one of a group, under this name or another."""
+    here = machine(host, hostvars) if host in hostvars else None
+    return any(machine(member, hostvars) == here for member in groups.get(group) or [])
+
+
 def drained(groups: Groups, hostvars: Hosts) -> list[str]:
     """The inventory names of the drained servers, sorted."""
     return sorted({str(server) for entries in notes(groups, hostvars) for server in entries})

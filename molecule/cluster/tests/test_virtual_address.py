@@ -1,6 +1,7 @@
 """The virtual address of two load balancers: who holds it, when it moves, and what its clients notice of that."""
 
 import json
+import re
 import subprocess
 import time
 from collections import Counter
@@ -181,6 +182,12 @@ def test_one_load_balancer_holds_the_address_and_clients_reach_it():
         told = play(playbook=ROOT / "playbooks/status.yml").succeeded()
     assert seen.failed == []
     assert f"{first} holds the virtual address {ADDRESS}." in told.text
+
+
+def test_keepalived_is_in_a_sandbox():
+    for name in BALANCERS:
+        report = on(host(name), "systemd-analyze security --no-pager keepalived")
+        assert float(re.search(r"exposure level for .*: ([\d.]+)", report)[1]) <= 2.5
 
 
 def test_nobody_else_can_take_it():

@@ -533,20 +533,28 @@ class Switch:
 
     def _ask(self) -> tuple[int, str]:
         """The status of the answer, and the release that says it is its own."""
-        shown = self.host.systemctl("show", "--property=Listen", "--value", self._socket)[1]
-        address = shown.strip().rsplit(" (", 1)[0]
         connection = http.client.HTTPConnection("localhost", timeout=5)
-        if address.startswith("/"):
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(5)
-            connection.sock.connect(str(self.host.at(address)))
-        else:
-            where, _unused, port = address.rpartition(":")
-            any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
-            target = any_address.get(where, where.strip("[]"))
-            plain = socket.create_connection((target, int(port)), timeout=5)
-            connection.sock = over_tls(plain, self.host.at(f"/etc/{self.name}/certificate.pem"), self.name)
+        connection.sock = over_tls(self._connected(), self.host.at(f"/etc/{self.name}/certificate.pem"), self.name)
         with contextlib.closing(connection):
             connection.request("GET", self.health_path, headers={"Connection": "close"})
             answer = connection.getresponse()
             return answer.status, answer.getheader(RELEASE_HEADER, "")
+
+    def _connected(self) -> socket.socket:
+        """A connection to the app: on TCP over the socket for root, since the address may be closed to this host."""
+        local = f"/run/{self.name}/local.sock"
+        if self.host.at(local).exists():
+            return self._connected_to_path(local)
+        shown = self.host.systemctl("show", "--property=Listen", "--value", self._socket)[1]
+        address = shown.strip().rsplit(" (", 1)[0]
+        if address.startswith("/"):
+            return self._connected_to_path(address)
+        where, _unused, port = address.rpartition(":")
+        any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
+        return socket.create_connection((any_address.get(where, where.strip("[]")), int(port)), timeout=5)
+
+    def _connected_to_path(self, path: str) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(str(self.host.at(path)))
+        return connection

@@ -523,6 +523,12 @@ def test_an_app_with_tls_is_asked_over_tls(running: FakeHost, answers: list[int]
         server.shutdown()
 
 
+def test_on_tcp_an_app_is_asked_over_the_socket_for_root(running: FakeHost, answers: list[int]) -> None:
+    running.listens.append("127.0.0.1:1")
+    running.at(f"/{SOCKET}").rename(running.at("/run/shop/local.sock"))
+    assert switch(running, "two", health_path="/ready").run()["live"] == "two"
+
+
 def test_it_takes_several_good_answers_in_a_row(running: FakeHost, answers: list[int]) -> None:
     answers[:] = [200, 200, 503, 200, 200, 200, 204]
     switch(running, "two", health_path="/ready", health_timeout=5).run()

@@ -239,7 +239,7 @@ def test_trusted_proxies(config: Any, variables: dict[str, Any], trusted: str) -
     assert config(**variables).forwarded_allow_ips == trusted
 
 
-CLUSTER = {
+CLUSTER: dict[str, Any] = {
     "inventory_hostname": "app1",
     "groups": {"load_balancers": ["lb1", "lb2"], "app_servers": ["app1", "app2"]},
     "hostvars": {
@@ -254,17 +254,25 @@ CLUSTER = {
 @pytest.mark.parametrize(
     ("variables", "allowed"),
     [
-        ({}, "localhost 10.0.0.5 127.0.0.1 ::1 10.0.0.1 10.0.0.2"),
-        ({"gunicorn_bind": "0.0.0.0:8000"}, "localhost 127.0.0.1 ::1 10.0.0.1 10.0.0.2"),
-        ({"gunicorn_bind": "127.0.0.1:8000"}, "localhost 127.0.0.1 ::1"),
-        ({"gunicorn_bind": "[2001:db8::5]:8000"}, "localhost 2001:db8::5 127.0.0.1 ::1 10.0.0.1 10.0.0.2"),
-        ({"app_public": False}, "localhost 10.0.0.5 127.0.0.1 ::1 10.0.0.1 10.0.0.2 10.0.0.6"),
+        ({}, "10.0.0.1 10.0.0.2"),
+        ({"gunicorn_bind": "0.0.0.0:8000"}, "10.0.0.1 10.0.0.2"),
+        ({"gunicorn_bind": "127.0.0.1:8000"}, "localhost 127.0.0.1"),
+        ({"gunicorn_bind": "[2001:db8::5]:8000"}, "10.0.0.1 10.0.0.2"),
+        # Other apps, those of the same host too, ask one that clients do not ask.
+        ({"app_public": False}, "localhost 10.0.0.5 10.0.0.1 10.0.0.2 10.0.0.6"),
+        ({"gunicorn_allowed_addresses": ["10.0.9.0/24"]}, "10.0.0.1 10.0.0.2 10.0.9.0/24"),
+        # A monitor on the host itself.
+        ({"gunicorn_allowed_addresses": ["10.0.0.5"]}, "10.0.0.1 10.0.0.2 10.0.0.5"),
+        ({"gunicorn_trusted_proxies": ["192.0.2.0/24"]}, "192.0.2.0/24"),
+        ({"gunicorn_trusted_proxies": ["*"]}, "any"),
+        # A load balancer on the same machine, under another name of the inventory.
+        ({"hostvars": {**CLUSTER["hostvars"], "lb2": {"ansible_host": "10.0.0.5"}}}, "localhost 10.0.0.5 10.0.0.1"),
         (
-            {"gunicorn_allowed_addresses": ["10.0.9.0/24"]},
-            "localhost 10.0.0.5 127.0.0.1 ::1 10.0.0.1 10.0.0.2 10.0.9.0/24",
+            {"gunicorn_bind": "0.0.0.0:8000", "groups": {"load_balancers": ["app1", "lb1"]}},
+            "localhost 10.0.0.1",
         ),
-        ({"gunicorn_trusted_proxies": ["192.0.2.0/24"]}, "localhost 10.0.0.5 192.0.2.0/24"),
-        ({"gunicorn_trusted_proxies": ["*"]}, "localhost 10.0.0.5 any"),
+        # Somebody else's proxy.
+        ({"groups": {"app_servers": ["app1"]}}, "localhost 10.0.0.5"),
     ],
 )
 def test_only_those_that_a_tcp_address_serves_get_through(
@@ -296,6 +304,24 @@ def test_a_tcp_socket(render: Render, bind: str) -> None:
     unit = Unit(render("gunicorn", "app.socket.j2", {"gunicorn_name": "shop", "gunicorn_bind": bind}))
     assert unit["Socket"]["ListenStream"] == bind
     assert "SocketMode" not in unit["Socket"]
+
+
+def test_on_tcp_root_asks_over_a_socket_of_its_own(render: Render, service: Any) -> None:
+    values = {"gunicorn_name": "shop", "gunicorn_bind": "10.0.0.5:8000"}
+    unit = Unit(render("gunicorn", "app.local.socket.j2", values))
+    assert dict(unit["Socket"]) == {
+        "ListenStream": "/run/shop/local.sock",
+        "Service": "shop.local@socket.service",
+        "SocketMode": "0600",
+        "DirectoryMode": "0755",
+        "RemoveOnStop": "yes",
+    }
+    assert unit["Unit"]["PartOf"] == "shop.socket"
+    both, one = service(**values), service(gunicorn_name="shop")
+    assert both["Service"]["Sockets"] == "shop.socket shop.local.socket"
+    assert "shop-socket.service shop.local@socket.service" in both.every("Wants")
+    assert "shop.socket shop.local.socket shop-socket.service shop.local@socket.service" in both["Unit"]["After"]
+    assert one["Service"]["Sockets"] == "shop.socket"
 
 
 def test_the_service(service: Any) -> None:
@@ -473,8 +499,9 @@ def test_a_release_whose_migration_is_still_to_come_is_not_tried(
 def test_every_file_says_who_wrote_it(render: Render) -> None:
     folder = Path(__file__).parents[3] / "roles/gunicorn/templates"
     item = {"unit": "shop", "name": "cleanup", "command": "true", "stop_timeout": 1, "timeout": 1, "schedule": "daily"}
+    kept = {"socket": "shop", "record": "socket.started"}
     for template in folder.glob("*.j2"):
-        text = render("gunicorn", template.name, {"__gunicorn_entry": {**item, "jitter": 0}})
+        text = render("gunicorn", template.name, {"__gunicorn_entry": {**item, **kept, "jitter": 0}})
         top = "\n".join(text.splitlines()[:2])
         assert "Ansible managed: role production.fastapi.gunicorn" in top, template
 

@@ -134,3 +134,10 @@ def test_who_comes_later_in_the_inventory_comes_later(render: Render) -> None:
 def test_nobody_else_is_heard(render: Render) -> None:
     text = render("keepalived", "keepalived.service.d.conf.j2", variables_of())
     assert "IPAddressDeny=any\nIPAddressAllow=localhost 10.0.0.10 10.0.0.11\n" in text
+
+
+def test_it_can_do_what_a_virtual_address_takes_and_little_else(render: Render) -> None:
+    lines = render("keepalived", "keepalived.service.d.conf.j2", variables_of()).splitlines()
+    assert "CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SETUID CAP_SETGID CAP_KILL" in lines
+    assert "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET" in lines
+    assert {"ProtectSystem=strict", "NoNewPrivileges=yes", "PrivateTmp=yes", "ProtectHome=yes"} < set(lines)
