@@ -187,7 +187,8 @@ reasons:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 

@@ -112,18 +112,25 @@ class Background:
         self._tell("restart", started)
         return started
 
-    def settle(self, state: BackgroundState, release: str) -> None:
-        """Let what `hand_over` has started start with the host, and the jobs run by the calendar."""
+    def settle(self, state: BackgroundState, release: str) -> bool:
+        """Let what `hand_over` has started start with the host, and the jobs run by the calendar.
+
+        Returns whether something was enabled or disabled. systemd then has to read its units again, which is left to
+        the caller: it costs 0.2 s of a processor.
+        """
         wanted, jobs = self.wanted(release), self.jobs(release)
-        self._tell("enable", [process for process in wanted if process not in state.enabled])
+        new = [process for process in wanted if process not in state.enabled]
         leaving = self._leaving(state, wanted)
-        self._tell("disable", leaving)
+        scheduled = [job for job in jobs if job not in state.scheduled]
+        dropped = sorted(state.known.difference(jobs))
+        self._tell("enable", new, "--no-reload")
+        self._tell("disable", leaving, "--no-reload")
         self._tell("reset-failed", leaving)
-        for job in jobs:
-            if job not in state.scheduled:
-                self.host.systemctl("enable", "--now", f"{self.name}.{job}.timer")
-        for job in sorted(state.known.difference(jobs)):
+        for job in scheduled:
+            self.host.systemctl("enable", "--now", "--no-reload", f"{self.name}.{job}.timer")
+        for job in dropped:
             self._unschedule(job)
+        return bool(new or leaving or scheduled or dropped)
 
     def watch(self, processes: list[Process], seconds: float) -> Process | None:
         """The first of these processes that ends within so many seconds; None when all stay."""
@@ -143,15 +150,15 @@ class Background:
         """The unit of a process."""
         return f"{self.name}.{process.name}@{process.release}.service"
 
-    def _tell(self, verb: str, processes: Iterable[Process]) -> None:
+    def _tell(self, verb: str, processes: Iterable[Process], *options: str) -> None:
         # All in one call, so that those that take their time to stop do so together.
         if units := [self.unit(process) for process in processes]:
-            self.host.systemctl(verb, *units, timeout=STOP_TIMEOUT)
+            self.host.systemctl(verb, *options, *units, timeout=STOP_TIMEOUT)
 
     def _unschedule(self, job: str) -> None:
         """Take a job out of the calendar, and end it where it runs."""
         timer, service = f"{self.name}.{job}.timer", f"{self.name}.{job}.service"
-        self.host.systemctl("disable", timer)
+        self.host.systemctl("disable", "--no-reload", timer)
         self.host.systemctl("stop", timer, service)
         self.host.systemctl("reset-failed", timer, service)
         # Else it would be made up for at once when a job of this name comes again.

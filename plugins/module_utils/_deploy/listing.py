@@ -21,15 +21,11 @@ from ansible_collections.production.fastapi.plugins.module_utils._deploy.history
     verdicts,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import alone, read_state
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.schema_record import SchemaRecord
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import alone, read_state
 from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import hold_if_free
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
-from ansible_collections.production.fastapi.plugins.module_utils._release.build import (
-    COMPLETE,
-    UNDER_WAY,
-    build_lock,
-)
+from ansible_collections.production.fastapi.plugins.module_utils._release.marks import COMPLETE, UNDER_WAY, build_lock
 from ansible_collections.production.fastapi.plugins.module_utils._release.public import keep_files
 
 GONE = ".gone"

@@ -195,7 +195,7 @@ class Request:
 
         Nginx knows the probe and does not limit it, unless it was configured by a version that did not know it yet.
         """
-        return is_limited(self.kind, self.release)
+        return probing_client.is_limited(self.kind, self.release)
 
     @property
     def failed(self) -> bool:
@@ -208,11 +208,6 @@ class Request:
     def served(self) -> bool:
         """Whether it was the app that answered, and not with a fault of the server."""
         return not self.failed and not self.limited
-
-
-def is_limited(kind: str, release: str) -> bool:
-    """Whether an answer is that of Nginx's rate limit: 429, and no release of the app has sent it."""
-    return kind == "429" and not release
 
 
 def requests_of(lines: Iterable[str]) -> list[Request]:

@@ -251,6 +251,11 @@ def plain(text: str) -> str:
     return re.sub(r"[^!-~]", "?", text)[:80]
 
 
+def is_limited(kind: str, release: str) -> bool:
+    """Whether an answer is that of Nginx's rate limit: 429, and no release of the app has sent it."""
+    return kind == "429" and not release
+
+
 def kind_of(error: BaseException) -> str:
     """One word for why there was no answer: timeout, refused, reset, closed, tls, answer, or the name of the error."""
     kinds: dict[str, tuple[type[BaseException], ...]] = {

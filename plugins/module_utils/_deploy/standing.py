@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, outdated, read_state
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import outdated, read_state
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 # As the role gunicorn writes it for the worker.

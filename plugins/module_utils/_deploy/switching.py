@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import re
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils._app.background import (
-    Background,
-    BackgroundState,
-    Process,
-)
+from ansible_collections.production.fastapi.plugins.module_utils._app.background import Background, Process
 from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox_symptoms import advice
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import (
     FAILED,
@@ -36,8 +30,13 @@ from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking
     LockError,
     in_the_way,
 )
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import (
+    State,
+    SwitchError,
+    alone,
+    read_state,
+)
 from ansible_collections.production.fastapi.plugins.module_utils._host.memory import available_memory_mb, used_memory_mb
-from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 from ansible_collections.production.fastapi.plugins.module_utils._nginx.tls_to_app import over_tls
 
@@ -45,80 +44,6 @@ from ansible_collections.production.fastapi.plugins.module_utils._nginx.tls_to_a
 RELEASE_HEADER = "X-Release"
 OBSERVE_INTERVAL = 0.25
 RETRY_INTERVAL = 0.2
-
-
-class SwitchError(Exception):
-    """The message is for a person; `result` is what the module returns beside it."""
-
-    def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
-        """What to say and what to return."""
-        super().__init__(message)
-        self.result = result or {}
-
-
-@dataclass(frozen=True)
-class State:
-    """What a host says of an app."""
-
-    running: frozenset[str]  # releases whose instance is ready
-    present: frozenset[str]  # releases whose instance runs, starts, fails or waits for its next try
-    enabled: frozenset[str]  # releases that the next boot starts
-    socket_active: bool
-    link: str  # the release that `current` points to
-    background: BackgroundState
-
-    @property
-    def live(self) -> str:
-        """The release that serves: the one that `current` names, else any that runs; empty when none does."""
-        if self.link in self.running:
-            return self.link
-        return min(self.running, default="")
-
-
-def read_state(host: Host, name: str, current: str = "") -> State:
-    """What the host says of the app `name`, whose live release the link `current` names, if it has one."""
-    socket_unit = f"{name}.socket"
-    background = Background(host, name)
-    _unused, text = host.systemctl(
-        "list-units",
-        "--all",
-        "--plain",
-        "--no-legend",
-        "--full",
-        f"{name}@*.service",
-        socket_unit,
-        *background.patterns(),
-    )
-    active = {words[0]: words[2] for line in text.splitlines() if len(words := line.split()) > 3}
-    instance = re.compile(rf"{re.escape(name)}@(.+)\.service")
-    releases = {found[1]: state for unit, state in active.items() if (found := instance.fullmatch(unit))}
-    link = host.at(current) if current else None
-    return State(
-        running=frozenset(release for release, state in releases.items() if state in {"active", "reloading"}),
-        present=frozenset(release for release, state in releases.items() if state != "inactive"),
-        enabled=frozenset(
-            found[1] for unit in host.starts_with("multi-user.target") if (found := instance.fullmatch(unit))
-        ),
-        socket_active=active.get(socket_unit) == "active",
-        link=link.readlink().name if link is not None and link.is_symlink() else "",
-        background=background.read(active),
-    )
-
-
-def outdated(host: Host, name: str, release: str) -> list[str]:
-    """The files on disk that are not those that the processes of a release were started from, or have read since."""
-    records = [host.recorded(f"/run/{name}/{release}.{kind}") for kind in ("started", "reloaded")]
-    return sorted({file for record in records for file, digest in record.items() if digest != host.digest(file)})
-
-
-@contextlib.contextmanager
-def alone(host: Host, name: str) -> Iterator[None]:
-    """Wait until nobody else switches the app or removes releases of it; the lock of a killed process goes with it.
-
-    Raises SwitchError, which says who holds it, when that takes too long.
-    """
-    with hold(f"{name}.switch", f"switches {name}", root=host.root, error=SwitchError):
-        yield
 
 
 @dataclass
@@ -180,6 +105,9 @@ class Switch:
                 self._remember(TRIED if self.trial else LIVE, previous, self.reason)
             elif done:
                 self._remember(done, previous, self.reason or "; ".join(reasons))
+            if reasons and self.deploy:
+                # The old one may have taken long to drain, and the rest of the deploy takes its time as well.
+                self._renew_lock("The release is live.", self.release)
         result = {"changed": bool(reasons), "reasons": reasons, "live": self.release, "previous": previous}
         return result | ({"drain": drain} if drain else {})
 
@@ -255,12 +183,15 @@ class Switch:
     def _check_lock(self, live: str) -> None:
         """Refuse while somebody else deploys; the lock of the deploy that this is part of is renewed."""
         if self.deploy:
-            try:
-                DeployLock(self.name, self.host.root).keep(self.deploy, self.lock_timeout)
-            except LockError as error:
-                raise self._failure(f"Nothing was switched. {error}", live, []) from error
+            self._renew_lock("Nothing was switched.", live)
         elif sentence := in_the_way(self.name, self.host.root):
             raise self._failure(f"Nothing was switched, because {sentence}", live, [])
+
+    def _renew_lock(self, so_far: str, live: str) -> None:
+        try:
+            DeployLock(self.name, self.host.root).keep(self.deploy, self.lock_timeout)
+        except LockError as error:
+            raise self._failure(f"{so_far} {error}", live, []) from error
 
     def _check_memory(self, state: State) -> None:
         """Refuse to run two releases beside each other where the host has no memory for the second one."""
@@ -284,7 +215,7 @@ class Switch:
     def _bring_up(self, state: State, previous: str) -> str:
         """Get the instance of the release ready, with the files of now; returns which event that is, if it is one."""
         if self._socket not in self.host.starts_with("sockets.target"):
-            self.host.systemctl("enable", self._socket)
+            self.host.systemctl("enable", "--no-reload", self._socket)
         # A process keeps the socket that it was given, so a closed or changed socket takes its processes along.
         socket_changed = not state.socket_active or bool(self._changed_socket())
         if self.release in state.running:
@@ -420,7 +351,8 @@ class Switch:
     def _hand_back(self, previous: str) -> None:
         """Let the release before, if there is one, have its processes and jobs again."""
         self._background.hand_over(self._state().background, previous)
-        self._background.settle(self._state().background, previous)
+        if self._background.settle(self._state().background, previous):
+            self.host.systemctl("daemon-reload")
 
     def _restart_processes(self, state: State) -> None:
         began = time.time()
@@ -439,17 +371,26 @@ class Switch:
         Returns when these were told to stop and when they had ended, in seconds since 1970; nothing without any.
         """
         self._point(self.release)
-        self.host.systemctl("enable", self._unit(self.release))
-        self._background.settle(state.background, self.release)
         others = sorted((state.present | state.enabled) - {self.release})
+        self.host.systemctl("enable", "--no-reload", self._unit(self.release))
+        self._background.settle(state.background, self.release)
+        for other in others:
+            self.host.systemctl("disable", "--no-reload", self._unit(other))
+        # Once for all of it. Before the others stop, because one that runs is what a killed switch is completed by.
+        self.host.systemctl("daemon-reload")
         began = time.time()
         for other in others:
-            self._discard(other)
+            self._end(other)
         return {"at": began, "until": time.time()} if others else {}
 
     def _discard(self, release: str) -> None:
         unit = self._unit(release)
-        self.host.systemctl("disable", unit)
+        if unit in self.host.starts_with("multi-user.target"):
+            self.host.systemctl("disable", unit)
+        self._end(release)
+
+    def _end(self, release: str) -> None:
+        unit = self._unit(release)
         self.host.systemctl("stop", unit, timeout=3700)
         self.host.systemctl("reset-failed", unit)
 

@@ -8,8 +8,12 @@ import asyncio
 import time
 from collections.abc import Collection
 
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import is_limited
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import Prober, Target, kind_of
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import (
+    Prober,
+    Target,
+    is_limited,
+    kind_of,
+)
 
 RETRY_INTERVAL = 0.2
 # An Nginx of an older version limits us, too; its slowest limit lets one request through in this time (seconds).

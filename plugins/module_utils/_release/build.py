@@ -53,6 +53,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.instal
     read_pyproject,
     refuse_pins,
 )
+from ansible_collections.production.fastapi.plugins.module_utils._release.marks import COMPLETE, UNDER_WAY, build_lock
 from ansible_collections.production.fastapi.plugins.module_utils._release.media import open_media
 from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Live, Resolving
 from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
@@ -78,10 +79,6 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
 from ansible_collections.production.fastapi.plugins.module_utils._release.shared import Shared, normal
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import read_plain, take
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import unpack
-
-# A release is complete when this file is there; until then it is a build under way, or one that was killed.
-COMPLETE = "release.json"
-UNDER_WAY = "release.json.building"
 
 IMPORT_TIMEOUT = 60  # seconds
 BUILD_TIMEOUT = 1800  # seconds, for each command of app_build
@@ -648,11 +645,6 @@ class Release:
 def build_account(user: str) -> str:
     """The user that builds for an app's user: no app has such a name, and no package of Debian makes one."""
     return f"{user}_"
-
-
-def build_lock(name: str) -> str:
-    """The name of the lock that a build of an app holds."""
-    return f"{name}.build"
 
 
 def _group(name: str) -> int:

@@ -26,7 +26,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._deploy.history
     left_by_failure,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing import Releases
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import outdated
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import outdated
 from ansible_collections.production.fastapi.plugins.module_utils._host.installed import (
     installed_apps,
     installed_sites,

@@ -19,7 +19,8 @@ import yaml
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History, ended_well, verdicts
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing import Releases, ReleasesError
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock, Lock, LockError
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch
 from ansible_collections.production.fastapi.plugins.modules.releases import end as record_end
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end import deploy_end
 from test_switch import TIMERS, WANTS, FakeHost

@@ -13,7 +13,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.schema_record import SchemaRecord
 from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
-from ansible_collections.production.fastapi.plugins.module_utils._release.build import build_lock
+from ansible_collections.production.fastapi.plugins.module_utils._release.marks import build_lock
 
 
 @dataclass(frozen=True)

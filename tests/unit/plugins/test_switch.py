@@ -10,16 +10,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.action.switch import is_settled
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock, Lock
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import SwitchError
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.standing import standing
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch, SwitchError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
@@ -53,6 +54,9 @@ class FakeHost(Host):
             return True, "\n\n".join(f"ActiveState={self.active.get(each, 'inactive')}" for each in arguments[2:])
         if verb == "show":
             return True, self.lives.pop(0) if len(self.lives) > 1 else self.lives[0]
+        # What is enabled or disabled without a word on it makes systemd read all units again.
+        if verb == "daemon-reload" or (verb in {"enable", "disable"} and "--no-reload" not in arguments):
+            self.calls.append(("reads its units", ""))
         done = [self.act(verb, each) for each in arguments[1:] if not each.startswith("--")]
         return all(done), ""
 
@@ -140,6 +144,25 @@ def test_the_new_release_is_ready_before_the_old_one_is_told_to_stop(running: Fa
     assert (result["previous"], result["live"], live(running)) == ("one", "two", "two")
     assert running.told("start", "stop") == [("start", "shop@two.service"), ("stop", "shop@one.service")]
     assert enabled(running) == ["shop@two.service"]
+
+
+def test_systemd_reads_its_units_once_and_before_the_old_one_stops(running: FakeHost) -> None:
+    """It costs 0.2 s of a processor. A switch that is killed after the stop leaves nothing to be completed."""
+    switch(running, "two").run()
+    done = [call for call in running.calls if call[0] in {"enable", "disable", "reads its units", "stop"}]
+    assert [call for call in done if call[1] != "shop.socket"] == [
+        ("enable", "shop@two.service"),
+        ("disable", "shop@one.service"),
+        ("reads its units", ""),
+        ("stop", "shop@one.service"),
+    ]
+
+
+def test_what_was_not_enabled_makes_systemd_read_nothing(running: FakeHost) -> None:
+    running.broken.add("shop@two.service")
+    with pytest.raises(SwitchError):
+        switch(running, "two").run()
+    assert ("reads its units", "") not in running.calls
 
 
 def test_when_the_old_one_drained(running: FakeHost) -> None:
@@ -612,6 +635,37 @@ def test_a_deploy_whose_lock_was_broken_switches_nothing(running: FakeHost) -> N
     assert running.calls == []
 
 
+@dataclass(frozen=True)
+class SlowHost(FakeHost):
+    """The release before takes half an hour to stop: everything else was half an hour ago."""
+
+    breaks: bool = False
+
+    def act(self, verb: str, unit: str) -> bool:
+        if (verb, unit) == ("stop", "shop@one.service"):
+            lock = DeployLock("shop", self.root)
+            if self.breaks:
+                lock.break_()
+            else:
+                lock._write(Lock(**asdict(lock.read()) | {"expires": 0}))
+        return super().act(verb, unit)
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_lock_is_renewed_after_the_old_one_has_drained_too(running: FakeHost, breaks: bool) -> None:
+    host = SlowHost(root=running.root, active=running.active, breaks=breaks)
+    held = DeployLock("shop", host.root).take("anna@laptop", "two", {"pid": "7"}, 900)
+    if not breaks:
+        assert switch(host, "two", deploy=held.deploy).run()["changed"]
+        assert DeployLock("shop", host.root).read().expires >= held.expires
+        return
+    with pytest.raises(
+        SwitchError, match=r"^The release is live\. The lock of this deploy of shop was broken"
+    ) as failure:
+        switch(host, "two", deploy=held.deploy).run()
+    assert failure.value.result["live"] == live(host) == "two"
+
+
 @pytest.fixture
 def small(running: FakeHost) -> FakeHost:
     """A host on which release one uses 300 MB and 200 MB are left."""
@@ -805,6 +859,12 @@ def test_a_killed_change_over_is_completed(working: FakeHost, killed_after: str)
     switch(working, "two").run()
     assert processes(working) == TWOS
     assert enabled(working) == [*TWOS, "shop@two.service"]
+
+
+def test_systemd_reads_its_units_once_for_all_processes(working: FakeHost) -> None:
+    working.calls.clear()
+    switch(working, "two").run()
+    assert working.calls.count(("reads its units", "")) == 1
 
 
 def test_processes_of_an_app_whose_name_begins_alike_are_left_alone(working: FakeHost) -> None:
