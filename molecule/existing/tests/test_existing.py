@@ -138,12 +138,12 @@ def test_a_restart_changes_none_of_their_answers(theirs):
 
 
 def test_a_domain_that_a_site_of_theirs_has_is_refused_by_line(theirs, source):
-    for host, before, _ in theirs.values():
-        tree = on(host, TREE)
-        result = on_both(app_source=source, app_domains=["hello.example.com", "secure.example.org"])
-        assert result.returncode != 0
-        assert "/etc/nginx/conf.d/secure.conf, line 12: secure.example.org is a domain of the site hello" in result.text
-        assert (on(host, TREE), answers(host)) == (tree, before)
+    trees = {name: on(host, TREE) for name, (host, _, _) in theirs.items()}
+    result = on_both(app_source=source, app_domains=["hello.example.com", "secure.example.org"])
+    assert result.returncode != 0
+    assert "/etc/nginx/conf.d/secure.conf, line 12: secure.example.org is a domain of the site hello" in result.text
+    for name, (host, before, _) in theirs.items():
+        assert (on(host, TREE), answers(host)) == (trees[name], before)
 
 
 def test_without_us_everything_is_as_it_was(theirs):
