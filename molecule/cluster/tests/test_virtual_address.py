@@ -56,7 +56,7 @@ def ask(method, kept):
                 failed.append(f"{method} {'kept' if kept else 'new'} connection: {problem}")
             else:
                 answered.append(time.monotonic())
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 threads = [threading.Thread(target=ask, args=(method, kept)) for method in ("GET", "POST") for kept in (True, False)]
 [thread.start() for thread in threads]
@@ -136,7 +136,7 @@ def moved(name):
     began = time.monotonic()
     while not holds(name):
         assert time.monotonic() < began + 90, on(host(name), "journalctl --unit keepalived --boot | tail -n 20")
-        time.sleep(0.05)
+        time.sleep(0.2)
     return time.monotonic() - began
 
 
@@ -148,9 +148,9 @@ def other(name):
 def settled(name):
     """Wait until a load balancer could take the address."""
     deadline = time.monotonic() + 120
-    command = (
-        "journalctl --unit keepalived --boot --output cat | grep -oE 'Entering (BACKUP|MASTER|FAULT) STATE' | tail -n 1"
-    )
+    # The last that it said, and nothing before that is read.
+    said = "journalctl --unit keepalived --boot --output cat --reverse"
+    command = f"{said} | grep --max-count 1 --only-matching --extended-regexp 'Entering (BACKUP|MASTER|FAULT) STATE'"
     while host(name).run(command).stdout.strip() not in ("Entering BACKUP STATE", "Entering MASTER STATE"):
         assert time.monotonic() < deadline, on(host(name), "journalctl --unit keepalived --boot | tail -n 20")
         time.sleep(0.2)
