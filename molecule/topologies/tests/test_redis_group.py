@@ -53,15 +53,14 @@ def until(holds, within=90):
     began = time.monotonic()
     while not holds():
         assert time.monotonic() - began < within, f"not within {within} s"
-        time.sleep(0.1)
+        time.sleep(0.5)
     return time.monotonic() - began
 
 
 def complete():
     """Whether the primary has two replicas that are up to date, and all Sentinels know it."""
-    number = primary(1)
-    states = ask(number, "info", "replication").count("state=online")
-    return states == 2 and {primary(each) for each in NUMBERS} == {number}
+    numbers = {primary(each) for each in NUMBERS}
+    return len(numbers) == 1 and ask(numbers.pop(), "info", "replication").count("state=online") == 2
 
 
 def test_the_first_of_the_group_is_the_primary_at_first(run):
@@ -89,7 +88,7 @@ def test_a_primary_that_stops_is_replaced_and_no_run_brings_it_back(run):
     assert primary(1) == second
 
 
-def test_a_killed_primary_and_one_that_reboots_come_back_as_replicas(run):
+def test_a_killed_primary_and_one_that_reboots_come_back_as_replicas():
     first = primary(1)
     on(server(first), "kill -9 $(systemctl show --property MainPID --value redis-server)")
     until(lambda: primary(1) != first)
@@ -101,10 +100,9 @@ def test_a_killed_primary_and_one_that_reboots_come_back_as_replicas(run):
     until(complete)
     assert primary(1) != second
     assert ask(primary(1), "get", "shared") == "kept"
-    assert set(run().values()) == {0}
 
 
-def test_a_changed_setting_forgets_nothing(run):
+def test_a_changed_setting_is_all_that_a_run_changes_then_and_it_forgets_nothing(run):
     assert set(run(redis_memory=65).values()) == {1}
     until(complete)
     assert ask(primary(1), "get", "shared") == "kept"
