@@ -9,8 +9,8 @@ import pytest
 import testinfra
 from asking import on
 from hello import NAMES, SITE, live, load_on, make_source, release_of, restart, units
-from load import load
-from plays import ROOT, play
+from load import CALM, load
+from plays import DEPLOY, ROOT, play
 
 APP = Path(__file__).parents[1] / "app"
 
@@ -22,14 +22,14 @@ def hosts():
 
 @pytest.fixture(scope="session")
 def deploy(tmp_path_factory):
-    """`deploy("two")` runs site.yml with an edition of the app; further settings are lines of its `edition.py`."""
+    """`deploy("two")` deploys an edition of the app; further settings are lines of its `edition.py`."""
 
-    def run(edition, variables=None, **settings):
+    def run(edition, variables=None, playbook=DEPLOY, **settings):
         folder = tmp_path_factory.mktemp(edition) / edition
         make_source(APP, folder)
         lines = [f"{name} = {value!r}\n" for name, value in {"NAME": edition, **settings}.items()]
         (folder / "edition.py").write_text("".join(lines))
-        return play(app_source={"folder": str(folder)}, **variables or {})
+        return play(playbook=playbook, app_source={"folder": str(folder)}, **variables or {})
 
     return run
 
@@ -64,7 +64,7 @@ def history(host):
 
 
 def test_there_is_nothing_to_go_back_to_after_the_first_deploy(hosts, deploy):
-    deploy("one").succeeded()
+    deploy("one", playbook=ROOT / "site.yml").succeeded()
     assert live(hosts) == "one"
     result = book("rollback")
     assert result.returncode != 0
@@ -73,7 +73,7 @@ def test_there_is_nothing_to_go_back_to_after_the_first_deploy(hosts, deploy):
 
 def test_deploys_lose_no_request(hosts, deploy):
     with load_on(*NAMES) as loads:
-        deploy("two").succeeded()
+        deploy("two", playbook=ROOT / "site.yml").succeeded()
         deploy("three").succeeded()
     assert live(hosts) == "three"
     for host, result in zip(hosts, loads, strict=True):
@@ -224,7 +224,7 @@ def test_what_cannot_start_is_refused_and_the_old_workers_serve(hosts, playbook,
     for host in hosts:
         on(host, broken)
     try:
-        with load_on(*NAMES):
+        with load_on(*NAMES, slower=CALM):
             # The playbook restart takes one host after the other, and stops at the first one that fails.
             result = book(playbook)
     finally:

@@ -7,7 +7,7 @@ import pytest
 import testinfra
 from asking import on
 from hello import NAMES, SITE
-from plays import ROOT, play
+from plays import DEPLOY, ROOT, play
 
 MAIN = """
 import json, os, pathlib, socket, sqlite3
@@ -58,16 +58,17 @@ def hosts():
 
 @pytest.fixture(scope="session")
 def deploy(tmp_path_factory):
-    """`deploy("one", files)` runs site.yml with an edition of the app, and with files that the app is given."""
+    """`deploy("two", files)` deploys an edition of the app, with files that the app is given."""
 
-    def run(edition, files, **settings):
+    def run(edition, files, playbook=DEPLOY, **settings):
         folder = tmp_path_factory.mktemp(edition) / "kept"
         (folder / "dist" / "assets").mkdir(parents=True)
         (folder / "dist" / "assets" / f"app-{edition}.js").write_text(edition)
         (folder / "dist" / "index.html").write_text(f"page of {edition}")
         (folder / "main.py").write_text(MAIN)
         (folder / "requirements.txt").write_text("")
-        return play("--diff", app_source={"folder": str(folder)}, app_files=files, **(SETTINGS | settings))
+        given = {"app_source": {"folder": str(folder)}, "app_files": files}
+        return play("--diff", playbook=playbook, **given, **(SETTINGS | settings))
 
     return run
 
@@ -84,7 +85,7 @@ def answer(host):
 
 def test_what_an_app_is_given_and_saves(hosts, deploy):
     files = {"account.json": {"key": "detn4lp-one"}, "extra.pem": "detn4lp-pem"}
-    result = deploy("one", files).succeeded()
+    result = deploy("one", files, playbook=ROOT / "site.yml").succeeded()
     assert "detn4lp" not in result.output
     for host in hosts:
         assert answer(host) == {"key": "eno-pl4nted", "names": ["My hello", "hello"], "uploads": []}
@@ -112,7 +113,7 @@ def test_pages_of_a_front_end_are_for_what_neither_a_file_nor_the_app_answers(ho
 
 def test_the_same_again_changes_nothing(hosts, deploy):
     files = {"account.json": {"key": "detn4lp-one"}, "extra.pem": "detn4lp-pem"}
-    result = deploy("one", files).succeeded()
+    result = deploy("one", files, playbook=ROOT / "site.yml").succeeded()
     assert set(result.stats("changed").values()) == {0}, result.output
 
 
