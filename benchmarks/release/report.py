@@ -21,7 +21,7 @@ from pathlib import Path
 AFTER = 3.0
 KILL = "kill-"
 # Those that should take less than 50 ms.
-FAST = {"get", "post", "get-new", "post-new", "http2", "websocket", "websocket-open"}
+FAST = {"get", "post", "get-new", "post-new", "http2", "websocket", "websocket-open", "page", "first", "lazy"}
 
 
 @dataclass(frozen=True)

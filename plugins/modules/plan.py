@@ -22,6 +22,7 @@ options:
     choices:
       - app_command
       - app_log
+      - assets
       - budget
       - canary
       - certs

@@ -319,6 +319,12 @@ complete:
   description: Whether nothing is left to do for the release and its folders.
   returned: success
   type: bool
+assets:
+  description: The files of the live release that outlive it, by their paths in the source.
+  returned: success
+  type: list
+  elements: str
+  sample: [dist/assets/app-3f2a.js]
 live:
   description: The release that C(current) of the app points to; empty when there is none.
   returned: success
@@ -354,6 +360,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._host.masking i
 from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Resolving, WantsPinsError
+from ansible_collections.production.fastapi.plugins.module_utils._release.public import live_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
     ReleaseError,
 )
@@ -429,6 +436,7 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     live = release.live()
     standing = {
         "live": live,
+        "assets": live_files(spec.directory / "public") if spec.static_kept else [],
         "unfinished": DeployLock(spec.name).file.exists() or not ended_well(History(Path("/"), spec.name).read(), live),
         "former": dict(release.former.pins),
         "resolution": release.resolution,

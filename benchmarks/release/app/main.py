@@ -7,16 +7,20 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from build import BUILD
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
 
 # Read once: what this process imported, whatever is on disk by now.
 RUNS = {"build": BUILD, "dependency": version("itsdangerous")}
 
 app = FastAPI()
+# Of `run pages` alone, which adds the page and its files.
+app.mount("/assets", StaticFiles(directory="assets", check_dir=False))
 
 
 @app.get("/healthz")
@@ -55,6 +59,12 @@ async def events(count: int) -> StreamingResponse:
             await asyncio.sleep(0.1)
 
     return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@app.get("/page")
+def page() -> PlainTextResponse:
+    """The names of the files that the page of this build consists of."""
+    return PlainTextResponse(Path("page.html").read_text())
 
 
 @app.websocket("/ws")

@@ -4,7 +4,8 @@
 
     public/releases/RELEASE/FOLDER    the files of a release, as long as there is the release
     public/current -> releases/RELEASE    what Nginx serves; `switch` turns it with the app's own `current`
-    public/kept/FOLDER                the files of all these releases whose names change with their contents
+    public/kept/FOLDER                the files of all these releases whose names change with their contents, and those
+                                      of releases that have gone since `KEPT_FOR`
 
 There is room beside these for what belongs to no release.
 """
@@ -16,9 +17,11 @@ import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import take
@@ -29,6 +32,12 @@ COPIED = ".copied.json"
 # The link to the folder with the files of all releases, and how the folder begins.
 KEPT = "kept"
 BEHIND = ".kept-"
+# Says of the files whose releases have gone since when there is none that has them.
+GONE_SINCE = ".gone-since.json"
+# How long a file outlives its last release (seconds), and how much all of these may be (bytes). A load balancer that is
+# another machine keeps as much for as long (`proxy_cache_path` of the role nginx).
+KEPT_FOR = 30 * 24 * 3600
+MOST_GONE = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Public:
     ) -> bool:
         """Let these releases, and no others, have copies of these folders; returns whether something changes.
 
-        The files of those of them that are `kept` outlive their release, as long as that stays on the host.
+        The files of those of them that are `kept` outlive their release.
         """
         wanted = {"folders": _normal(folders), KEPT: _normal(kept)}
         present = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
@@ -105,23 +114,34 @@ class Public:
             self.warn(f"app_static: {left[0]} in {folder} is a link out of it, so Nginx does not get it.")
 
 
+def live_files(public: Path) -> list[str]:
+    """The files of the live release that outlive it, by their paths in the source."""
+    copy = public / "current"
+    files = [path for folder in _copied(copy).get(KEPT, []) for path in (copy / folder).rglob("*") if path.is_file()]
+    return sorted(path.relative_to(copy).as_posix() for path in files)
+
+
 def keep_files(public: Path) -> None:
     """Let `kept` have the files of all copies of releases that are to be kept, each once and without a second copy.
 
-    Of two files of one name it has that of the newer release. The link turns when the new folder is complete.
+    Of two files of one name it has that of the newer release. What no release has any more stays in it for `KEPT_FOR`,
+    because a page that is open may ask for it, however many deploys there were meanwhile. The link turns when the new
+    folder is complete.
     """
     if not (public / "releases").is_dir():
         return
     copies = [path for path in (public / "releases").glob("[!.]*") if path.is_dir()]
     built = {copy: public.parent / "releases" / copy.name / "release.json" for copy in copies}
     copies.sort(key=lambda copy: built[copy].stat().st_mtime if built[copy].is_file() else 0, reverse=True)
-    former = list(public.glob(f"{BEHIND}*"))
+    link, former = public / KEPT, list(public.glob(f"{BEHIND}*"))
     new = Path(tempfile.mkdtemp(prefix=BEHIND, dir=public))
     new.chmod(0o755)
+    folders = {folder for copy in copies for folder in _copied(copy).get(KEPT, [])}
     for copy in copies:
         for folder in _copied(copy).get(KEPT, []):
             _link_files(copy / folder, new / folder)
-    link = public / KEPT
+    if folders and link.is_dir():
+        _link_gone(link.resolve(), new, folders)
     if any(new.iterdir()):
         turned = public / f".{KEPT}.new"
         turned.unlink(missing_ok=True)
@@ -132,6 +152,24 @@ def keep_files(public: Path) -> None:
         former.append(new)
     for behind in former:
         shutil.rmtree(behind)
+
+
+def _link_gone(former: Path, new: Path, folders: Collection[str]) -> None:
+    """Link what only the former folder has, the latest gone first, as long as it is neither too old nor too much."""
+    now, known = time.time(), _read(former / GONE_SINCE)
+    files = (path for folder in folders for path in (former / folder).rglob("*") if path.is_file())
+    names = {path.relative_to(former).as_posix() for path in files}
+    gone = {name: float(known.get(name, now)) for name in names if not os.path.lexists(new / name)}
+    left, kept = MOST_GONE, {}
+    for name in sorted(gone, key=lambda each: gone[each], reverse=True):
+        left -= (former / name).lstat().st_size
+        if left < 0 or now - gone[name] > KEPT_FOR:
+            break
+        (new / name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        os.link(former / name, new / name, follow_symlinks=False)
+        kept[name] = gone[name]
+    if kept:
+        (new / GONE_SINCE).write_text(json.dumps(kept))
 
 
 def _link_files(source: Path, target: Path) -> None:
@@ -145,11 +183,15 @@ def _link_files(source: Path, target: Path) -> None:
 
 def _copied(copy: Path) -> dict[str, list[str]]:
     """What the copy of a release has; one of earlier versions has only a list of folders, and none is kept."""
+    found = _read(copy / COPIED)
+    return found if isinstance(found, dict) else {"folders": found, KEPT: []}
+
+
+def _read(file: Path) -> Any:
     try:
-        found = json.loads((copy / COPIED).read_text())
+        return json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {"folders": found, KEPT: []}
 
 
 def _normal(folders: Sequence[str]) -> list[str]:

@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public, keep_files
+from ansible_collections.production.fastapi.plugins.module_utils._release import public as public_files
+from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public, keep_files, live_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import take
 
@@ -164,14 +165,53 @@ def test_the_files_of_kept_releases_are_together(assets, tmp_path):
     assert len(list((tmp_path / "public").glob(".kept-*"))) == 1
 
 
-def test_they_go_with_their_release_and_with_the_setting(assets, tmp_path):
+def test_they_outlive_their_release_and_go_with_the_setting(assets, tmp_path):
     kept = tmp_path / "public" / "kept"
     assets.publish(["one", "two"], ["dist/assets"], ["dist/assets"], check=False)
     shutil.rmtree(assets.folder / "one")
     keep_files(tmp_path / "public")
-    assert files_of(kept / "dist" / "assets").keys() == {"app-two.js", "manifest.json", "more/two.css"}
+    both = {"app-one.js", "app-two.js", "manifest.json", "more/one.css", "more/two.css"}
+    assert files_of(kept / "dist" / "assets").keys() == both
+    keep_files(tmp_path / "public")
+    assert files_of(kept / "dist" / "assets").keys() == both
+    assert files_of(kept)["dist/assets/manifest.json"] == "two"
     assert assets.publish(["two"], ["dist/assets"], check=False) is True
     assert sorted(path.name for path in (tmp_path / "public").iterdir()) == ["releases"]
+
+
+def test_they_go_a_time_after_their_release(assets, tmp_path, monkeypatch):
+    kept = tmp_path / "public" / "kept"
+    assets.publish(["one", "two"], ["dist/assets"], ["dist/assets"], check=False)
+    shutil.rmtree(assets.folder / "one")
+    left = public_files.time.time()
+    for later, there in ((0, True), (public_files.KEPT_FOR - 60, True), (public_files.KEPT_FOR + 60, False)):
+        monkeypatch.setattr(public_files.time, "time", lambda later=later: left + later)
+        keep_files(tmp_path / "public")
+        assert (kept / "dist/assets/more/one.css").exists() is there, later
+    assert not (kept / public_files.GONE_SINCE).exists()
+
+
+def test_of_files_without_a_release_the_latest_stay_where_they_are_too_much(assets, tmp_path, monkeypatch):
+    kept = tmp_path / "public" / "kept"
+    first = tmp_path / "releases" / "one" / "src" / "dist" / "assets"
+    assets.publish(["one", "two"], ["dist/assets"], ["dist/assets"], check=False)
+    for turn, gone in enumerate((first / "app-one.js", first / "more" / "one.css")):
+        (assets.folder / "one" / gone.relative_to(tmp_path / "releases" / "one" / "src")).unlink()
+        monkeypatch.setattr(public_files.time, "time", lambda turn=turn: 1000.0 + turn)
+        keep_files(tmp_path / "public")
+    assert {"app-one.js", "more/one.css"} < files_of(kept / "dist/assets").keys()
+    monkeypatch.setattr(public_files, "MOST_GONE", len("one"))
+    keep_files(tmp_path / "public")
+    assert {"app-one.js", "more/one.css"} & files_of(kept / "dist/assets").keys() == {"more/one.css"}
+
+
+def test_the_files_of_the_live_release_that_outlive_it_have_names(assets, tmp_path):
+    public = tmp_path / "public"
+    assert live_files(public) == []
+    assets.publish(["one", "two"], ["dist/assets", "dist"], ["dist/assets"], check=False)
+    (public / "current").symlink_to("releases/two")
+    names = ["dist/assets/app-two.js", "dist/assets/manifest.json", "dist/assets/more/two.css"]
+    assert live_files(public) == names
 
 
 def test_a_folder_on_the_way_to_nginx_s_files_may_be_no_link(tmp_path: Path) -> None:

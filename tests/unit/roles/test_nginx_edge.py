@@ -230,6 +230,8 @@ def test_hashed_files_that_the_app_serves_are_kept_by_nginx(snippet):
     route = block(snippet("site", site), "location /api")
     assert directives(route, "proxy_cache") == ["fastapi_kept"]
     assert directives(route, "proxy_cache_valid") == ["200 30d"]
+    assert directives(route, "proxy_next_upstream") == ["error timeout http_404"], "during a deploy one server has it"
+    assert directives(route, "proxy_next_upstream_tries") == ["0"]
     assert directives(route, "proxy_cache_bypass") == [], "browsers send their cookies for such files, too"
     assert "proxy_cache" not in rest(snippet("site", site))
     assert "production.fastapi/cache.conf" in directives(snippet("http", site), "include")
