@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.production.fastapi.plugins.plugin_utils.app import folders_of, path_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, STEPS, examine
+from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
 
 
 class Variables(Mapping[str, Any]):
@@ -66,6 +69,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         found = examine(options["role"], value_of, view, options["step"] or "")
         if found.problems:
             return result | {"changed": False, "failed": True, "msg": " ".join(found.problems)}
+        if options["role"] == "app":
+            result |= self._hints(found.settings, view)
         # Not for people: with -v it would be a page in every run.
         return result | {
             "changed": False,
@@ -75,3 +80,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             # Other callbacks than the default one would show what is secret in them.
             "_ansible_no_log": True,
         }
+
+    def _hints(self, settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+        """What the source asks for besides, as warnings, as long as the app is not set up on the host."""
+        folder = (
+            path_of(settings["app_source"], folders_of(view.variables)) if "folder" in settings["app_source"] else ""
+        )
+        if not folder or f"gunicorn-{settings['app_name']}" in view.facts.get("managed", {}):
+            return {}
+        told = dict(settings) | {name: view.variables.get(name) for name in ("app_environment", "app_static")}
+        return {"warnings": hints(Path(folder), settings["app_source"], told)}

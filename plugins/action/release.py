@@ -18,7 +18,8 @@ from ansible_collections.production.fastapi.plugins.module_utils._app.environmen
 from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems, file_texts
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files, pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils._release.forms import detect_form
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen, detect_form, pinned
+from ansible_collections.production.fastapi.plugins.module_utils._release.install import refuse_pins
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, project_folder
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import file_hash
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
@@ -148,14 +149,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return dict(source), None
 
     def _check_form(self, folder: Path, subdirectory: str, include: Sequence[str]) -> None:
-        """Refuse a folder whose dependencies cannot be read, before a host has changed; a host finds out the rest."""
-        sent = set(list_files(folder, include))
-        detect_form(
+        """Refuse a folder whose dependencies cannot be read or served before a host changes; it finds the rest."""
+        sent, given = set(list_files(folder, include)), self._task.args
+        project = project_folder(folder, subdirectory)
+        form = detect_form(
             folder,
-            project_folder(folder, subdirectory),
-            self._task.args.get("dependencies") or "auto",
+            project,
+            given.get("dependencies") or "auto",
             has=lambda path: PurePosixPath(path.relative_to(folder).as_posix()) in sent,
         )
+        ignored = structure("list", given.get("ignore_pins") or [])
+        chosen = Chosen(structure("list", given.get("extras") or []), structure("list", given.get("groups") or []))
+        pins = pinned(form, folder, project, chosen)
+        heeded = {name: version for name, version in pins.items() if name not in ignored}
+        refuse_pins(heeded, structure("list", given.get("requirements") or []), form)
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(

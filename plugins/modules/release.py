@@ -187,7 +187,7 @@ options:
     elements: str
     default: []
   static_kept:
-    description: Those of O(static) whose files C(public/kept) has of all complete releases together.
+    description: Those of O(static) whose files outlive their release in C(public/kept).
     type: list
     elements: str
     default: []

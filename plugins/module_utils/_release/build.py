@@ -59,6 +59,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.pins i
 from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
 from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public
 from ansible_collections.production.fastapi.plugins.module_utils._release.python import (
+    DOCKERFILE,
     OWN,
     VERSION_FILE,
     Wish,
@@ -396,6 +397,8 @@ class Release:
         uv = self._uv()
         wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
+        if wish.by == DOCKERFILE and not interpreter.name.endswith(wish.version):
+            self.warn(f"app_python: the Dockerfile has Python {wish.version}, which uv cannot install on the host.")
         wanted = Wanted.read(form, project, chosen)
         if not wanted.locked:
             self.spec.resolving.check()

@@ -233,8 +233,11 @@ def pins_all(text: str) -> bool:
 
 
 def pins_of(text: str) -> dict[str, str]:
-    """`{package: version}` of what a requirements.txt pins on every host, under normalised names."""
-    return dict(pin for line in requirements(text) if ";" not in line and (pin := _pin(line)))
+    """`{package: version}` of what a requirements.txt pins on every host, under normalised names.
+
+    Of a series (`~=0.26.0`) it is the version that the series begins with.
+    """
+    return dict(pin for line in requirements(text) if ";" not in line and (pin := _pin(line) or _series(line)))
 
 
 def _is_option(line: str) -> bool:
@@ -244,4 +247,9 @@ def _is_option(line: str) -> bool:
 
 def _pin(line: str) -> tuple[str, str] | None:
     found = re.match(r"([\w.-]*\w)\s*(?:\[[^\]]*\])?\s*===?\s*([\w.!+-]+)\s*(;|,|$)", line)
+    return (normalise(found[1]), found[2]) if found else None
+
+
+def _series(line: str) -> tuple[str, str] | None:
+    found = re.fullmatch(r"([\w.-]*\w)\s*(?:\[[^\]]*\])?\s*~=\s*(\d+(?:\.\d+){2})\s*", line)
     return (normalise(found[1]), found[2]) if found else None

@@ -23,6 +23,11 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
 
 OWN = Path("/usr/bin/python3")
 VERSION_FILE = ".python-version"
+DOCKERFILE = "Dockerfile"
+# What an image is made from, such as `python:3.12-slim`. Gunicorn needs 3.10.
+IMAGE = re.compile(
+    r"^(?:FROM\s+(?:--\S+\s+)?|ARG\s+\w+=)\S*python:?(3\.[1-9][0-9])(?![0-9])", re.MULTILINE | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,14 @@ class Wish:
 
     @classmethod
     def read(cls, setting: str, root: Path, project: Path, pyproject: Mapping[str, Any]) -> Wish:
-        """`app_python`, else `.python-version` beside the app or above it in its source, else the project's range.
+        """`app_python`, else `.python-version` beside the app or above it, else the project's range, else a Dockerfile.
 
         Raises `ReleaseError` when `.python-version` names what is no CPython.
         """
         if setting:
             return cls(setting, "app_python")
-        for folder in (project, *(parent for parent in project.parents if parent.is_relative_to(root))):
+        folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+        for folder in folders:
             if (folder / VERSION_FILE).is_file():
                 named = _first_line(folder / VERSION_FILE)
                 found = re.fullmatch(r"(?:c?python[-@]?)?(3\.[0-9]+)(?:\.[0-9]+)?", named)
@@ -55,12 +61,19 @@ class Wish:
             return cls(str(required), "requires-python")
         if allowed := range_of_poetry(pyproject):
             return cls(allowed, "tool.poetry")
-        return cls()
+        image = next((named for folder in folders if (named := _image(folder / DOCKERFILE))), "")
+        return cls(image, DOCKERFILE) if image else cls()
 
     @property
     def is_range(self) -> bool:
         """Whether several versions will do."""
         return not re.fullmatch(r"3\.[0-9]+", self.version)
+
+
+def _image(file: Path) -> str:
+    """The Python of the last image that a Dockerfile begins with; empty where it names none."""
+    found = IMAGE.findall(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else []
+    return found[-1] if found else ""
 
 
 def _first_line(file: Path) -> str:
@@ -124,7 +137,8 @@ def host_pythons(path: str = PATH) -> list[Path]:
 def find_python(wish: Wish, uv: Path, settings: Settings, tools: Path, path: str = PATH) -> Path:
     """The interpreter for the app: one of the host, or one that uv installs in the folder `tools`.
 
-    Raises `ReleaseError` when there is none.
+    What a Dockerfile names is what the app was tried with; where it cannot be had, the host's own has to do. Raises
+    `ReleaseError` when there is none.
     """
     if not wish.version:
         return OWN.resolve()
@@ -133,7 +147,12 @@ def find_python(wish: Wish, uv: Path, settings: Settings, tools: Path, path: str
     else:
         named = shutil.which(f"python{wish.version}", path=path)
         found = Path(named).resolve() if named else None
-    return found or _install_python(wish, uv, settings, tools, path)
+    try:
+        return found or _install_python(wish, uv, settings, tools, path)
+    except ReleaseError:
+        if wish.by != DOCKERFILE:
+            raise
+        return OWN.resolve()
 
 
 def version_of(python: Path) -> str:

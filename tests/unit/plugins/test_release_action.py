@@ -150,6 +150,7 @@ def test_a_release_that_was_found_in_this_run_is_not_looked_for_again(tmp_path, 
         ({"folder": "missing"}, r"app_source\.folder: the controller has no folder .*missing"),
         ({"folder": "poetry"}, r"app_source: the versions of this app are in poetry\.lock, .* run poetry export"),
         ({"folder": "."}, r"app_source: the source needs one of uv\.lock"),
+        ({"folder": "old"}, r"versions that it cannot be served with: uvicorn 0\.26\.0 \(supported: >=0\.30,<1\)"),
         ({"folder": ".", "subdirectory": "other"}, r"app_source\.subdirectory: the source has no folder other"),
         ({"archive": "missing.zip"}, r"app_source\.archive: the controller has no file .*missing\.zip"),
         ({"archive": "here", "checksum": "sha256:0"}, r"app_source\.checksum: .*here has sha256:e3b0c442"),
@@ -161,7 +162,10 @@ def test_a_source_that_is_none_is_refused_on_the_controller(tmp_path, monkeypatc
     (tmp_path / "here").touch()
     (tmp_path / "poetry").mkdir()
     (tmp_path / "poetry" / "poetry.lock").touch()
-    plugin, calls = make(tmp_path, [], monkeypatch, source=source)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "requirements.txt").write_text("fastapi\ngunicorn==1.0\nuvicorn[standard]~=0.26.0\n")
+    options = {"requirements": ["uvicorn>=0.30,<1", "gunicorn>=25"], "ignore_pins": ["gunicorn"]}
+    plugin, calls = make(tmp_path, [], monkeypatch, source=source, **options)
     with pytest.raises(AnsibleActionFail, match=sentence):
         plugin.run(None, {})
     assert calls == []

@@ -48,6 +48,35 @@ def test_the_setting_goes_before_the_file_and_the_file_before_the_range(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("FROM node:20 AS front\nFROM python:3.12-slim\nRUN true\n", "3.12"),
+        ("from --platform=linux/amd64 registry.example.com/library/python:3.11.4 as app", "3.11"),
+        ("FROM tiangolo/uvicorn-gunicorn-fastapi:python3.11", "3.11"),
+        ("ARG IMAGE=python:3.13.2-slim\nFROM $IMAGE AS app", "3.13"),
+        ("FROM python:3.8", ""),
+        ("FROM python:3\n# FROM python:3.12", ""),
+        ("FROM python:${VERSION}", ""),
+    ],
+)
+def test_the_image_of_a_dockerfile_is_the_last_to_say(tmp_path, text, version):
+    (tmp_path / "Dockerfile").write_text(text)
+    (tmp_path / "backend").mkdir()
+    known = Wish(version, "Dockerfile") if version else Wish()
+    assert Wish.read("", tmp_path, tmp_path / "backend", {}) == known
+    assert Wish.read("", tmp_path, tmp_path / "backend", REQUIRED) == Wish(">=3.11", "requires-python")
+
+
+def test_without_the_python_of_the_dockerfile_the_host_s_own_has_to_do(pythons, tmp_path):
+    assert (
+        find_python(Wish("3.14", "Dockerfile"), Path("/bin/false"), Settings(), tmp_path, pythons).name == "python3.11"
+    )
+    assert (
+        find_python(Wish("3.12", "Dockerfile"), Path("/bin/false"), Settings(), tmp_path, pythons).name == "python3.12"
+    )
+
+
+@pytest.mark.parametrize(
     ("named", "range_"),
     [
         (">=3.12,<3.13", ">=3.12,<3.13"),

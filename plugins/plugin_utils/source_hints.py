@@ -1,0 +1,329 @@
+# Copyright: (c) 2026, The production.fastapi maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a source on the controller asks for and the settings do not give: hints, told at once before a first run.
+
+The source is read and never run, so what is found may be more or less than the app needs. Nothing is refused by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+
+MOST_MODULES = 2000
+MOST_BYTES = 1_000_000
+MOST_NAMED = 12
+# What is no part of the app that is served.
+ASIDE = {"tests", "test", "migrations", "alembic", "scripts", "docs", "examples", "node_modules"}
+# Packages of an image that a build or a developer needs, and the roles or their host have.
+USUAL = {
+    "build-essential",
+    "ca-certificates",
+    "curl",
+    "gcc",
+    "g++",
+    "git",
+    "gnupg",
+    "make",
+    "postgresql-client",
+    "supervisor",
+}
+# How a field says which name it has in the environment.
+ALIASES = ("validation_alias", "alias", "env")
+COMPOSE = re.compile(r"(docker-)?compose[\w.-]*\.ya?ml")
+WORKER = re.compile(
+    r"\b(celery\s[^\"'\n&|;]*\bworker\b[^\"'\n&|;}]*|(?:arq|dramatiq|rq worker|taskiq worker)\s[\w.:]+)"
+)
+# A variable that has the folder of the source, as it is often named.
+OF_SOURCE = re.compile(r"BASE|ROOT|PROJECT|__file__", re.IGNORECASE)
+# The database of Alembic that is the same everywhere, and how its env.py says another one.
+FIXED_URL = re.compile(r"^sqlalchemy\.url\s*=\s*(?!driver:)\w[\w+]*://(?:[^@/\s%]*@)?([\w.-]+)", re.MULTILINE)
+CHANGES_URL = re.compile(
+    r"environ|getenv|set_main_option|settings|config\.[A-Z_]+|url\s*=\s*(?!config\.get_main_option)\w"
+)
+# A line of requirements.txt that installs the project itself.
+INSTALLS = re.compile(r"^\s*(-e\s+)?\.", re.MULTILINE)
+APT = re.compile(r"apt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&|;]*)")
+
+
+@dataclass
+class Source:
+    """The files of a source by their paths below the app's folder, and its modules; `above` are files at its top."""
+
+    files: set[str]
+    above: dict[str, str]
+    listed: str = ""  # what requirements.txt has
+    alembic: str = ""  # what alembic.ini has, where env.py takes the database from it
+    modules: dict[str, ast.Module] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Names of the environment that a module reads, and for which it has no value."""
+
+    path: str
+    names: list[str]
+
+
+def hints(folder: Path, source: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """A sentence for each thing that the source asks for; `settings` are those of the role app."""
+    try:
+        known = read(folder, str(source.get("subdirectory", "")).strip("/"), source.get("include", ()))
+    except (ReleaseError, OSError):
+        return []  # which the module `release` says
+    found: list[Callable[[Source, Mapping[str, Any]], Iterator[str]]] = [
+        entrypoints,
+        dependencies,
+        environment,
+        migrations,
+        workers,
+        front_ends,
+        packages,
+        writes,
+    ]
+    return [sentence for hint in found for sentence in hint(known, settings)]
+
+
+def read(folder: Path, subdirectory: str, include: Sequence[str]) -> Source:
+    """The app's folder in a source, and what its top says of images and front ends."""
+    listed = list_files(folder, include)
+    below = PurePosixPath(subdirectory)
+    known = Source({str(path.relative_to(below)) for path in listed if path.is_relative_to(below)}, {})
+    if "requirements.txt" in known.files:
+        known.listed = text_of(folder / below / "requirements.txt")
+    if "alembic.ini" in known.files:
+        environments = [path for path in known.files if path.endswith("/env.py")]
+        if not any(CHANGES_URL.search(text_of(folder / below / path)) for path in environments):
+            known.alembic = text_of(folder / below / "alembic.ini")
+    described = [path for path in listed if is_described(path) and not ASIDE & set(path.parts)]
+    known.above = {str(path): text_of(folder / path) for path in described}
+    modules = [path for path in sorted(known.files) if path.endswith(".py") and not ASIDE & set(path.split("/"))]
+    for path in modules[:MOST_MODULES]:
+        try:
+            known.modules[path] = ast.parse(text_of(folder / below / path))
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+    return known
+
+
+def is_described(path: PurePosixPath) -> bool:
+    """Whether a file says how an app or a front end is built or run."""
+    return path.name in ("Dockerfile", "package.json", "pyproject.toml") or COMPOSE.fullmatch(path.name) is not None
+
+
+def text_of(file: Path) -> str:
+    """The text of a file, if it is not too long."""
+    return file.read_text(encoding="utf-8", errors="replace") if file.stat().st_size <= MOST_BYTES else ""
+
+
+def entrypoints(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """An entry point that the source does not have, or none."""
+    there = [f"{module_of(path)}:{name}" for path, tree in source.modules.items() for name in apps_of(tree)]
+    wanted = str(settings.get("app_entrypoint") or "")
+    module = wanted.partition(":")[0].replace(".", "/")
+    at_top, in_src = ({f"{folder}{module}{end}" for end in (".py", "/__init__.py")} for folder in ("", "src/"))
+    path = str((settings.get("app_environment") or {}).get("PYTHONPATH", ""))
+    if wanted and source.files & in_src and not source.files & at_top and not INSTALLS.search(source.listed):
+        if "requirements.txt" in source.files and "src" not in path:
+            name = wanted.partition(":")[0]
+            yield f"app_environment: {name} is in src, which nothing installs; write PYTHONPATH: src."
+    elif wanted and not source.files & (at_top | in_src):
+        which = f"; it has {' and '.join(there[:3])}" if there else ""
+        yield f"app_entrypoint: the app's folder has no module {wanted.partition(':')[0]}{which}."
+    elif not wanted and there and not any("[tool.fastapi]" in text for text in source.above.values()):
+        yield f"app_entrypoint: write {' or '.join(there[:3])}, which the source has."
+
+
+def module_of(path: str) -> str:
+    """The name by which a file is imported."""
+    return path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def apps_of(tree: ast.Module) -> Iterator[str]:
+    """The names of a module that are an app."""
+    for node in tree.body:
+        value = getattr(node, "value", None)
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.Call) and name_of(value.func) == "FastAPI":
+            yield target.id
+
+
+def dependencies(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A list of requirements that has nothing in it."""
+    if source.listed.strip() == "" and "requirements.txt" in source.files and not settings.get("app_dependencies"):
+        yield "app_dependencies: requirements.txt is empty; write there what the app needs, FastAPI first."
+
+
+def environment(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What the app reads of its environment, has no value for, and does not get."""
+    given = {str(name).upper() for name in settings.get("app_environment") or {}}
+    needed = [Needs(path, list(dict.fromkeys(read_by(tree)))) for path, tree in source.modules.items()]
+    missing = [Needs(each.path, [name for name in each.names if name.upper() not in given]) for each in needed]
+    for each in missing:
+        if each.names and ".env" not in source.files:
+            names = ", ".join(each.names)
+            yield f"app_environment: write {names}, which {each.path} reads and has no default for."
+
+
+def read_by(tree: ast.Module) -> Iterator[str]:
+    """The names of the environment without which a module cannot be imported, as far as can be seen."""
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    # Which checks defaults too, so that a text is none that has None.
+    checked = any(isinstance(node, ast.ImportFrom) and node.module == "pydantic_settings" for node in tree.body)
+    for node in classes.values():
+        if any(name_of(base).endswith("Settings") for base in node.bases):
+            yield from (f"{prefix_of(node)}{name}" for name in required(node, classes, checked=checked))
+    of_config = any(
+        isinstance(node, ast.ImportFrom) and node.module in ("decouple", "starlette.config") for node in tree.body
+    )
+    for run in at_import(tree):
+        if isinstance(run, ast.Subscript) and isinstance(run.ctx, ast.Load) and name_of(run.value) == "environ":
+            yield from constants([run.slice])
+        if of_config and isinstance(run, ast.Call) and name_of(run.func) == "config" and len(run.args) == 1:
+            yield from [] if "default" in [keyword.arg for keyword in run.keywords] else constants(run.args)
+
+
+def required(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], *, checked: bool) -> Iterator[str]:
+    """The fields of a class of settings that have to be given; what is settings again has its own."""
+    for each in node.body:
+        if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
+            continue
+        kind, value, name = ast.unparse(each.annotation), each.value, each.target.id
+        if kind.startswith("ClassVar") or kind in classes or name.startswith("_") or name == "model_config":
+            continue
+        options = {}
+        if isinstance(value, ast.Call) and name_of(value.func) == "Field":
+            options = {str(keyword.arg): keyword.value for keyword in value.keywords}
+            value = options.get("default", value.args[0] if value.args else None)
+        none = checked and kind in ("str", "int", "float", "bool") and ast.unparse(value or node) == "None"
+        if (value is None or is_ellipsis(value) or none) and "default_factory" not in options:
+            yield next(constants([options[key] for key in ALIASES if key in options]), name)
+
+
+def prefix_of(node: ast.ClassDef) -> str:
+    """What the names of a class of settings begin with in the environment."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.keyword) and each.arg == "env_prefix":
+            return next(constants([each.value]), "")
+        if isinstance(each, ast.Assign) and name_of(each.targets[0]) == "env_prefix":
+            return next(constants([each.value]), "")
+    return ""
+
+
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """What runs when a module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from at_import(node)
+
+
+def name_of(node: ast.AST) -> str:
+    """The last name of an expression such as `os.environ`."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def is_ellipsis(node: ast.AST) -> bool:
+    """Whether an expression is `...`, by which a field has to be given."""
+    return isinstance(node, ast.Constant) and node.value is ...
+
+
+def constants(nodes: Sequence[ast.AST]) -> Iterator[str]:
+    """The texts among these expressions."""
+    yield from (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def migrations(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Migrations that nobody runs."""
+    migrates, fixed = settings.get("app_migrate_command"), FIXED_URL.search(source.alembic)
+    if migrates and fixed:
+        yield f"app_migrate_command: alembic.ini has a database at {fixed[1]}, and env.py takes no other one."
+    elif "alembic.ini" in source.files and not (migrates or settings.get("app_before_switch")):
+        yield "app_migrate_command: the source has alembic.ini; write alembic upgrade head if it is to migrate."
+
+
+def workers(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Workers that another platform runs."""
+    if settings.get("app_processes"):
+        return
+    texts = [text for path, text in source.above.items() if COMPOSE.fullmatch(path.rpartition("/")[2])]
+    commands = list(dict.fromkeys(" ".join(found.split()) for text in texts for found in WORKER.findall(text)))
+    if commands:
+        named = ", ".join(f'{{name: worker{number}, command: "{each}"}}' for number, each in enumerate(commands, 1))
+        yield f"app_processes: Docker Compose runs workers; write [{named}] to run them here."
+
+
+def front_ends(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A front end that nobody builds."""
+    if settings.get("app_build") or settings.get("app_static"):
+        return
+    for path, text in source.above.items():
+        try:
+            scripts = json.loads(text).get("scripts", {}) if path.endswith("package.json") else {}
+        except (ValueError, AttributeError):
+            continue
+        if "build" in scripts:
+            folder = str(PurePosixPath(path).parent)
+            yield f"app_build: {folder} has a front end that nothing builds; see the page on static files if it is to."
+            return
+
+
+def packages(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Packages that the image of the app installs."""
+    if settings.get("app_packages"):
+        return
+    for path, text in source.above.items():
+        if path.rpartition("/")[2] != "Dockerfile":
+            continue
+        installed = [word for found in APT.findall(text.replace("\\\n", " ")) for word in found.split()]
+        named = [word for word in installed if re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", word) and word not in USUAL]
+        if named:
+            yield f"app_packages: {path} installs {', '.join(dict.fromkeys(named))}; write what the app needs of them."
+
+
+def writes(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Folders and files of the source that the app makes, where it may not write unless they are shared."""
+    made = {name for tree in source.modules.values() for name in made_by(tree)}
+    shared = {str(path).strip("/") for path in settings.get("app_shared") or []}
+    missing = sorted(made - shared)[:MOST_NAMED]
+    if missing:
+        yield (
+            f"app_shared: the app seems to write to {', '.join(missing)} in its source; write [{', '.join(missing)}],"
+            " because a release cannot be written to."
+        )
+
+
+def made_by(tree: ast.Module) -> Iterator[str]:
+    """The relative paths that a module makes: SQLite files, logs, and folders by name."""
+    texts = list(constants(list(ast.walk(tree))))
+    for text in texts:
+        found = re.fullmatch(r"sqlite(?:\+\w+)?:///(?:\./)?(?!/)([\w.-]+(?:/[\w.-]+)*)", text)
+        if found:
+            yield found[1]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called, inner = name_of(node.func), getattr(node.func, "value", None)
+        if called in ("makedirs", "FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"):
+            yield from relative(constants(node.args[:1]))
+        if called == "mkdir" and isinstance(inner, ast.Call) and name_of(inner.func) == "Path":
+            yield from relative(constants(inner.args[:1]))
+    if any(isinstance(node, ast.Attribute) and node.attr in ("mkdir", "makedirs") for node in ast.walk(tree)):
+        joined = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+        yield from relative(constants([node.right for node in joined if OF_SOURCE.search(ast.unparse(node.left))]))
+
+
+def relative(texts: Iterator[str]) -> Iterator[str]:
+    """The first part of paths that lie in the source."""
+    for text in texts:
+        first = text.removeprefix("./").split("/")[0]
+        if re.fullmatch(r"[\w-]+", first) and not text.startswith(("/", "..")):
+            yield first
