@@ -94,8 +94,8 @@ class Reader:
         lock = (ROOT / "script" / "requirements.txt").read_text()
         versions.write_text("\n".join(re.findall(r"^[\w.-]+==[^\\\n]*", lock, re.MULTILINE)))
         self.environment = kept | {"HOME": str(home), "PIP_CONSTRAINT": str(versions), "NO_COLOR": "1"}
-        # What is used of Ansible is compiled when it is used, which is a part of it.
-        self.environment["PIP_NO_COMPILE"] = "1"
+        # What is used of Ansible is compiled when it is used, which is a part of it. For pip, the option is on by a no.
+        self.environment["PIP_NO_COMPILE"] = "no"
 
     def run(self, text, where):
         if where == "on the server":
