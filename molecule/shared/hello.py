@@ -14,8 +14,9 @@ from load import Load, load
 SCENARIO = os.environ["MOLECULE_SCENARIO_NAME"]
 # Each scenario has hosts of its own, so that several can run side by side.
 NAMES = (f"pf-{SCENARIO}12", f"pf-{SCENARIO}13")
-# Limits a run to the first, where the other Debian would be the same, and to what inventories call otherwise there.
-ONE = ("--limit", f"*{NAMES[0]}")
+# Limits a run to the first, where the other Debian would be the same: to all that an inventory has on it, and to the
+# controller, which tells what was found.
+ONE = ("--limit", f"*{NAMES[0]},localhost")
 SITE = "hello.example.com"
 # An answer takes milliseconds; a client that had to wait as long as this was stuck.
 STUCK = 15.0

@@ -51,7 +51,14 @@ def inventory(tmp_path_factory, source):
             "load_balancers": {"hosts": balancers},
             "redis_servers": {"hosts": balancers},
             "app_servers": {"hosts": members},
-            "all": {"vars": {"gunicorn_readiness_path": "/", "nginx_rate_limit_mode": "disabled", **variables}},
+            "all": {
+                "vars": {
+                    "gunicorn_readiness_path": "/",
+                    "gunicorn_workers": 1,
+                    "nginx_rate_limit_mode": "disabled",
+                    **variables,
+                }
+            },
         }
         path.write_text(yaml.safe_dump(groups))
         return str(path)

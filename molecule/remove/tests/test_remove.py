@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 from asking import ask, on
-from hello import NAMES
+from hello import NAMES, ONE
 from load import CLOSED, load
 from plays import ROOT, play
 
@@ -50,19 +50,20 @@ def test_two_apps_are_there(hosts, before, inventory):
 def test_site_and_status_name_an_app_that_has_left_the_inventory(hosts, inventory, tmp_path):
     sentence = "pf-remove12 still has the app blog, which is not in the inventory for it any more"
     alone = inventory("shop")
-    run = play(inventory=alone).succeeded()
+    run = play(*ONE, inventory=alone).succeeded()
     assert sentence in run.text
     report = tmp_path / "status.json"
-    assert sentence in play(playbook=STATUS, inventory=alone, json=str(report)).succeeded().text
+    told = play(*ONE, playbook=STATUS, inventory=alone, json=str(report)).succeeded()
+    assert sentence in told.text
     assert any(sentence in note for note in json.loads(report.read_text())["notes"])
     # Its site has left Nginx with the inventory, and comes back with it.
     both = inventory("shop", "blog")
-    assert "still has the app" not in play(inventory=both).succeeded().text
+    assert "still has the app" not in play(*ONE, inventory=both).succeeded().text
     assert ask(hosts[0], "blog.example.com")[0] == 200
 
 
 def test_a_name_that_is_mistyped_says_what_there_is(inventory):
-    run = play(playbook=REMOVE, inventory=inventory("shop", "blog"), app="blgo")
+    run = play(*ONE, playbook=REMOVE, inventory=inventory("shop", "blog"), app="blgo")
     assert run.returncode != 0
     assert 'app is "blgo", and no server of this inventory has it; there are blog (' in run.text
     assert set(run.stats("changed").values()) == {0}
@@ -102,7 +103,7 @@ def test_an_app_leaves_under_load_on_the_other_one(hosts, inventory):
 
 
 def test_the_second_time_changes_nothing(inventory):
-    run = play(playbook=REMOVE, inventory=inventory("shop", "blog"), app="blog").succeeded()
+    run = play(*ONE, playbook=REMOVE, inventory=inventory("shop", "blog"), app="blog").succeeded()
     assert set(run.stats("changed").values()) == {0}
     assert "stays: /srv/blog/shared with 1 file (5 bytes)" in run.text
 
@@ -112,7 +113,7 @@ def test_the_next_run_without_it_changes_nothing(inventory, tmp_path):
     run = play(inventory=alone).succeeded()
     assert set(run.stats("changed").values()) == {0}, run.output
     assert "still has" not in run.text
-    assert "/srv/blog/shared is what blog has left" in play(playbook=STATUS, inventory=alone).succeeded().text
+    assert "/srv/blog/shared is what blog has left" in play(*ONE, playbook=STATUS, inventory=alone).succeeded().text
 
 
 def test_an_app_that_comes_back_has_its_data_again(hosts, inventory):
@@ -125,14 +126,14 @@ def test_the_data_goes_where_it_is_asked_for(hosts, inventory):
     play(playbook=REMOVE, inventory=inventory("shop"), app="blog", data=True).succeeded()
     for host in hosts:
         assert remains(host, "blog") == []
-    again = play(playbook=REMOVE, inventory=inventory("shop"), app="blog", data=True).succeeded()
+    again = play(*ONE, playbook=REMOVE, inventory=inventory("shop"), app="blog", data=True).succeeded()
     assert set(again.stats("changed").values()) == {0}
     assert "nothing of it is on pf-remove12; there are shop (" in again.text
 
 
 def test_everything_leaves_and_what_was_displaced_comes_back(hosts, before, inventory):
     alone = inventory("shop")
-    check = play("--check", playbook=REMOVE, inventory=alone, everything=True, data=True).succeeded()
+    check = play("--check", *ONE, playbook=REMOVE, inventory=alone, everything=True, data=True).succeeded()
     assert "would go: /etc/redis/redis.conf, and the file that was there before comes back" in check.text
     play(playbook=REMOVE, inventory=alone, everything=True, data=True).succeeded()
     for host, was in zip(hosts, before, strict=True):
@@ -140,5 +141,5 @@ def test_everything_leaves_and_what_was_displaced_comes_back(hosts, before, inve
         assert remains(host, "shop") == []
         assert on(host, "systemctl list-units --state=failed --plain --no-legend") == ""
         assert on(host, "nginx -t 2>&1; systemctl is-active redis-server").endswith("active\n")
-    again = play(playbook=REMOVE, inventory=alone, everything=True, data=True).succeeded()
+    again = play(*ONE, playbook=REMOVE, inventory=alone, everything=True, data=True).succeeded()
     assert set(again.stats("changed").values()) == {0}
