@@ -14,6 +14,7 @@ Only Python's standard library and the programs docker and ssh-keygen are used.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -51,6 +52,18 @@ def run(*command: str, check: bool = True, stdin: str = "") -> subprocess.Comple
     if check and done.returncode:
         sys.exit(f"'{' '.join(command[:4])} …' failed: {(done.stderr or done.stdout).strip()}")
     return done
+
+
+def need_engine() -> None:
+    """End this program with a sentence, unless a Docker engine answers."""
+    run("docker", "--version")
+    asked = run("docker", "version", check=False)
+    if asked.returncode == 0:
+        return
+    where = os.environ.get("DOCKER_HOST", "/var/run/docker.sock")
+    if "permission denied" in asked.stderr.lower():
+        sys.exit(f"You may not use Docker at {where}: 'sudo usermod -aG docker $USER', then log in again.")
+    sys.exit(f"No Docker engine answers at {where}: start it, such as by 'sudo systemctl start docker'.")
 
 
 def build(image: str) -> None:
@@ -147,6 +160,9 @@ def destroy(hosts: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Do what the command line says."""
     what, *arguments = sys.argv[1:] or [""]
+    # Where Docker is that of this machine, building an image starts it or installs it for root.
+    if what in {"create", "destroy"} and (what == "destroy" or os.geteuid() or "DOCKER_HOST" in os.environ):
+        need_engine()
     if what == "create":
         Path(arguments[0]).write_text(json.dumps(create(json.load(sys.stdin))), encoding="utf-8")
     elif what == "destroy":

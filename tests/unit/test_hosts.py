@@ -1,6 +1,7 @@
-"""What `molecule create` says when there is no image, and none can be built."""
+"""What `molecule create` says when there is no engine or no image, and none can be built."""
 
 import importlib.util
+import io
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,39 @@ def test_an_image_that_is_there_is_not_built_again(hosts, tmp_path, monkeypatch)
 def test_without_docker_it_says_what_to_install(hosts):
     with pytest.raises(SystemExit, match="There is no program docker; install Docker"):
         hosts.network("net", "198.18.0.0/24")
+
+
+@pytest.mark.parametrize(
+    ("docker_says", "sentence"),
+    [
+        (
+            "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+            "You may not use Docker at unix:///d.sock: 'sudo usermod -aG docker $USER', then log in again.",
+        ),
+        (
+            "Cannot connect to the Docker daemon at unix:///d.sock. Is the docker daemon running?",
+            "No Docker engine answers at unix:///d.sock: start it, such as by 'sudo systemctl start docker'.",
+        ),
+    ],
+)
+def test_without_an_engine_it_says_what_to_do(hosts, tmp_path, monkeypatch, docker_says, sentence):
+    program(tmp_path / "docker", f'[ "$1" = --version ] || {{ echo "{docker_says}" >&2; exit 1; }}')
+    monkeypatch.setenv("DOCKER_HOST", "unix:///d.sock")
+    for what in ("create", "destroy"):
+        monkeypatch.setattr("sys.argv", ["hosts.py", what, str(tmp_path / "file")])
+        with pytest.raises(SystemExit) as ended:
+            hosts.main()
+        assert str(ended.value) == sentence
+
+
+def test_root_may_create_hosts_before_there_is_an_engine(hosts, tmp_path, monkeypatch):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("sys.argv", ["hosts.py", "create", str(tmp_path / "file")])
+    monkeypatch.setattr("sys.stdin", io.StringIO("[]"))
+    monkeypatch.setattr(hosts, "create", lambda listed: listed)
+    hosts.main()
+    assert (tmp_path / "file").read_text() == "[]"
 
 
 def test_a_host_that_ends_at_once_is_not_waited_for(hosts, tmp_path):
