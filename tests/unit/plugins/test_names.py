@@ -37,6 +37,14 @@ def app_names(host: dict[str, Any]) -> set[str]:
     return {name for name in found if valid_name(name)}
 
 
+def test_each_name_of_an_ubuntu_server_is_refused_there() -> None:
+    """Its names are expected, of a server with the default packages: no image of it has been read."""
+    host = names_of("ubuntu2404")
+    names = app_names(host)
+    assert {"ubuntu", "lxd", "landscape", "pollinate", "snapd", "ufw", "netplan", "admin"} <= names
+    assert [name for name in names if len(taken_names(host, name)) != 1] == []
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_each_name_of_a_debian_is_refused_there(image: str) -> None:
     host = names_of(image)
@@ -52,7 +60,7 @@ def test_each_name_that_our_packages_bring_is_refused_before_they_are_installed(
     assert [name for name in brought if len(taken_names(bare, name)) != 1] == []
 
 
-@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("image", [*IMAGES, "ubuntu2404"])
 @pytest.mark.parametrize("name", ["shop", "api", "web", "blog", "users-app", "mail-2", "a"])
 def test_a_name_that_nobody_has_is_free(image: str, name: str) -> None:
     assert taken_names(names_of(image), name) == []
