@@ -52,6 +52,24 @@ def test_everything_belongs_to_whom_the_architecture_says(host, name, path, owne
             assert int(bits, 8) in allowed, f"{where} has {bits}"
 
 
+def test_nothing_lies_beside_that_table(host, name):
+    """Links are root's; inside these folders all is as it came."""
+    as_it_came = [f"/srv/{name}/(shared|build)/.*", "/var/lib/production.fastapi/[^/]+(/displaced(/.*)?)?"]
+    known = [*as_it_came]
+    for path, _owners, _mode in table():
+        pattern = re.escape(path.replace("NAME", name).removesuffix("/**"))
+        known.append(pattern.replace("RELEASE", "[^/]+").replace(r"\*", "[^/]+") + "(/.*)?" * path.endswith("/**"))
+    by_table = re.compile("|".join(known))
+    found = host.check_output(
+        f"find /srv/{name} /opt/production.fastapi /var/lib/production.fastapi -printf '%y %u:%g %p\\n'"
+    )
+    lines = [line.split(" ", 2) for line in found.splitlines()]
+    assert len(lines) > 20
+    assert [path for kind, _owners, path in lines if kind != "l" and not by_table.fullmatch(path)] == []
+    links = [path for kind, owners, path in lines if kind == "l" and owners != "root:root"]
+    assert [link for link in links if not re.match(as_it_came[0], link)] == []
+
+
 def test_no_process_of_a_build_is_left(host, name):
     assert host.run(f"pgrep --euid {name}_").stdout == ""
     assert host.check_output(f"systemctl list-units --plain --no-legend '{name}.run-*'") == ""
