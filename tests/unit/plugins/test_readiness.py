@@ -49,6 +49,8 @@ def test_a_host_that_is_ready() -> None:
             "port 80 is taken by apache2: stop it and keep it from starting (`systemctl disable --now apache2`), or "
             "use another host.",
         ),
+        ({"listening": line("[::]:80", "lighttpd")}, "port 80 is taken by lighttpd: stop it and keep it from starting"),
+        ({"listening": line("203.0.113.5:443", "haproxy")}, "port 443 is taken by haproxy: stop it and keep it from"),
         # A wildcard address is not to be had beside any other.
         (
             {"listening": line("127.0.0.1:443", "java")},
