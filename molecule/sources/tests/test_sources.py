@@ -8,7 +8,7 @@ import pytest
 import testinfra
 from asking import ask, on
 from make_sources import make_sources
-from plays import play
+from plays import DEPLOY, SITE, play
 
 NAMES = ("pf-source12", "pf-source13")
 SERVE = "systemd-run --unit sources python3 -m http.server --directory /opt/sources --bind 127.0.0.1 8099"
@@ -66,10 +66,15 @@ def live(host):
     return json.loads(on(host, "cat /srv/hello/current/release.json"))
 
 
+def deploy(hosts, **variables):
+    """All of site.yml the first time, and then the app alone."""
+    return play(playbook=DEPLOY if hosts[0].file("/srv/hello/current").exists else SITE, **variables)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_source(hosts, fill, case):
     source, variables, form = CASES[case]
-    result = play(app_source=fill(source), **variables)
+    result = deploy(hosts, app_source=fill(source), **variables)
     assert result.returncode == 0, result.output
     for host in hosts:
         release = live(host)
@@ -84,15 +89,15 @@ def test_source(hosts, fill, case):
 
 
 def test_a_tag_of_the_same_commit_is_the_same_release(hosts, fill):
-    assert play(app_source=REPOSITORY | {"version": "main"}).returncode == 0
+    assert deploy(hosts, app_source=REPOSITORY | {"version": "main"}).returncode == 0
     before = [live(host)["name"] for host in hosts]
-    result = play(app_source=REPOSITORY | {"version": "v1"})
+    result = deploy(hosts, app_source=REPOSITORY | {"version": "v1"})
     assert set(result.stats("changed").values()) == {0}, result.output
     assert [live(host)["name"] for host in hosts] == before
 
 
 def test_going_back_to_a_release_that_is_there_only_switches(hosts, fill):
     builds = [on(host, "ls /srv/hello/releases") for host in hosts]
-    result = play(app_source=fill({"folder": "{sources}/project"}))
+    result = deploy(hosts, app_source=fill({"folder": "{sources}/project"}))
     assert set(result.stats("changed").values()) == {1}, result.output
     assert [on(host, "ls /srv/hello/releases") for host in hosts] == builds
