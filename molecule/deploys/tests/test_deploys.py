@@ -287,18 +287,19 @@ def test_a_release_that_does_not_know_the_database_is_no_way_back(hosts, edition
     assert live(hosts) == "first"
 
 
-@pytest.mark.parametrize(
-    "step", ["app : Build the release", "Run python step.py migrate", "gunicorn : Make the release live"]
-)
-def test_a_deploy_that_was_killed_is_made_good_by_the_next_one(hosts, edition, deploy, step):
-    name = f"killed at {step}"
-    source = edition(name)
+STEPS = ["app : Build the release", "Run python step.py migrate", "gunicorn : Make the release live"]
+
+
+def test_deploys_that_were_killed_are_made_good_by_the_next_one(hosts, edition, deploy):
+    """Each takes over from one that was killed, and is itself killed at a later step; the last one is not."""
+    source = edition("killed")
     with load_on(*NAMES):
-        process = running(source, until=step)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert any(locks(hosts))
+        for step in STEPS:
+            process = running(source, until=step)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert any(locks(hosts))
         deploy(source).succeeded()
-    assert live(hosts) == name
+    assert live(hosts) == "killed"
     assert locks(hosts) == [False, False]
     assert [units(host) for host in hosts] == [[f"hello@{release_of(host)}.service"] for host in hosts]
