@@ -18,7 +18,7 @@ SECRETS = {
     "eab": secrets.token_urlsafe(32),
     "tsig": base64.b64encode(secrets.token_bytes(32)).decode(),
 }
-BALANCERS = ("pf-edge12", "pf-edge13")
+BALANCERS = ("pf-certificates12", "pf-certificates13")
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ ASK_UNTIL_END = """
 import http.client, json, socket, ssl, sys, threading
 context, over, sent, failed = ssl._create_unverified_context(), threading.Event(), 0, []
 threading.Thread(target=lambda: (sys.stdin.read(), over.set())).start()
-while not over.wait(0.01):
+while not over.wait(0.05):
     sent += 1
     try:
         connection = http.client.HTTPSConnection("shop.test", context=context, timeout=10)
@@ -100,7 +100,7 @@ def test_a_second_run_asks_the_authority_nothing(authority, hosts):
 
 
 def test_changed_names_are_one_new_certificate(authority, hosts):
-    host = hosts["pf-edge12"]
+    host = hosts["pf-certificates12"]
     blog, orders = served(host, "blog.test"), ordered(authority)
     converge(sites=(ONE, BLOG)).succeeded()
     assert ordered(authority) == orders + len(hosts)
@@ -111,16 +111,16 @@ def test_changed_names_are_one_new_certificate(authority, hosts):
 
 
 def test_a_rehearsal_keeps_nothing(authority, hosts):
-    before = served(hosts["pf-edge13"], "blog.test")
+    before = served(hosts["pf-certificates13"], "blog.test")
     result = play(playbook=CONVERGE.parents[2] / "playbooks/certs.yml", action="dry-run")
     result.succeeded()
     assert "blog: the authority would issue a certificate." in result.text
-    assert served(hosts["pf-edge13"], "blog.test") == before
+    assert served(hosts["pf-certificates13"], "blog.test") == before
 
 
 def test_a_name_that_fails_is_tried_once_by_a_run_and_once_by_the_timers_unit(authority, hosts):
-    host, orders = hosts["pf-edge13"], ordered(authority)
-    result = converge("--limit", "pf-edge13", sites=(LOST, ONE, BLOG), nginx_acme_preflight=False)
+    host, orders = hosts["pf-certificates13"], ordered(authority)
+    result = converge("--limit", "pf-certificates13", sites=(LOST, ONE, BLOG), nginx_acme_preflight=False)
     assert "lost: certbot got no certificate from https://acme.test:14000/dir" in result.text
     assert ordered(authority) == orders + 1
     assert host.run("systemctl start site-certificates").exit_status != 0
@@ -128,15 +128,15 @@ def test_a_name_that_fails_is_tried_once_by_a_run_and_once_by_the_timers_unit(au
 
 
 def test_the_timers_unit_renews_under_load_and_nobody_notices(authority, hosts):
-    host = hosts["pf-edge13"]
-    converge("--limit", "pf-edge13", sites=(ONE, BLOG), nginx_acme_directory=FAST).succeeded()
+    host = hosts["pf-certificates13"]
+    converge("--limit", "pf-certificates13", sites=(ONE, BLOG), nginx_acme_directory=FAST).succeeded()
     began = time.monotonic()
     before = served(host, "shop.test")
     assert is_of_pebble(before)
     on(host, "systemctl start site-certificates")
     assert served(host, "shop.test") == before, "renewed before its time"
     time.sleep(max(0, LIFE * 2 / 3 + 1 - (time.monotonic() - began)))
-    command = ["docker", "exec", "--interactive", "pf-edge13", "python3", "-c", ASK_UNTIL_END]
+    command = ["docker", "exec", "--interactive", "pf-certificates13", "python3", "-c", ASK_UNTIL_END]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         time.sleep(1)
         on(host, "systemctl start site-certificates")
@@ -150,7 +150,7 @@ def test_the_timers_unit_renews_under_load_and_nobody_notices(authority, hosts):
 
 
 def test_while_the_authority_is_away_the_old_certificate_stays_and_the_next_attempt_renews_it(authority, hosts):
-    host = hosts["pf-edge13"]
+    host = hosts["pf-certificates13"]
     before, orders = served(host, "shop.test"), ordered(authority, "pebble-15000")
     on(host, "cp /etc/hosts /root/hosts && sed 's/.*acme.test/127.0.0.1 acme.test/' /root/hosts >/etc/hosts")
     on(host, "systemctl start site-certificates")  # nothing is due, so it asks nobody
@@ -171,9 +171,9 @@ def test_while_the_authority_is_away_the_old_certificate_stays_and_the_next_atte
 
 @pytest.mark.parametrize(("port", "days"), [(18000, 6), (17000, 45), (14000, 90)])
 def test_whatever_its_life_is_renewed_when_two_thirds_are_over(authority, hosts, port, days):
-    host, directory = hosts["pf-edge13"], f"https://acme.test:{port}/dir"
+    host, directory = hosts["pf-certificates13"], f"https://acme.test:{port}/dir"
     on(host, "which faketime || apt-get install -qq faketime")
-    converge("--limit", "pf-edge13", sites=(BLOG,), nginx_acme_directory=directory).succeeded()
+    converge("--limit", "pf-certificates13", sites=(BLOG,), nginx_acme_directory=directory).succeeded()
 
     def renew(hours):
         """What is done by the clock of some hours later."""
@@ -189,11 +189,14 @@ def test_whatever_its_life_is_renewed_when_two_thirds_are_over(authority, hosts,
 
 
 def test_a_restart_of_the_host_serves_what_it_served(authority, hosts):
-    before = {domain: served(hosts["pf-edge12"], domain) for domain in ("shop.test", "blog.test")}
-    subprocess.run(["docker", "restart", "pf-edge12"], check=True, capture_output=True)
-    on(hosts["pf-edge12"], "until systemctl is-system-running --wait 2>/dev/null | grep -q .; do sleep 0.2; done")
-    assert {domain: served(hosts["pf-edge12"], domain) for domain in before} == before
-    assert on(hosts["pf-edge12"], "systemctl is-active site-certificates.timer").strip() == "active"
+    before = {domain: served(hosts["pf-certificates12"], domain) for domain in ("shop.test", "blog.test")}
+    subprocess.run(["docker", "restart", "pf-certificates12"], check=True, capture_output=True)
+    on(
+        hosts["pf-certificates12"],
+        "until systemctl is-system-running --wait 2>/dev/null | grep -q .; do sleep 0.2; done",
+    )
+    assert {domain: served(hosts["pf-certificates12"], domain) for domain in before} == before
+    assert on(hosts["pf-certificates12"], "systemctl is-active site-certificates.timer").strip() == "active"
 
 
 WILD = {"name": "wild", "domains": ["*.wild.test", "wild.test"], "servers": NOBODY, "static": STATIC}
@@ -207,7 +210,7 @@ dns_rfc2136_algorithm = HMAC-SHA256
 
 
 def test_a_wildcard_is_proved_by_dns_to_an_authority_that_knows_its_clients(authority, hosts):
-    host = hosts["pf-edge13"]
+    host = hosts["pf-certificates13"]
     given = {name: on(authority, f"cat /srv/{name}") for name in ("eab", "tsig")}
     wishes = {
         "nginx_acme_directory": "https://acme.test:16000/dir",
@@ -218,9 +221,9 @@ def test_a_wildcard_is_proved_by_dns_to_an_authority_that_knows_its_clients(auth
         "nginx_acme_dns_credentials": CREDENTIALS.format(tsig=given["tsig"]),
         "nginx_acme_dns_wait": 1,
     }
-    refused = converge("--limit", "pf-edge13", sites=(WILD,), **wishes | {"nginx_acme_dns": ""})
+    refused = converge("--limit", "pf-certificates13", sites=(WILD,), **wishes | {"nginx_acme_dns": ""})
     assert "cannot prove the wildcard *.wild.test by a request; set nginx_acme_dns" in refused.text
-    result = converge("--limit", "pf-edge13", "--diff", sites=(WILD,), **wishes).succeeded()
+    result = converge("--limit", "pf-certificates13", "--diff", sites=(WILD,), **wishes).succeeded()
     assert not [secret for secret in given.values() if secret in result.output]
     text = served(host, "any.wild.test")
     assert is_of_pebble(text)
@@ -230,8 +233,8 @@ def test_a_wildcard_is_proved_by_dns_to_an_authority_that_knows_its_clients(auth
     assert re.search(r"\b(5\.9|6\.0) days left", on(host, "/etc/ssl/sites/certificates show"))
     assert on(host, "find /etc/ssl/sites/dns.ini /etc/ssl/sites/certbot.ini -perm /077") == ""
     before = asked(authority, "pebble-16000")
-    converge("--limit", "pf-edge13", sites=(WILD,), **wishes).succeeded()
-    again = converge("--limit", "pf-edge13", sites=(WILD,), **wishes).succeeded()
+    converge("--limit", "pf-certificates13", sites=(WILD,), **wishes).succeeded()
+    again = converge("--limit", "pf-certificates13", sites=(WILD,), **wishes).succeeded()
     assert set(again.stats("changed").values()) == {0}, again.output
     assert asked(authority, "pebble-16000") == before > 0
 
@@ -264,26 +267,26 @@ def with_files(folder, key="own"):
 
 
 def test_a_key_of_another_certificate_is_refused_and_nothing_has_changed(authority, hosts, own):
-    before = served(hosts["pf-edge12"], "shop.test")
-    result = converge("--limit", "pf-edge12", sites=with_files(own, key="other"))
+    before = served(hosts["pf-certificates12"], "shop.test")
+    result = converge("--limit", "pf-certificates12", sites=with_files(own, key="other"))
     assert result.returncode != 0
     assert re.search(r"key .* does not belong to the certificate|does not (fit|belong)", result.text), result.output
-    assert served(hosts["pf-edge12"], "shop.test") == before
+    assert served(hosts["pf-certificates12"], "shop.test") == before
 
 
 def test_certificates_of_ones_own_and_no_key_in_a_diff(authority, hosts, own):
-    host = hosts["pf-edge12"]
-    result = converge("--limit", "pf-edge12", "--diff", sites=with_files(own)).succeeded()
+    host = hosts["pf-certificates12"]
+    result = converge("--limit", "pf-certificates12", "--diff", sites=with_files(own)).succeeded()
     assert "An own authority" in served(host, "shop.test")
     assert "PRIVATE KEY" not in result.output
     assert on(host, "find /etc/ssl/sites -name '*.pem' -newer /etc/hostname -perm /077 -path '*privkey*'") == ""
-    again = converge("--limit", "pf-edge12", sites=with_files(own)).succeeded()
+    again = converge("--limit", "pf-certificates12", sites=with_files(own)).succeeded()
     assert set(again.stats("changed").values()) == {0}, again.output
 
 
 def test_back_to_self_signed(authority, hosts):
-    host = hosts["pf-edge12"]
-    converge("--limit", "pf-edge12", nginx_certificate="self-signed").succeeded()
+    host = hosts["pf-certificates12"]
+    converge("--limit", "pf-certificates12", nginx_certificate="self-signed").succeeded()
     for domain in ("shop.test", "blog.test"):
         text = served(host, domain)
         assert not is_of_pebble(text)
