@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import folders_of, path_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import converted
 from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, STEPS, examine
 from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
 
@@ -83,10 +85,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     def _hints(self, settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         """What the source asks for besides, as warnings, as long as the app is not set up on the host."""
-        folder = (
-            path_of(settings["app_source"], folders_of(view.variables)) if "folder" in settings["app_source"] else ""
-        )
+        # A step of the role is given a part of the settings alone.
+        source = settings.get("app_source", {})
+        folder = path_of(source, folders_of(view.variables)) if "folder" in source else ""
         if not folder or f"gunicorn-{settings['app_name']}" in view.facts.get("managed", {}):
             return {}
-        told = dict(settings) | {name: view.variables.get(name) for name in ("app_environment", "app_static")}
-        return {"warnings": hints(Path(folder), settings["app_source"], told)}
+        told = dict(settings)
+        for name, kind in (("app_environment", "dict"), ("app_static", "list")):
+            with contextlib.suppress(ValueError):  # which the role that reads it refuses
+                told[name] = converted(kind, view.variables.get(name) or {"dict": {}, "list": []}[kind])
+        return {"warnings": hints(Path(folder), source, told)}
