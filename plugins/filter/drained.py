@@ -9,7 +9,7 @@ name: drained
 short_description: Name the app servers that are drained
 description:
   - A server is drained when one of the load balancers that were read has it so, which a new one then agrees with.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: hostvars

@@ -10,7 +10,7 @@ short_description: Say why a task failed
 description:
   - The message of a failed task, with the last lines of its log when the message does not have them.
   - Of a task with a loop the messages of the items that failed.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: task

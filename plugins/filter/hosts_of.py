@@ -12,7 +12,7 @@ description:
   - >-
     Ansible looks for the filters of a collection in each process that it starts for a task and a host, for 0.1 s. It
     does not where it knew them when it started the process, because the C(hosts) of a play had asked for one.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: group

@@ -11,7 +11,7 @@ description:
   - Masks the values of the app's environment, and the passwords of URLs and of connection strings in them, also where
     they are percent-encoded or escaped. The password of any other URL is masked too.
   - Values of less than four characters, numbers of up to five digits and common words such as V(info) are shown.
-version_added: "0.1.0"
+version_added: 0.2.0
 positional: environment, files
 author:
   - The production.fastapi maintainers (@production-fastapi)

@@ -11,7 +11,7 @@ description:
   - Half a second longer than the longest C(app_request_timeout), so that an app that ends a request itself comes first,
     and a client still has an answer within a second more. No longer than the shortest C(gunicorn_timeout). Without app
     servers it is 120.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: hostvars

@@ -12,7 +12,7 @@ description:
     of the group C(redis_servers). Where three or more of that group have an address, their Sentinels.
   - By its Unix socket, or by the address in C(redis_bind) with C(redis_password), so the result is a secret. An app
     with C(app_redis_keys) has its user C(app-NAME) and C(app_redis_password) in it instead.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: hostvars, app_server

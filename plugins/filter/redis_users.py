@@ -9,7 +9,7 @@ name: redis_users
 short_description: List the users of a Redis whose apps have keys of their own
 description:
   - The apps of C(app_servers) that use the Redis of a server and have C(app_redis_keys), each once.
-version_added: "0.2.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: hostvars, server

@@ -9,7 +9,7 @@ name: sandbox
 short_description: Say what the processes of an app may do
 description:
   - The settings of a systemd service that make the sandbox of an app, without its limits of memory and of files.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 options:

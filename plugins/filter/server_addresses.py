@@ -9,7 +9,7 @@ name: server_addresses
 short_description: Say at which addresses a load balancer reaches the servers of an app
 description:
   - The address of each server as P(production.fastapi.sites#filter) gives it to Nginx on the load balancer.
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 positional: app, hostvars, load_balancer

@@ -9,7 +9,7 @@ name: status_members
 short_description: Say which members the sites of a load balancer have
 description:
   - The addresses of the members of each site, for the module P(production.fastapi.server_state#module).
-version_added: "0.1.0"
+version_added: 0.2.0
 author:
   - The production.fastapi maintainers (@production-fastapi)
 options:

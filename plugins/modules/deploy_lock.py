@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: deploy_lock
 short_description: Keep two deploys of an app apart
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - The lock is the file C(/var/lib/production.fastapi/NAME/deploy.lock) of a server. It says who deploys what, from
     where, since when and until when.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: parameters
 short_description: Refuse a mistyped parameter of a playbook
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Compares the names that were given with C(-e) with the parameters of a playbook. One that the playbook does not have
     and that resembles one of its own is refused with the nearest name.

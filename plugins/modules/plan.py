@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: plan
 short_description: Work out what a playbook of the collection does
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Reads the inventory and what was read of its hosts, and returns what the playbook goes by.
   - Where the playbook cannot do what it was given, it fails with all sentences in one message.

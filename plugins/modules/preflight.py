@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: preflight
 short_description: Check the settings of a role before anything changes
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Converts the settings of a role by its argument spec, so that V(false), V("no"), V(off) and V(0) mean the same,
     whether they come from YAML, an INI inventory, a command line or a survey.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: probe
 short_description: Ask an app through Nginx for as long as a deploy lasts
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Runs on a load balancer. A transient unit of systemd asks Nginx on the host itself, over TLS and HTTP/1.1, and
     writes a line in memory for each request.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: readiness
 short_description: Check a host before it is set up
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Looks which programs hold ports that the roles need, whether C(ufw) lets others reach these, at disk, memory and
     clock, and whether apt can install.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: receipt
 short_description: Write down what clients noticed of a deploy
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Puts together what the probes of all load balancers have seen (M(production.fastapi.probe)) and writes two files,
     C(APP-TIME-RELEASE.json) with the figures and C(APP-TIME-RELEASE.html), a page with plots that needs nothing else.

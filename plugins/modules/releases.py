@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: releases
 short_description: List the releases of an app, choose the one to go back to, remove old ones
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Reads what M(production.fastapi.release) has built, what systemd runs, and the history that
     M(production.fastapi.switch) writes. Sizes are not looked at, so it is quick with any number of releases.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: removal
 short_description: Take an app, or all that the roles have made, from a host
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Stops the units of the app and removes them, its configuration, releases, accounts, history and certificates.
     What its files had displaced comes back.

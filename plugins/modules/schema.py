@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: schema
 short_description: Record which revision the database of an app has
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Writes down which revisions of Alembic a release knows and which one the database has after its migration, in
     C(/var/lib/production.fastapi/NAME/schema.json). A command before the switch may have migrated it, too.

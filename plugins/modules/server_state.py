@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: server_state
 short_description: Tell how a server and what it runs is
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Reads the live release and the processes of apps, certificates, resources, failed units and the files that somebody
     has changed since the roles wrote them; on a load balancer it asks the members of each site, as Nginx would.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: traffic
 short_description: Say how app servers have answered lately, as a load balancer has logged it
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Runs on a load balancer and reads the end of Nginx's access log, which has to be JSON as C(nginx_access_log) of the
     role P(production.fastapi.nginx#role) says.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: verify
 short_description: See through Nginx which release of an app answers
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Runs on a load balancer and asks Nginx on the host itself, over TLS and HTTP/1.1, with a new connection each time.
   - An answer is good when its status is below 500 and its header C(X-Release) names one of O(releases). O(successes)
