@@ -9,7 +9,7 @@ import pytest
 import testinfra
 from asking import on
 from hello import NAMES, SITE, live, load_on, make_source, release_of, restart, units
-from load import CALM, load
+from load import load
 from plays import DEPLOY, ROOT, play
 
 APP = Path(__file__).parents[1] / "app"
@@ -224,7 +224,7 @@ def test_what_cannot_start_is_refused_and_the_old_workers_serve(hosts, playbook,
     for host in hosts:
         on(host, broken)
     try:
-        with load_on(*NAMES, slower=CALM):
+        with load_on(*NAMES):
             # The playbook restart takes one host after the other, and stops at the first one that fails.
             result = book(playbook)
     finally:
