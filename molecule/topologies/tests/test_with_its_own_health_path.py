@@ -75,10 +75,10 @@ def run(tmp_path_factory):
     return run
 
 
-def test_site_two_deploys_a_bad_one_and_a_rollback_under_load(debian12, run):
+def test_site_three_deploys_a_bad_one_and_a_rollback_under_load(debian12, run):
     run(ROOT / "site.yml", "zero")[0].succeeded()
     with load(HOST, SITE) as clients:
-        for edition in ("one", "two"):
+        for edition in ("one", "two", "three"):
             result, receipts = run(DEPLOY, edition)
             result.succeeded()
             assert live([debian12]) == edition
@@ -92,19 +92,19 @@ def test_site_two_deploys_a_bad_one_and_a_rollback_under_load(debian12, run):
             assert f"{receipt['requests']:,}" == said[1]
             assert (receipt["failed"], receipt.get("limited", 0)) == (0, 0)
             assert "of the app did" not in result.text
-        two = on(debian12, "basename $(readlink /srv/hello/current)").strip()
+        three = on(debian12, "basename $(readlink /srv/hello/current)").strip()
 
         result, _receipts = run(DEPLOY, "bad")
         assert result.returncode != 0
-        assert re.search(rf"was not ready after 15 s\. Release {two} serves\. .*{HEALTH} answers 503", result.text)
-        assert f"{HOST} has {two} live now." in result.text
+        assert re.search(rf"was not ready after 15 s\. Release {three} serves\. .*{HEALTH} answers 503", result.text)
+        assert f"{HOST} has {three} live now." in result.text
         assert "is recorded as failed: rollback takes it only by name, with -e insist=true." in result.text
-        assert live([debian12]) == "two"
+        assert live([debian12]) == "three"
 
-        result = run(ROOT / "playbooks/rollback.yml", "two")[0].succeeded()
-        assert live([debian12]) == "one"
-        one = on(debian12, "basename $(readlink /srv/hello/current)").strip()
-        assert f"{one} is live; {two} was before." in result.text
+        result = run(ROOT / "playbooks/rollback.yml", "three")[0].succeeded()
+        assert live([debian12]) == "two"
+        two = on(debian12, "basename $(readlink /srv/hello/current)").strip()
+        assert f"{two} is live; {three} was before." in result.text
     assert clients.failed == []
     assert clients.sent > 200
-    assert len(clients.seen) == 3
+    assert len(clients.seen) == 4
