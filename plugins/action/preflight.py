@@ -93,5 +93,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         told = dict(settings)
         for name, kind in (("app_environment", "dict"), ("app_static", "list")):
             with contextlib.suppress(ValueError):  # which the role that reads it refuses
-                told[name] = converted(kind, view.variables.get(name) or {"dict": {}, "list": []}[kind])
+                told[name] = converted(kind, view.variables.get(name))
         return {"warnings": hints(Path(folder), source, told)}

@@ -59,7 +59,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.page_assets import let_keep
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import VERIFY_ADDRESS, Target
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.through_nginx import OPTIONS, unlimited_target
 
 
 def main() -> None:
@@ -70,25 +70,14 @@ def main() -> None:
             "domains": {"type": "list", "elements": "str", "required": True},
             "paths": {"type": "list", "elements": "str", "required": True},
             "timeout": {"type": "float", "default": 5},
-            "address": {"type": "str", "default": "127.0.0.1"},
-            "port": {"type": "int", "default": 443},
-            "release_header": {"type": "str", "default": "X-Release"},
+            **OPTIONS,
         },
         supports_check_mode=True,
     )
     options: dict[str, Any] = module.params
     missing: dict[str, str] = {}
     for domain in [name for name in options["domains"] if "*" not in name and not module.check_mode]:
-        target = Target(
-            address=options["address"],
-            port=options["port"],
-            domain=domain,
-            path="",
-            timeout=options["timeout"],
-            header=options["release_header"],
-            source=VERIFY_ADDRESS,
-        )
-        missing = let_keep(target, options["paths"]) | missing
+        missing = let_keep(unlimited_target(options, domain), options["paths"]) | missing
     if missing:
         path, status = next(iter(missing.items()))
         why = f"was answered {status}" if status.isdigit() else f"was not answered ({status})"

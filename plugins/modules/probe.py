@@ -242,6 +242,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import Probe, ProbeError
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.through_nginx import OPTIONS
 
 RANGES = {"rate": (1, 200), "timeout": (1, 120), "max_duration": (1, 7200), "port": (1, 65535)}
 TEXTS = {
@@ -281,9 +282,7 @@ def main() -> None:
             "rate": {"type": "int", "default": 20},
             "timeout": {"type": "int", "default": 10},
             "max_duration": {"type": "int", "default": 1800},
-            "address": {"type": "str", "default": "127.0.0.1"},
-            "port": {"type": "int", "default": 443},
-            "release_header": {"type": "str", "default": "X-Release"},
+            **OPTIONS,
             "validate_certs": {"type": "bool", "default": False},
             "ca_file": {"type": "path", "default": ""},
             "only_served": {"type": "bool", "default": False},

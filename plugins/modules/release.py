@@ -320,7 +320,7 @@ complete:
   returned: success
   type: bool
 assets:
-  description: The files of the live release that outlive it, by their paths in the source.
+  description: The files of the live release that outlive it, by their paths in the source; none where it stays live.
   returned: success
   type: list
   elements: str
@@ -436,7 +436,8 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     live = release.live()
     standing = {
         "live": live,
-        "assets": live_files(spec.directory / "public") if spec.static_kept else [],
+        # A run after which the same release is live need not read their folder.
+        "assets": live_files(spec.directory / "public") if spec.static_kept and live != release.path.name else [],
         "unfinished": DeployLock(spec.name).file.exists() or not ended_well(History(Path("/"), spec.name).read(), live),
         "former": dict(release.former.pins),
         "resolution": release.resolution,

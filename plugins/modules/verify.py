@@ -78,7 +78,7 @@ problem:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import VERIFY_ADDRESS, Target
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.through_nginx import OPTIONS, unlimited_target
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.verifying import verify
 
 
@@ -93,22 +93,12 @@ def main() -> None:
             "successes": {"type": "int", "default": 3},
             "within": {"type": "float", "default": 10},
             "timeout": {"type": "float", "default": 5},
-            "address": {"type": "str", "default": "127.0.0.1"},
-            "port": {"type": "int", "default": 443},
-            "release_header": {"type": "str", "default": "X-Release"},
+            **OPTIONS,
         },
         supports_check_mode=True,
     )
     options: dict[str, Any] = module.params
-    target = Target(
-        address=options["address"],
-        port=options["port"],
-        domain=options["domain"].replace("*", "www"),
-        path=options["path"],
-        timeout=options["timeout"],
-        header=options["release_header"],
-        source=VERIFY_ADDRESS,
-    )
+    target = unlimited_target(options, options["domain"].replace("*", "www"), options["path"])
     releases = options["releases"]
     wanted = f"release {' or '.join(releases)}" if releases else "a release of the app"
     problem = verify(target, releases, options["successes"], options["within"])
