@@ -96,7 +96,7 @@ class Clients:
                 connection = connection or Connection(self.name, self.addresses, number, self.context)
                 status, release, text = connection.ask(method, body)
                 if status != 200:
-                    problem = str(status)
+                    problem = f"{status} {text[:200]!r}"
                 elif method == "POST" and text != body:
                     problem = "another body"
                 elif method == "GET" and json.loads(text)["release"] != release:
