@@ -38,6 +38,7 @@ def load_on(*names: str, allowed: int = 0, slower: int = 1) -> Iterator[list[Loa
         yield loads
     for result in loads:
         assert result.sent > 50
+        assert result.begun < result.sent / 4, "connections are kept from one request to the next"
         assert len(result.failed) <= allowed, result.failed
         assert result.longest < STUCK
 

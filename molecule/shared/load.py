@@ -27,6 +27,7 @@ class Load:
     """What became of the requests, once the block is over."""
 
     sent: int = 0
+    begun: int = 0  # connections that were to be kept
     failed: list[str] = field(default_factory=list)
     longest: float = 0.0  # seconds
     seen: dict[str, int] = field(default_factory=dict)  # answers by the release that gave them

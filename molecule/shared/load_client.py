@@ -43,7 +43,7 @@ class Connection:
 
     def ask(self, method: str, body: bytes) -> tuple[int, str, bytes]:
         """Return the status, the release that answered, and the body."""
-        length = f"Content-Length: {len(body)}\r\n" if method == "POST" else ""
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
         self.socket.sendall(f"{method} / HTTP/1.1\r\nHost: {self.name}\r\n{length}\r\n".encode() + body)
         got = self.socket.recv(65536)
         if not got:
@@ -78,6 +78,7 @@ class Clients:
         self.failed: list[str] = []
         self.seen: dict[str, int] = {}
         self.sent = 0
+        self.begun = 0  # connections of those who keep theirs
         self.longest = 0.0
 
     def client(self, method: str, kept: bool) -> None:
@@ -88,12 +89,14 @@ class Clients:
         while not self.over.wait(max(0.0, due - time.monotonic())):
             number += 1
             began, problem, release = time.monotonic(), "", ""
-            body = f"{method} {kept} {number}".encode() * 50
+            body = f"{method} {kept} {number}".encode() * 50 if method == "POST" else b""
             try:
                 if connection and connection.ended():
                     connection.socket.close()
                     connection = None
-                connection = connection or Connection(self.name, self.addresses, number, self.context)
+                if not connection:
+                    self.begun += kept
+                    connection = Connection(self.name, self.addresses, number, self.context)
                 status, release, text = connection.ask(method, body)
                 if status != 200:
                     problem = f"{status} {text[:200]!r}"
@@ -128,7 +131,7 @@ def main() -> None:
     clients.over.set()
     for thread in threads:
         thread.join()
-    print(json.dumps({key: getattr(clients, key) for key in ("sent", "failed", "longest", "seen")}))
+    print(json.dumps({key: getattr(clients, key) for key in ("sent", "begun", "failed", "longest", "seen")}))
 
 
 main()
