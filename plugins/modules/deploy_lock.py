@@ -63,14 +63,14 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Keep other deploys out
+- name: Acquire the deploy lock
   production.fastapi.deploy_lock:
     name: shop
     owner: anna@laptop
     deploys: 4f2a9c01d3e5-8b1c2d3e
   register: lock
 
-- name: Let others deploy again
+- name: Release the deploy lock
   production.fastapi.deploy_lock:
     name: shop
     state: released

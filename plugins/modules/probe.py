@@ -106,7 +106,7 @@ EXAMPLES = r"""
     path: /readyz
   register: started
 
-- name: Stop asking
+- name: Stop the probe
   production.fastapi.probe:
     name: shop
     state: stopped

@@ -64,7 +64,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Stop asking
+- name: Stop the probe
   production.fastapi.probe:
     name: shop
     state: stopped

@@ -163,7 +163,7 @@ def test_the_same_again_changes_nothing(hosts, edition, deploy):
     before = [release_of(host) for host in hosts]
     for result in (deploy(edition("two")), play(app_source=edition("two"))):
         assert set(result.succeeded().stats("changed").values()) == {0}
-        assert "Keep other deploys out" not in re.sub(r"TASK.*\nskipping", "", result.output).split("PLAY RECAP")[0]
+        assert "Acquire the deploy lock" not in re.sub(r"TASK.*\nskipping", "", result.output).split("PLAY RECAP")[0]
     assert steps(hosts) == []
     assert [release_of(host) for host in hosts] == before
 

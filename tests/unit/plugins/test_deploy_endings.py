@@ -93,7 +93,7 @@ class App:
             try:
                 server.taken = server.lock.take("anna@laptop", release, CONTROLLER, 900, before=live)
             except LockError as error:
-                troubles.append(f"{server.name}, Keep other deploys out: {error}")
+                troubles.append(f"{server.name}, Acquire the deploy lock: {error}")
         if troubles:
             self._end(release, troubles)
             return
@@ -354,7 +354,7 @@ def test_after_a_killed_deploy_rollback_ends_it_and_never_picks_it(running: App,
 def test_of_two_deploys_at_once_the_second_is_refused_and_leaves_no_trace(running: App) -> None:
     other = running.servers[1].lock.take("bert@desk", "three", {"host": "desk", "pid": "8"}, 900, before="one")
     running.deploy("two")
-    assert "app2, Keep other deploys out: bert@desk deploys shop (three) since" in running.message
+    assert "app2, Acquire the deploy lock: bert@desk deploys shop (three) since" in running.message
     assert "app1 has one live now.\napp2 has one live now." in running.message
     assert [server.lock.read() for server in running.servers] == [None, other]
     running.servers[1].lock.break_()

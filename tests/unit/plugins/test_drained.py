@@ -82,5 +82,5 @@ def test_the_tasks_do_what_was_decided():
     tasks = yaml.safe_load((Path(__file__).parents[3] / "roles/nginx/tasks/drain.yml").read_text())
     conditions = {next(iter(task.values())): task.get("when", "") for task in tasks}
     assert conditions["Note that the server is drained"] == "__nginx_asked.derived.drain_step == 'write'"
-    assert conditions["Forget that the server was drained"] == "__nginx_asked.derived.drain_step == 'remove'"
+    assert conditions["Remove the note of the drained server"] == "__nginx_asked.derived.drain_step == 'remove'"
     assert "force" not in str(tasks)
