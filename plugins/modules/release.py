@@ -37,11 +37,12 @@ options:
   source:
     description:
       - Where the app comes from, of one kind.
-      - C(git) is a URL, with C(version) (branch, tag or full commit; default C(HEAD)) and C(key), the path of a deploy
-        key on the host. Its submodules come along, with the same key, and on the same server with the same token, and
-        so do its files in Git LFS where the host has C(git-lfs). While it is built it has its history and tags.
-      - C(folder) is a path on the controller. In a git work tree, what git ignores stays at home, but for the paths in
-        C(include).
+      - C(git) is a URL, with C(version) (branch, tag or commit, of which the beginning will do; default C(HEAD)) and
+        C(key), the path of a deploy key on the host. Submodules are included, with the same key, and on the same
+        server with the same token. Files in Git LFS are included if the host has C(git-lfs). The build sees the
+        history and the tags.
+      - C(folder) is a path on the controller. In a git work tree, files that git ignores are left out, except the paths
+        in C(include).
       - C(archive) is a path on the controller or a URL of a tar.* or zip file. A URL needs C(checksum) (V(sha256:...)).
       - C(package) is the name of a package in the index, with C(version).
       - All but C(package) may have a C(subdirectory), the folder of the app in the source.
