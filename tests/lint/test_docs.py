@@ -162,6 +162,22 @@ def ways(name):
     return [str(path), *map(str, path.parents)][:-1]
 
 
+def test_every_question_of_a_newcomer_has_a_page_with_its_words():
+    """`script/docs questions` ranks the pages of the site; this finds a page or a word that has gone."""
+    sys.path.insert(0, str(ROOT / "script" / "site"))
+    from pages import OTHERS
+
+    sources = {place.removesuffix(".md"): ROOT / source for source, place in OTHERS.items()}
+    questions = yaml.safe_load((ROOT / "docs" / "questions.yml").read_text(encoding="utf-8"))
+    assert len(questions) >= 23
+    for question in questions:
+        source = sources.get(question["page"], ROOT / "docs" / f"{question['page']}.md")
+        text = source.read_text(encoding="utf-8").lower()
+        # The search compares stems of words.
+        missing = [word for word in question["search"].split() if word[:4] not in text]
+        assert missing == [], f"{question['page']} does not answer: {question['ask']}"
+
+
 def test_what_the_readme_says_first_is_accepted():
     from ansible_collections.production.fastapi.plugins.plugin_utils.checks.certificates import certificate_problems
     from ansible_collections.production.fastapi.plugins.plugin_utils.checks.sites import site_problems
