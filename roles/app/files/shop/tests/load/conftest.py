@@ -73,7 +73,7 @@ def serve(tmp_path_factory):
         folder = tmp_path_factory.mktemp("s")
         command = ["gunicorn", app, "--workers", str(workers), "--worker-class", "uvicorn_worker.UvicornWorker"]
         command += ["--bind", f"unix:{folder}/app.sock", "--forwarded-allow-ips", "*", "--log-level", "warning"]
-        command += ["--no-control-socket", "--graceful-timeout", "3"]
+        command += ["--no-control-socket", "--graceful-timeout", "3", "--keep-alive", "75"]
         running.append(Process(folder, "app", command, environment))
         running[-1].wait("/readyz" if app.startswith("shop") else "/healthz")
         return running[-1]
