@@ -483,13 +483,13 @@ class Switch:
 
     def _connected(self) -> socket.socket:
         """A connection to the app: on TCP over the socket for root, since the address may be closed to this host."""
-        local = f"/run/{self.name}/local.sock"
-        if self.host.at(local).exists():
-            return self._connected_to_path(local)
         shown = self.host.systemctl("show", "--property=Listen", "--value", self._socket)[1]
         address = shown.strip().rsplit(" (", 1)[0]
         if address.startswith("/"):
             return self._connected_to_path(address)
+        local = f"/run/{self.name}/local.sock"
+        if self.host.at(local).exists():
+            return self._connected_to_path(local)
         where, _unused, port = address.rpartition(":")
         any_address = {"0.0.0.0": "127.0.0.1", "[::]": "::1", "": "127.0.0.1"}  # noqa: S104
         return socket.create_connection((any_address.get(where, where.strip("[]")), int(port)), timeout=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -549,6 +550,12 @@ def test_an_app_with_tls_is_asked_over_tls(running: FakeHost, answers: list[int]
 def test_on_tcp_an_app_is_asked_over_the_socket_for_root(running: FakeHost, answers: list[int]) -> None:
     running.listens.append("127.0.0.1:1")
     running.at(f"/{SOCKET}").rename(running.at("/run/shop/local.sock"))
+    assert switch(running, "two", health_path="/ready").run()["live"] == "two"
+
+
+def test_on_a_path_nothing_is_asked_over_a_socket_for_root_that_is_left(running: FakeHost, answers: list[int]) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(running.at("/run/shop/local.sock")))
     assert switch(running, "two", health_path="/ready").run()["live"] == "two"
 
 
