@@ -25,9 +25,9 @@ def loot(attack: str, what: str) -> None:
             return
 
 
-def rounds() -> Iterator[None]:
+def rounds(seconds: float = SECONDS) -> Iterator[None]:
     """As long as there is time."""
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         yield
         time.sleep(0.02)

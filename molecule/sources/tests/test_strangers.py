@@ -1,38 +1,20 @@
 """Code in a worker, in a dependency or in a build backend attacks: what others run stays, nothing leaks.
 
-Short: two sources, once each on both hosts. LONG=1: four, four times each, so that there are thirty-two builds.
+Short: two sources, once each on both hosts. LONG=1: five, three times each, so that there are thirty builds.
 """
 
 import os
-import shutil
-import subprocess
-import tarfile
 
 import pytest
 import testinfra
 from asking import on
-from plays import ROOT, play
+from attacking import HIDE, attacker
+from plays import DEPLOY, play
 
 NAMES = ("pf-source12", "pf-source13")
-ATTACKS = ROOT / "molecule" / "shared" / "attacks"
 LONG = bool(os.environ.get("LONG"))
-CASES = ["git", "folder", "archive", "archive-url"] if LONG else ["folder", "git"]
-ROUNDS = 4 if LONG else 1
-
-# What the attackers look for has a second half that is in none of their programs.
-HIDE = """
-mkdir -p /srv/other/shared /etc/victim /etc/other
-printf 's3cret-other-hunter2' | tee /etc/other/environment /srv/other/shared/file >/dev/null
-printf 's3cret-key-hunter2' >/root/attack_key
-touch /etc/victim/file
-chmod 0640 /etc/other/environment
-chmod 0750 /srv/other/shared
-chmod 0600 /root/attack_key
-"""
-SERVE = (
-    "systemctl is-active --quiet strangers || systemd-run --collect --unit=strangers"
-    " python3 -m http.server --directory /opt/strangers --bind 127.0.0.1 8098"
-)
+CASES = ["git", "folder", "archive", "archive-url", "package"] if LONG else ["folder", "git"]
+ROUNDS = 3 if LONG else 1
 
 # Programs, configuration and releases of everybody else, and whatever root may run.
 DIGEST = (
@@ -68,58 +50,14 @@ def hosts():
     return found
 
 
-@pytest.fixture(scope="session")
-def attack(hosts, tmp_path_factory):
-    """`attack(kind, round)` deploys the attacking app as such a source."""
-
-    def source_of(kind, number):
-        folder = tmp_path_factory.mktemp(f"{kind}{number}") / "mallory"
-        shutil.copytree(ATTACKS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "round.py").write_text(f'ROUND = "{kind}{number}"\n')
-        if kind == "folder":
-            return {"folder": str(folder)}
-        packed = folder.parent / "mallory.tar.gz"
-        with tarfile.open(packed, "w:gz") as archive:
-            archive.add(folder, "mallory")
-        if kind == "archive":
-            return {"archive": str(packed)}
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-        for words in (["init", "-qb", "main"], ["add", "."], [*identity, "commit", "-qm", "x"], ["update-server-info"]):
-            subprocess.run(["git", *words], cwd=folder, check=True)
-        for name, host in zip(NAMES, hosts, strict=True):
-            on(host, "rm -rf /opt/strangers && mkdir /opt/strangers")
-            for path in (folder / ".git", packed):
-                subprocess.run(["docker", "cp", path, f"{name}:/opt/strangers/"], check=True, capture_output=True)
-            on(host, "chmod -R a+rX /opt/strangers")
-            on(host, SERVE)
-        if kind == "archive-url":
-            digest = subprocess.check_output(["sha256sum", packed], text=True).split()[0]
-            url = "http://bot:s3cret-token-hunter2@127.0.0.1:8098/mallory.tar.gz"
-            return {"archive": url, "checksum": f"sha256:{digest}"}
-        url = "http://bot:s3cret-token-hunter2@127.0.0.1:8098/.git"
-        return {"git": url, "version": "main", "key": "/root/attack_key"}
-
-    def run(kind, number):
-        return play(
-            playbook=ROOT / "playbooks" / "deploy.yml",
-            app_name="mallory",
-            app_domains=["mallory.example.com"],
-            app_public=False,
-            app_source=source_of(kind, number),
-            app_entrypoint="main:app",
-            gunicorn_readiness_path="/",
-        )
-
-    return run
-
-
 @pytest.mark.parametrize("kind", CASES)
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_attackers_reach_nothing(hosts, attack, kind, number):
+def test_attackers_reach_nothing(hosts, tmp_path, kind, number):
     before = [set(on(host, DIGEST).splitlines()) for host in hosts]
     for host in hosts:
         host.run("touch /srv/mallory/shared/go")
-    attack(kind, number).succeeded()
+    found = dict(zip(NAMES, hosts, strict=True))
+    play(playbook=DEPLOY, **attacker(tmp_path / "mallory", kind, number, found)).succeeded()
     for host in hosts:
         on(host, "rm -f /srv/mallory/shared/go")
     harm = []

@@ -3,22 +3,18 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 from asking import ask, on
-from hello import SITE, STUCK, live, make_source, release_of
+from hello import NAMES, SITE, STUCK, live, make_source, release_of
 from load import load
 from plays import ROOT, Result, play
 
-NAMES = ("pf-upgrade12", "pf-upgrade13")
 APP = Path(__file__).parents[1] / "app"
-# Before builds had an account of their own, releases belonged to root, and Nginx's files had a folder of ours.
-EARLIER = "f24df3915086e498cc7f306a4255d70ffd596d73"
 
 # Asks for a static file until its input ends; prints how often it did, and how often the answer was something else.
 STATIC = """
@@ -43,35 +39,11 @@ print(json.dumps([asked, failed]))
 
 
 @pytest.fixture(scope="session")
-def hosts() -> list[Any]:
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
-
-
-@pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("made") / "hello"
     make_source(APP, folder)
     (folder / "edition.py").write_text('NAME = "one"\n')
     return {"folder": str(folder)}
-
-
-@pytest.fixture(scope="session")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The collection as it was, where Ansible finds collections."""
-    collections = tmp_path_factory.mktemp("earlier")
-    folder = collections / "ansible_collections" / "production" / "fastapi"
-    subprocess.run(["git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, folder], check=True)
-    done = subprocess.run(["git", "-C", folder, "checkout", "--quiet", EARLIER], check=False)
-    assert done.returncode == 0, f"This checkout does not have {EARLIER[:7]}; 'git fetch --unshallow' brings it."
-    return collections
-
-
-def site_of(collections: Path, **variables: Any) -> Result:
-    """Run the playbook `site` of the collection in such a folder."""
-    playbook = collections / "ansible_collections" / "production" / "fastapi" / "playbooks" / "site.yml"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ANSIBLE_COLLECTIONS_PATH", str(collections))
-        return play(playbook=playbook, **variables)
 
 
 @contextmanager
@@ -89,8 +61,8 @@ def static_load(name: str) -> Iterator[None]:
     assert failed == {}
 
 
-def test_the_earlier_state_serves(hosts: list[Any], source: dict[str, str], earlier: Path) -> None:
-    site_of(earlier, app_source=source).succeeded()
+def test_the_earlier_state_serves(hosts: list[Any], source: dict[str, str], earlier: Callable[..., Result]) -> None:
+    earlier("site", app_source=source).succeeded()
     assert live(hosts) == "one"
     for host in hosts:
         on(host, "test -d /srv/hello/cache && echo kept >/srv/hello/shared/kept && chown hello: /srv/hello/shared/kept")
