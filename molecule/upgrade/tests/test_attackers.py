@@ -20,29 +20,31 @@ END = """
 systemctl disable --now mallory.socket 'mallory@*' || true
 pkill --signal KILL --euid mallory || true
 systemctl reset-failed
-rm -r /srv/mallory /etc/victim
+rm --recursive --force /srv/mallory /etc/victim
 """
 
 
 def test_each_attacker_succeeds_within_three_builds(
     hosts: list[Any], earlier: Callable[..., Result], tmp_path: Path
 ) -> None:
-    for host in hosts:
-        on(host, HIDE)
     found = dict(zip(NAMES, hosts, strict=True))
-    for number, kind in enumerate(("folder", "archive", "git")):
+    try:
         for host in hosts:
-            host.run("touch /srv/mallory/shared/go")
-        variables = attacker(tmp_path / str(number) / "mallory", kind, number, found)
-        result = earlier("deploy" if number else "site", **variables, **WITHOUT)
-    harm = {
-        f"{attack} on {name}": on(host, LOOT.format(attack))
-        for name, host in found.items()
-        for attack in ("proc_root", "escape", "cache", "locks", "secrets")
-    }
-    harm |= {f"swap on {name}": on(host, "find /etc/victim -user mallory") for name, host in found.items()}
-    for host in hosts:
-        on(host, END)
+            on(host, HIDE)
+        for number, kind in enumerate(("folder", "archive", "git")):
+            for host in hosts:
+                host.run("touch /srv/mallory/shared/go")
+            variables = attacker(tmp_path / str(number) / "mallory", kind, number, found)
+            result = earlier("deploy" if number else "site", **variables, **WITHOUT)
+        harm = {
+            f"{attack} on {name}": on(host, LOOT.format(attack))
+            for name, host in found.items()
+            for attack in ("proc_root", "escape", "cache", "locks", "secrets")
+        }
+        harm |= {f"swap on {name}": on(host, "find /etc/victim -user mallory") for name, host in found.items()}
+    finally:
+        for host in hosts:
+            on(host, END)
     for attack, done in harm.items():
         print(f"{attack}: {len(done.splitlines())}, such as {done.splitlines()[:1]}")
     assert [attack for attack, done in harm.items() if not done] == [], result.output
