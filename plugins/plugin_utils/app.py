@@ -24,6 +24,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     return {
         "environment": environment(settings),
         "media": static_folders(static, source, "shared"),
+        "missing": [name for name in packages(settings) if name not in view.facts.get("packages", {})],
         "packages": packages(settings),
         "static": static_folders(static, source),
         "static_kept": static_folders(static, source, "immutable"),

@@ -41,6 +41,8 @@ UNWRITTEN_PORTS = (443, 80)
 # The defaults of the role gunicorn, in seconds.
 GUNICORN = {"gunicorn_drain_timeout": 3, "gunicorn_keepalive": 75, "gunicorn_timeout": 120}
 NO_LIMIT = 86400
+# What a package would start without its configuration, and outside of its sandbox.
+STARTED = ("nginx", "prometheus-nginx-exporter")
 # Of one site, by its name; the other files of the transaction are for all sites.
 FILES = (
     "/etc/nginx/*sites/{}.conf",
@@ -77,6 +79,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "generation_address": GENERATION_ADDRESS,
         "given_chains": given_files(sites, mode, "chain"),
         "given_keys": given_files(sites, mode, "key"),
+        "held": [service for service in STARTED if service in missing],
         "http2_directive": decided.http2_directive,
         "last_try_within": milliseconds(settings["nginx_proxy_read_timeout"] + 1),
         "missing": missing,

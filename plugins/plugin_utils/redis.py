@@ -42,6 +42,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "addresses": [address_in(bind) for bind in binds],
         "apply": appliers(),
         "verify": verifiers(settings["redis_bind"]),
+        "missing": [] if "redis-server" in view.facts.get("packages", {}) else ["redis-server"],
         "would_install": "apt would install redis-server",
         "allowed": list(dict.fromkeys([*allowed, *settings["redis_allowed_addresses"]])),
     }

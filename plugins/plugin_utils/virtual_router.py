@@ -49,6 +49,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "apply": apply,
         "validate": [{"command": ["sh", "-c", TEST], "requires": ["/usr/sbin/keepalived"], "hint": REFUSED}],
         "verify": [{"command": "systemctl is-active --quiet keepalived", "hint": NOT_RUNNING}],
+        "missing": [] if "keepalived" in view.facts.get("packages", {}) else ["keepalived"],
         "would_install": "apt would install keepalived",
     }
 

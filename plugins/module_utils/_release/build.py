@@ -87,6 +87,9 @@ BUILD_TIMEOUT = 1800  # seconds, for each command of app_build
 # Changes when releases are made in another way, so that a host gets new ones: those of before stay what they are.
 LAYOUT = 2
 
+# So many files take longer to compile than a process takes to start.
+MANY = 300
+
 # Who reads the files for Nginx.
 WEB_GROUP = "www-data"
 
@@ -431,10 +434,12 @@ class Release:
             f"{PREFIX}ENTRYPOINT": entrypoint,
             f"{PREFIX}DIRECTORY": str(directory),
         }
-        # An import reads bytecode that is there and writes none, so it need not wait for the rest, nor for the disk.
+        # An import reads bytecode that is there and writes none, so it need not wait for a few files, nor for the disk.
         missing = bytecode.lend()
         with ThreadPoolExecutor(2) as beside:
             others = [beside.submit(bytecode.compile, missing), beside.submit(os.sync)]
+            if len(missing) >= MANY:  # which the import would compile by itself once more
+                others[0].result()
             python = self.path / "venv" / "bin" / "python"
             entrypoint = self._check_import(python, entrypoint, directory, variables)
             for other in others:

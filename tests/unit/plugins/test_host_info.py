@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.action.host_info import known_host
-from ansible_collections.production.fastapi.plugins.modules import host_info
+from ansible_collections.production.fastapi.plugins.module_utils._server import host as host_info
 
 STATUS = """\
 Package: systemd

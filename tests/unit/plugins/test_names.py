@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.modules.host_info import read_names
+from ansible_collections.production.fastapi.plugins.module_utils._server.host import read_names
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names import (
     app_name_problems,
     background_name_problems,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.modules.host_info import os_release
+from ansible_collections.production.fastapi.plugins.module_utils._server.host import os_release
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import system_problems
 
 # ID and VERSION_ID of /etc/os-release, and the versions of Python, systemd and Nginx.
