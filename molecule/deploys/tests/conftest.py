@@ -18,6 +18,12 @@ def hosts():
 
 
 @pytest.fixture(scope="session")
+def one(hosts):
+    """The first host alone, for what the other Debian adds nothing to."""
+    return hosts[:1]
+
+
+@pytest.fixture(scope="session")
 def edition(tmp_path_factory):
     """`edition("two")` is a source of that name; files replace those of the app, and None removes one."""
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from asking import on
+from hello import ONE
 from planted import SECRETS, TALKATIVE
 from plays import ROOT, play
 
@@ -12,14 +13,14 @@ LEAKING = "import os; print(dict(os.environ)); raise SystemExit(os.environ['TOKE
 
 
 def book(name, **variables):
-    return play(*TALKATIVE, playbook=ROOT / "playbooks" / f"{name}.yml", **variables)
+    # What is printed of a host is the same on both Debians; the output of all deploys is searched too.
+    return play(*TALKATIVE, *ONE, playbook=ROOT / "playbooks" / f"{name}.yml", **variables)
 
 
 @pytest.mark.parametrize(
     ("name", "variables", "shown"),
     [
         ("logs", {"lines": 2000}, r"connecting with the password \*{8}"),
-        ("logs", {"lines": 2000, "since": "no time"}, "The log cannot be read"),
         ("exec", {"command": f'python -c "{LEAKING}"'}, r"'TOKEN': '\*{8}'"),
         ("status", {}, "hello"),
         ("releases", {}, "hello|live"),

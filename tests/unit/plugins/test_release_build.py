@@ -263,6 +263,48 @@ def test_what_is_no_app_is_refused(source):
         release.build(upload)
 
 
+BROKEN_BACKEND = """
+def build_wheel(*_args, **_options): raise RuntimeError("a planted error of the build")
+build_editable = build_wheel
+"""
+BROKEN_PROJECT = """
+[project]
+name = "hello"
+version = "1"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+# What is broken: files of the source, and the sentence. What a deploy makes of such a sentence does not depend on it;
+# an import that hangs and a full disk show that on hosts.
+@pytest.mark.skipif(not UV.is_file(), reason="uv is not among the tools")
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"main.py": "NAME = ("}, r"^main:app cannot be imported: SyntaxError: '\(' was never closed"),
+        ({"main.py": "import nowhere"}, r"^main:app cannot be imported: .*No module named 'nowhere'"),
+        ({"pyproject.toml": BROKEN_PROJECT, "backend.py": BROKEN_BACKEND}, r"a planted error of the build"),
+        (
+            {"requirements.txt": f"--no-index\n--find-links WHEELS\nalways==1 --hash=sha256:{'0' * 64}\n"},
+            r"^requirements\.txt: a package does not have the hash that is written there",
+        ),
+    ],
+    ids=["syntax error", "missing module", "wheel that does not build", "lock that does not fit"],
+)
+def test_a_source_that_is_broken_is_refused_and_nothing_of_it_is_left(source, monkeypatch, wheels, files, sentence):
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: UV)
+    for name, text in files.items():
+        (source / name).write_text(text.replace("WHEELS", str(wheels)))
+    form = "requirements.txt" if "requirements.txt" in files else "pyproject.toml"
+    release, upload = prepare(source, entrypoint="main:app", dependencies=form)
+    with pytest.raises(ReleaseError, match=sentence):
+        release.build(upload)
+    assert releases(source) == []
+
+
 FACTORIES = """
 import functools
 
