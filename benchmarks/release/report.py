@@ -5,7 +5,7 @@
 LOAD is what load.py wrote, OPERATIONS has a line for each operation: its name, begin and end in seconds since 1970. The
 folder of LOAD names the recipe. A request belongs to an operation that ran while it was open; the drain after the
 operation's end is counted with it for `AFTER` seconds. `switch` is the time from an operation's begin to the first
-answer of another build or release. What a kill (`KILL` in the name) costs is shown by kind, and is no failure of the
+answer of another build or release. What a kill (`KILL` in the name) costs is shown by kind, and is not a failure of the
 recipe.
 """
 

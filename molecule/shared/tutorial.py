@@ -57,7 +57,7 @@ def blocks(path: Path) -> list[Block]:
         block = Block(path.name, line, language, body, comment)
         if language not in COMMENTS or not re.fullmatch(COMMENTS[language], comment):
             raise ValueError(
-                f"{block}: '{comment}' is no comment of a block of '{language}'; see {Path(__file__).name}."
+                f"{block}: '{comment}' is not a comment of a block of '{language}'; see {Path(__file__).name}."
             )
         found.append(block)
     if INDENTED.search(FENCE.sub("", text)):

@@ -53,7 +53,7 @@ def failure(result: Mapping[str, Any], task: str) -> str:
 
 
 def _message(result: Mapping[str, Any]) -> str:
-    message = str(result.get("msg") or result.get("exception") or "it failed without a word").strip()
+    message = str(result.get("msg") or result.get("exception") or "failed without an error message").strip()
     lines = [str(line) for line in result.get("log") or []][-LOG_LINES:]
     if not lines or lines[-1] in message:
         return message

@@ -18,8 +18,8 @@ description:
     app's, which is one without the header O(release_header). What Nginx's rate limit refuses (429 without that header)
     was never asked of the app; it is counted in RV(probe.limited) and nowhere else.
   - The requests come from 127.0.80.81, which the role P(production.fastapi.nginx#role) does not limit.
-  - A kept-alive connection that is closed without a byte of an answer is no failure yet; the request is sent once more
-    on a new connection, as every client does, and counted in RV(probe.again).
+  - If a kept-alive connection is closed before the first byte of an answer, the request is sent once more on a new
+    connection, as every client does, and counted in RV(probe.again).
   - The unit ends by itself after O(max_duration). What a killed play has left is replaced by the next O(state=started).
   - The documentation of P(production.fastapi.receipt#module) says what becomes of what it has seen.
 extends_documentation_fragment: [production.fastapi.through_nginx]

@@ -125,10 +125,10 @@ from ansible_collections.production.fastapi.plugins.module_utils._nginx.certific
 
 
 def check(certificates: list[dict[str, Any]]) -> None:
-    """Raises CertificateError for a name that is no folder name, or a domain that could not be in a certificate."""
+    """Raises CertificateError for a name that is not a folder name, or a domain that could not be in a certificate."""
     for entry in certificates:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", entry["name"]):
-            raise CertificateError(f"certificates: name {entry['name']!r} is no folder name; write one like shop.")
+            raise CertificateError(f"certificates: name {entry['name']!r} is not a folder name; write one like shop.")
         if not entry["domains"]:
             raise CertificateError(f"certificates: {entry['name']} has no domains; give at least one.")
         for domain in entry["domains"]:

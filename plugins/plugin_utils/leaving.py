@@ -81,7 +81,7 @@ def removal_problems(groups: Groups, hostvars: Hosts, given: Mapping[str, Any]) 
         yield from foreign_problems(hostvars)
         return
     if valid_name(app) is None:
-        yield f'app is "{app}", which is no name of an app; {there_are(hostvars)}.'
+        yield f'app is "{app}", which is not a name of an app; {there_are(hostvars)}.'
         return
     yield from foreign_problems(hostvars, {app})
     near = sorted(name for name in installed_anywhere(hostvars) if resembles(app, name))

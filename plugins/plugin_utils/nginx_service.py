@@ -28,7 +28,7 @@ NOT_TAKEN = (
 )
 NOT_COUNTED = (
     "The exporter does not tell the counters of Nginx; `journalctl -u prometheus-nginx-exporter` says why, often that "
-    "nginx_exporter_listen is no address of this host, or that another program holds the port."
+    "nginx_exporter_listen is not an address of this host, or that another program holds the port."
 )
 
 

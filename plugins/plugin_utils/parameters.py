@@ -74,7 +74,7 @@ PARAMETERS: dict[str, dict[str, str]] = {
 def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
     """The given names that were probably meant to be parameters of the playbook, a sentence each.
 
-    Other programs pass variables of their own, so a name that resembles none of them is no problem.
+    Other programs pass variables of their own, so a name that resembles none of them is not a problem.
     """
     declared = PARAMETERS[playbook]
     problems = []
@@ -82,7 +82,7 @@ def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
         if name in declared or name.startswith(OTHERS):
             continue
         if meant := next((parameter for parameter in declared if resembles(name, parameter)), ""):
-            problems.append(f"{name} is no parameter of this playbook; write -e {meant}=…, {declared[meant]}.")
+            problems.append(f"{name} is not a parameter of this playbook; write -e {meant}=…, {declared[meant]}.")
     return problems
 
 

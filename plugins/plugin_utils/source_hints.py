@@ -21,7 +21,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
 MOST_MODULES = 2000
 MOST_BYTES = 1_000_000
 MOST_NAMED = 12
-# What is no part of the app that is served.
+# What is not a part of the app that is served.
 ASIDE = {"tests", "test", "migrations", "alembic", "scripts", "docs", "examples", "node_modules"}
 # Packages of an image that a build or a developer needs, and the roles or their host have.
 USUAL = {

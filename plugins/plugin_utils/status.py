@@ -156,7 +156,7 @@ def balancer_problems(server: Mapping[str, Any]) -> Iterator[str]:
 
 
 def server_notes(server: Mapping[str, Any]) -> Iterator[str]:
-    """What is worth knowing of one server and is no problem."""
+    """What is worth knowing of one server and is not a problem."""
     if server.get("error"):
         return
     name, state = server["name"], server["state"]

@@ -136,8 +136,8 @@ def problems_of_members(
     """What is wrong with those that share the address."""
     if host not in members:
         yield (
-            f"keepalived_address is {address}, but {host} is no member of the group {GROUP} that has it, or the same "
-            f"machine as another one; write it in the variables of the group {GROUP}, and each machine once."
+            f"keepalived_address is {address}, but {host} is not a member of the group {GROUP} that has it, or the "
+            f"same machine as another one; write it in the variables of the group {GROUP}, and each machine once."
         )
     elif len(members) < 2:
         yield (
@@ -163,6 +163,6 @@ def problems_of_members(
             ipaddress.IPv4Address(private_address(name, hostvars))
         except ValueError:
             yield (
-                f"{name} is reached by {private_address(name, hostvars)}, which is no IPv4 address; set "
+                f"{name} is reached by {private_address(name, hostvars)}, which is not an IPv4 address; set "
                 f"private_address of {name} to the one by which the other load balancers reach it."
             )

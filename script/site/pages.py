@@ -91,7 +91,7 @@ def turned(source: str, places: dict[str, str], problems: list[str]) -> str:
             problems.append(f"{source} links to {link}, and there is no {named}.")
         return f"[{words}]({link})"
 
-    # Code is no prose: what looks like a link there is none.
+    # Code is not prose: what looks like a link there is none.
     parts: list[str] = []
     end = 0
     for code in CODE.finditer(text):

@@ -23,7 +23,7 @@ PAGES = (
     "benchmarks/**/*.md",
     "tests/**/*.md",
 )
-# What is no sentence, and what is one word of a sentence.
+# What is not a sentence, and what is one word of a sentence.
 BLOCK = re.compile(r"^```.*?^```$|^<!--.*?-->$|^(?: {4}[^\n]*\n)+|^#[^\n]*$|^\|[ -|]*$", re.MULTILINE | re.DOTALL)
 LITERAL = re.compile(r"`[^`]*`|\]\([^)]*\)|\b[CVOIBPEM]\((?:[^()\\]|\\.)*\)|https?://\S+|\b\w+[_=/.]\w\S*")
 

@@ -25,7 +25,7 @@ def test_there_are_five_roles():
 def test_every_default_is_documented_and_every_option_has_its_default(role):
     options = entry_points(role)["main"]["options"]
     defaults = load(role / "defaults" / "main.yml")
-    # A template is a text: of a variable of another type it is no default that a program could read, so words say it.
+    # A template is a text. A program cannot read it as the default of another type, so the description says it.
     in_words = {
         name
         for name, value in defaults.items()

@@ -18,7 +18,7 @@ RAW_BLOCK = "_by_lua_block"
 
 
 class NginxSyntaxError(Exception):
-    """A file that is no configuration of Nginx; `line` says where."""
+    """A file that is not a configuration of Nginx; `line` says where."""
 
     def __init__(self, line: int) -> None:
         """`line` counts from 1."""

@@ -61,4 +61,4 @@ def _download(url: str, archive: Path, place: Place, settings: Settings) -> None
     # Nobody reaches it there, and who wrote it has ended with the unit.
     place.outside(part).rename(archive)
     if archive.is_symlink() or not archive.is_file():
-        raise ReleaseError(f"app_source.archive: {mask_url(url)} cannot be fetched: what came is no file.")
+        raise ReleaseError(f"app_source.archive: {mask_url(url)} cannot be fetched: what came is not a file.")

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A folder of the controller as the source of a release: what of it belongs to the app, its hash, and how it is packed.
 
-Whatever lies in a folder is taken, left out, or refused before a byte of it is read. Left out is what tools make
-(`TOOLS`, virtualenvs, bytecode), what git ignores unless it is included, and what is no file: sockets, pipes, devices.
+Whatever lies in a folder is taken, left out, or refused before a byte of it is read. Left out are files that
+tools make (`TOOLS`, virtualenvs, bytecode), files that git ignores unless they are included, and sockets, pipes and
+devices.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def detect_form(root: Path, project: Path, wanted: str, has: Callable[[Path], bo
         if wanted not in present:
             raise ReleaseError(f"app_dependencies: the source has no {wanted}; it has {', '.join(present) or 'none'}.")
         return wanted
-    # A lock of some parent folder says nothing about a folder that is no Python project.
+    # A lock of some parent folder says nothing about a folder that is not a Python project.
     if present[:1] == ["uv.lock"] and not has(project / "pyproject.toml"):
         present.remove("uv.lock")
     form = present[0] if present else ""

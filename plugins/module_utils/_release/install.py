@@ -50,7 +50,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.take i
 TOOLS = Path("/opt/production.fastapi")
 WHEELS = Path("/usr/share/python-wheels")
 
-# Reads `SHA-256 path` lines; writes what it has compiled of each, or an empty file where it is no valid Python. The
+# Reads `SHA-256 path` lines; writes what it has compiled of each, or an empty file where it is not valid Python. The
 # bytecode is never compared with its text: a finished release does not change, and times say nothing of a copy.
 COMPILE = """
 import concurrent.futures, hashlib, os, py_compile, sys
@@ -420,7 +420,7 @@ class Wanted:
 
     form: str  # one of `FORMS`, or the requirement of a package in the index
     project: Path
-    arguments: Sequence[str] = ()  # of an installation, where the form is no lock
+    arguments: Sequence[str] = ()  # of an installation, where the form is not a lock
     local: bool = False  # whether the source itself is to be built after that
 
     @property
@@ -463,7 +463,7 @@ def _has_local_packages(project: Path) -> bool:
 
 
 def read_pyproject(project: Path) -> dict[str, Any]:
-    """The project's pyproject.toml, empty when there is none; raises `ReleaseError` when it is no TOML."""
+    """The project's pyproject.toml, empty when there is none; raises `ReleaseError` when it is not TOML."""
     path = project / "pyproject.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -41,7 +41,7 @@ def open_media(shared: Path, path: str, app: Account, group: int, *, check: bool
             except FileNotFoundError:
                 return True
             except OSError as error:
-                raise ReleaseError(f"app_static: {here} is no folder ({error.strerror}); move it away.") from error
+                raise ReleaseError(f"app_static: {here} is not a folder ({error.strerror}); move it away.") from error
             os.close(opened)
             opened = inner
             if os.fstat(opened).st_uid != app.uid:

@@ -41,7 +41,7 @@ class Wish:
     def read(cls, setting: str, root: Path, project: Path, pyproject: Mapping[str, Any]) -> Wish:
         """`app_python`, else `.python-version` beside the app or above it, else the project's range, else a Dockerfile.
 
-        Raises `ReleaseError` when `.python-version` names what is no CPython.
+        Raises `ReleaseError` when `.python-version` names something other than CPython.
         """
         if setting:
             return cls(setting, "app_python")
@@ -107,7 +107,7 @@ def _part_of_poetry(part: str) -> str:
 
 
 def allows(range_: str, version: str) -> bool:
-    """Whether a version such as `3.11.2` is in a range as `requires-python` has it; what is no range allows all."""
+    """Whether a version such as `3.11.2` is in a range as `requires-python` has it; what is not a range allows all."""
     return all(_allows(part.strip(), version) for part in range_.split(",") if part.strip())
 
 

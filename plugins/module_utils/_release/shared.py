@@ -91,7 +91,7 @@ class Shared:
             for parent in [*here.parents][: len(Path(path).parts) - 1][::-1]:
                 if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
                     raise ReleaseError(
-                        f"app_shared: {parent.relative_to(source)} of {path} is no folder in the source; name the"
+                        f"app_shared: {parent.relative_to(source)} of {path} is not a folder in the source; name the"
                         " folder that is meant."
                     )
             if here.is_symlink():

@@ -37,7 +37,7 @@ def unpack(archive: Path, target: Path, *, whole: bool = False) -> None:
         else:
             _unpack_tar(archive, stage)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise ReleaseError(f"app_source.archive: it is no readable tar or zip archive: {error}.") from error
+        raise ReleaseError(f"app_source.archive: it is not a readable tar or zip archive: {error}.") from error
     top = list(stage.iterdir())
     single = not whole and len(top) == 1 and top[0].is_dir() and not top[0].is_symlink()
     (top[0] if single else stage).rename(target)

@@ -101,7 +101,7 @@ def package_problems(source: Mapping[str, Any], entrypoint: str) -> Iterator[str
     if values.package_version(source.get("version", "")) is None:
         yield "app_source.version: name the version of the package, as 1.2.3."
     if values.package(source["package"]) is None:
-        yield f"app_source.package: {source['package']} is no name of a package."
+        yield f"app_source.package is {source['package']}; write the name of a package, such as shop."
     if not entrypoint:
         yield "app_entrypoint: a package does not say where its app is; write it as module:attribute."
 
@@ -143,26 +143,26 @@ def deploy_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     if seconds(lock) <= longest:
         yield (
             f"app_lock_timeout ({lock} s) must be above app_migrate_timeout ({migrate} s) and app_hook_timeout "
-            f"({hook} s), or others take a long step for a dead deploy."
+            f"({hook} s), or another deploy could take the lock during a long step."
         )
     if seconds(migrate) < 1 or seconds(hook) < 1:
         yield "app_migrate_timeout and app_hook_timeout: use 1 second or more."
     if seconds(canary) >= seconds(lock):
         yield (
-            f"app_lock_timeout ({lock} s) must be above app_canary_time ({canary} s), or others take a canary for a "
-            "dead deploy."
+            f"app_lock_timeout ({lock} s) must be above app_canary_time ({canary} s), or another deploy could "
+            "take the lock during the canary."
         )
     sizes = settings["app_batches"]
     if not sizes or None in map(values.batch, sizes):
         yield (
-            f"app_batches: {json.dumps(sizes)} are no sizes; use numbers from 1 and shares up to 100%, such as "
+            f"app_batches is {json.dumps(sizes)}; write numbers of servers from 1, or shares up to 100%, such as "
             '[1, "50%"].'
         )
     path, rate, budget = (settings[f"app_{each}"] for each in ("verify_path", "receipt_rate", "receipt_budget"))
     if values.asked_path(path) is None:
         yield f"app_verify_path: write {path} as a path such as /healthz."
     if values.number(rate, 1, 200) is None:
-        yield f"app_receipt_rate: {rate} requests a second are not possible; use 1 to 200."
+        yield f"app_receipt_rate is {rate}; write 1 to 200 requests a second."
     if not is_share(budget):
         yield f"app_receipt_budget must be from 0 to 100, the share of requests in percent (got {shown(budget)})."
     timeout = settings["app_request_timeout"]
@@ -182,18 +182,18 @@ def canary_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     if values.number(requests, 1, HIGHEST) is None:
         yield f"app_canary_min_requests must be at least 1 (got {requests})."
     if values.number(time, 0, 0) is None and values.number(time, 10, 3600) is None:
-        yield f"app_canary_time: {time} seconds are not possible; use 10 to 3600, or 0 to have no canary."
+        yield f"app_canary_time is {time}; write 10 to 3600 seconds, or 0 for no canary."
     if seconds(time) <= 0:
         return
     if not (settings["app_receipt"] and settings["app_domains"]):
         yield (
-            "app_canary_time: a canary needs app_receipt: true and app_domains, so that it is asked where clients are "
-            "few."
+            "app_canary_time: a canary needs app_receipt: true and app_domains, so that the probe can send requests if "
+            "traffic is low."
         )
     balancers = view.groups.get("load_balancers", [])
     if without := [host for host in balancers if view.hostvars[host].get("nginx_access_log", "json") != "json"]:
         yield (
-            "app_canary_time: a canary is judged by what Nginx logs; set nginx_access_log to json on "
+            "app_canary_time: a canary is judged by Nginx's access log; set nginx_access_log to json on "
             f"{', '.join(without)}."
         )
     servers = servers_of(view.groups.get("app_servers", []), settings["app_name"], view.hostvars)

@@ -24,7 +24,7 @@ def background_problems(processes: Any, jobs: Any) -> list[str]:
     problems = []
     for variable, entries, keys in (("app_processes", processes, PROCESS_KEYS), ("app_jobs", jobs, JOB_KEYS)):
         if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-            problems.append(f"{variable} is no list of dictionaries; write one, each with {', '.join(keys)}.")
+            problems.append(f"{variable} is not a list of dictionaries; write one, each with {', '.join(keys)}.")
             continue
         for place, entry in enumerate(entries, start=1):
             problems += [f"{variable}, entry {place}: {problem}" for problem in _entry_problems(entry, keys)]

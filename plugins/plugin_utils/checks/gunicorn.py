@@ -89,9 +89,9 @@ def address_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     others = [*gunicorn.load_balancers(settings, view), *gunicorn.other_apps(settings, view)]
     if not trusted and (unknown := [each for each in others if values.network(each) is None]):
         yield (
-            f'gunicorn_bind is "{bind}", where only the load balancers (and with app_public false the app servers) get '
-            f"through, but the inventory has no address of {', '.join(unknown)}; set private_address of that host to "
-            "the IP address that it connects from, or write all of them in gunicorn_trusted_proxies."
+            f'gunicorn_bind is "{bind}", to which only the load balancers (and with app_public false the app servers) '
+            f"can connect, but the inventory has no IP address of {', '.join(unknown)}; set private_address of that "
+            "host to the IP address that it connects from, or list all of them in gunicorn_trusted_proxies."
         )
     given = [each for each in trusted if each != "*"] + settings["gunicorn_allowed_addresses"]
     if wrong := [str(each) for each in given if values.network(each) is None]:
@@ -181,7 +181,7 @@ def time_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
 
 
 def is_above(value: Any, bound: Any) -> bool:
-    """Whether one number is above the other; false where one is no number."""
+    """Whether one number is above the other; false where one is not a number."""
     number, other = values.decimal(value), values.decimal(bound)
     return number is not None and other is not None and number > other
 

@@ -34,7 +34,7 @@ def _problem(index: str, pair: Any) -> str:
     if is_url and "@" in urlsplit(index).netloc:
         return f"{index.rpartition('@')[2]} has a user name in its URL; write it as username."
     if is_url and values.index(index) is None:
-        return f"{index} is no URL; write it with https://."
+        return f"{index} is not a URL; write it with https://."
     if not is_url and values.index(index) is None:
         return f"{index} is neither a URL nor a name of an index."
     if not isinstance(pair, Mapping) or set(pair) != KEYS:

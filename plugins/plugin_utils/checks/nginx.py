@@ -100,19 +100,19 @@ def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]
         )
     if settings["nginx_acme_dns_credentials"] and not plugin:
         yield (
-            "nginx_acme_dns_credentials are for no plugin; set nginx_acme_dns to its name, such as rfc2136, or leave "
-            "both empty."
+            "nginx_acme_dns_credentials is set without a plugin; set nginx_acme_dns to its name, such as rfc2136, or "
+            "leave both empty."
         )
     peers = nginx.challenge_peers(settings, view)
     if len(peers) > 3:
         yield (
-            f"nginx_certificate is letsencrypt on {len(peers) + 1} load balancers, but an authority issues few "
-            "certificates of the same names in a week; have one issued elsewhere, and set nginx_certificate to files."
+            f"nginx_certificate is letsencrypt on {len(peers) + 1} load balancers, but a CA issues few "
+            "certificates for the same names in a week; get one elsewhere, and set nginx_certificate to files."
         )
     if peers and nginx.speaks_proxy_protocol(settings):
         yield (
-            "nginx_trusted_proxies_header is proxy_protocol, with which load balancers cannot pass each other the "
-            "questions of an authority; set nginx_certificate to files, or use one load balancer."
+            "nginx_trusted_proxies_header is proxy_protocol, with which load balancers cannot pass on challenges of a "
+            "CA; set nginx_certificate to files, or use one load balancer."
         )
 
 
@@ -137,8 +137,8 @@ def client_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         known = values.network(network)
         if known is not None and known.prefixlen == 0:
             yield (
-                f"nginx_trusted_proxies has {network}, which is everybody, so that any client could claim any address; "
-                "write the networks of your proxies."
+                f"nginx_trusted_proxies has {network}, which includes every client, so any client could claim any "
+                "address; write the networks of your proxies."
             )
     if header != "proxy_protocol" and values.header(header) is None:
         yield (

@@ -114,14 +114,14 @@ def main_problems(existing: Existing) -> Iterator[str]:
 
 def _changed(place: str, what: str, context: str) -> str:
     return (
-        f"{place}: {what} is not in the file of the package, which is needed as it was; {INSTEAD[context]}, or set "
-        f"{DROP}, with which no site but ours is served."
+        f"{place}: {what} is not in the package's nginx.conf, which must be unchanged; {INSTEAD[context]}, or set "
+        f"{DROP}, which serves only our sites."
     )
 
 
 def name_problems(others: Iterable[Mapping[str, Any]], sites: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Names that a site of theirs has as well, so that Nginx would give one of both no request."""
-    # What is no list has a sentence of its own.
+    # What is not a list has a sentence of its own.
     listed = [(site, site["domains"]) for site in sites if isinstance(site.get("domains"), list)]
     ours = {name: site for site, domains in listed for domain in domains for name in _spelled(str(domain).lower())}
     for server in others:
@@ -131,7 +131,7 @@ def name_problems(others: Iterable[Mapping[str, Any]], sites: Iterable[Mapping[s
             if name in ours:
                 yield (
                     f"{_place(server)}: {name} is a domain of the site {ours[name]['name']} (nginx_sites, app_domains) "
-                    f"as well; take it out of one of both, or set {DROP}."
+                    f"as well; remove it from one of them, or set {DROP}."
                 )
 
 
@@ -178,8 +178,8 @@ def setting_problems(existing: Existing) -> Iterator[str]:
     for entry in existing["settings"]:
         if entry["context"] == "http" and entry["name"] in INHERITED and entry["file"] != MAIN:
             yield (
-                f"{_place(entry)}: {entry['name']} would hold for our sites as well; move it into the servers that "
-                "it is for."
+                f"{_place(entry)}: {entry['name']} would apply to our sites as well; move it into the server "
+                "blocks that need it."
             )
         words = [word for word in entry["arguments"] if any(f"{mark}{PREFIX}" in f"={word}" for mark in "$=:")]
         if words and entry["name"] not in ("access_log", "if"):

@@ -46,8 +46,8 @@ def address_problems(bind: str, settings: Mapping[str, Any], view: View) -> Iter
     password = settings["redis_password"]
     if len(password) < 16:
         yield (
-            f"redis_password is {'too short' if password else 'missing'}, and whoever reaches {bind} may guess it for "
-            "hours; write one of 16 characters or more, such as `openssl rand -hex 24` makes, best in a vault."
+            f"redis_password is {'too short' if password else 'missing'}, and every host that reaches {bind} could "
+            "guess it; write 16 characters or more, such as `openssl rand -hex 24` makes, best in a vault."
         )
     members = redis_group(view.groups, view.hostvars)
     in_group = len(members) > 2 and view.host in members
@@ -58,9 +58,9 @@ def address_problems(bind: str, settings: Mapping[str, Any], view: View) -> Iter
     if unknown:
         who = "the app servers and the group" if in_group else "the app servers"
         yield (
-            f'redis_bind is "{bind}", where only {who} get through, but '
-            f"{', '.join(unknown)} is no address; set private_address of that host to the IP address that it connects "
-            "from."
+            f'redis_bind is "{bind}", to which only {who} can connect, but '
+            f"{', '.join(unknown)} is not an IP address; set private_address of that host to the IP address that it "
+            "connects from."
         )
     wrong = [str(each) for each in settings["redis_allowed_addresses"] if network(each) is None]
     if wrong:
@@ -78,16 +78,16 @@ def group_problems(view: View) -> list[str]:
         return []
     if len(members) == 2:
         return [
-            f"{' and '.join(members)} have a redis_bind, but of two hosts none can be sure that the other one is away; "
-            f"keep one of them in the group {GROUP}, or add a third."
+            f"{' and '.join(members)} have a redis_bind, but one of two hosts cannot tell a dead host from a cut "
+            f"network; keep one of them in the group {GROUP}, or add a third."
         ]
     problems = []
     password = str(hostvars[host].get("redis_sentinel_password") or "")
     if len(password) < 16:
         problems.append(
-            f"redis_sentinel_password is {'too short' if password else 'missing'}, by which the Redis of "
-            f"{', '.join(members)} know each other; write one of 16 characters or more in the variables of the group "
-            f"{GROUP}, such as `openssl rand -hex 24` makes, best in a vault."
+            f"redis_sentinel_password is {'too short' if password else 'missing'}, with which the Redis of "
+            f"{', '.join(members)} authenticate to each other; write 16 characters or more in the variables of the "
+            f"group {GROUP}, such as `openssl rand -hex 24` makes, best in a vault."
         )
     if password and password == hostvars[host].get("redis_password"):
         problems.append(

@@ -34,7 +34,7 @@ def problems_of_site(site: Mapping[str, Any]) -> Iterator[str]:
 def route_sentences(entry: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with one route, as the end of a sentence that begins with the route."""
     if entry["path"] != "/" and values.plain_path(entry["path"]) is None:
-        yield "is no plain path; write one such as /api/upload."
+        yield "is not a plain path; write one such as /api/upload."
     if (size := entry.get("body_size")) is not None and values.size(size) is None:
         yield f"has the body_size {size}; write a number with k, m or g, such as 100m."
     for key in ("read_timeout", "cache"):

@@ -53,7 +53,7 @@ def inner_problem(name: str, option: Mapping[str, Any], value: Any) -> str:
     if option.get("elements") == "dict" and not all(isinstance(each, Mapping) for each in value):
         # Where the spec does not list the keys, a check of the role does.
         keys = ", ".join(option.get("options", {}))
-        return f"{name} is no list of dictionaries; write one, each with {keys}." if keys else ""
+        return f"{name} is not a list of dictionaries; write one, each with {keys}." if keys else ""
     errors = ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages
     said = [error for error in errors if not any(error != other and error in other for other in errors)]
     return f"{name}: {' '.join(error if error.endswith('.') else f'{error}.' for error in said)}" if said else ""

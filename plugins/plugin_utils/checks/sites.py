@@ -61,7 +61,7 @@ def redirect_problems(site: Mapping[str, Any]) -> list[str]:
     redirected = list(map(str, site.get("redirect_domains") or []))
     served = [str(domain) for domain in site["domains"] if str(domain) not in redirected]
     if unknown := [domain for domain in redirected if domain not in map(str, site["domains"])]:
-        return [f"its redirect_domains have {', '.join(unknown)}, which its domains have not; write it in both."]
+        return [f"its redirect_domains have {', '.join(unknown)}, which its domains do not have; write it in both."]
     if redirected and (not served or served[0].startswith("*.")):
         return [
             f"{redirected[0]} (app_redirect_domains) needs a domain to lead to; write one first in app_domains that is "
@@ -103,7 +103,7 @@ def server_problem(server: Any) -> str:
     if values.socket(text) is not None or values.endpoint(text) is not None:
         return ""
     return (
-        f"{text!r} in its servers (gunicorn_bind) is no address; write unix:/run/shop/http.sock, 10.0.0.5:8000 or "
+        f"{text!r} in its servers (gunicorn_bind) is not an address; write unix:/run/shop/http.sock, 10.0.0.5:8000 or "
         "[2001:db8::5]:8000 (no host name, because Nginx does not start while one fails to resolve)."
     )
 
@@ -132,7 +132,7 @@ def static_problems(entry: dict[str, Any]) -> list[str]:
             f" {'/'.join(parts[3:]) or 'uploads'}}}] instead of it."
         )
     if expires not in ("max", "epoch") and values.duration(expires) is None:
-        problems.append(f"expires {expires!r} is no time that Nginx knows; write one such as 30d, 12h or max.")
+        problems.append(f"expires {expires!r} is not a time; write one such as 30d, 12h or max.")
     return problems
 
 
@@ -165,5 +165,5 @@ def balance_problems(site: Mapping[str, Any]) -> list[str]:
             "use round_robin or least_conn, or take the backup out."
         )
     if servers and len(backups) == len(servers):
-        problems.append("all of its servers are backups (app_backup); let at least one be none.")
+        problems.append("all of its servers are backups (app_backup); make at least one a regular server.")
     return problems

@@ -265,7 +265,7 @@ def number(value: Any, lowest: int, highest: int) -> int | None:
 
 
 def decimal(value: Any) -> float | None:
-    """A number, as a number or as a text; a boolean, infinity and what is no number are none."""
+    """A number, as a number or as a text; a boolean, infinity and what is not a number are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

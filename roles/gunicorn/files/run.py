@@ -46,7 +46,7 @@ def main() -> int:
     if not release:
         parser.error(f"no release of {NAME} is live")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", release):
-        parser.error(f"{release} is no name of a release")
+        parser.error(f"{release} is not a name of a release")
     if not given.command or given.timeout <= 0:
         parser.error("name a command, and a time above 0")
     began = time.monotonic()

@@ -177,7 +177,7 @@ def copy(path: Path, folder: str) -> Path:
     except OSError as error:
         raise CertificateError(f"{path} cannot be read: {error.strerror}.") from None
     if text is None or len(text) > LARGEST:
-        raise CertificateError(f"{path} is no file of a certificate or key.")
+        raise CertificateError(f"{path} is not a file of a certificate or key.")
     target.touch(mode=0o600)
     target.write_bytes(text)
     return target

@@ -375,7 +375,7 @@ def test_what_another_inventory_has_written_since_it_was_seen_is_not_removed(roo
     with pytest.raises(ConfigError, match="The inventory theirs has changed the files of test on this host"):
         run(root, file("/etc/app/ours.conf", "newer\n"), inventory="ours", seen=ours.generation)
     assert tree(root) == before
-    # The next run sees it, and its own second transaction is no surprise to a run.
+    # The next run sees it, and its own second transaction is not a surprise to a run.
     for text in ("newer\n", "newest\n"):
         run(root, file("/etc/app/ours.conf", text), inventory="ours", seen=theirs.generation, keep=["/etc/app/th*"])
     assert (root / "etc/app/theirs.conf").exists()

@@ -41,7 +41,7 @@ STEPS: dict[str, Any] = {"stage_with": ["/etc/app"], "validate": ["true"], "appl
 
 @pytest.fixture(autouse=True)
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill is no power cut: what was written is seen by the next run, so waiting for the disk proves nothing here."""
+    """A kill is not a power cut: the next run sees what was written, so waiting for the disk proves nothing here."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 

@@ -28,4 +28,4 @@ def test_of_a_loop_what_failed_once_each() -> None:
 
 
 def test_what_has_no_message() -> None:
-    assert failure({}, "Build") == "Build: it failed without a word"
+    assert failure({}, "Build") == "Build: failed without an error message"

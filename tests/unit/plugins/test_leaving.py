@@ -49,7 +49,7 @@ def test_a_host_that_was_not_read_has_no_apps():
         ({}, "Write -e app=NAME for one app, or -e everything=true for all that the collection has made."),
         ({"app": "old", "everything": "true"}, "Write -e app=NAME for one app, or"),
         ({"app": "odl"}, 'app is "odl", and no server of this inventory has it; there are old (web), shop (web).'),
-        ({"app": "../etc"}, 'app is "../etc", which is no name of an app; there are old (web), shop (web).'),
+        ({"app": "../etc"}, 'app is "../etc", which is not a name of an app; there are old (web), shop (web).'),
         ({"app": "old", "packages": "nginx"}, "packages is for -e everything=true, because other apps may need them."),
         (
             {"everything": "yes", "packages": "nginx,bash"},

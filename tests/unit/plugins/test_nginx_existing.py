@@ -246,7 +246,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a setting that our sites would have": (
         {"conf.d/x.conf": "\nauth_basic Internal;\n"},
-        "/etc/nginx/conf.d/x.conf, line 2: auth_basic would hold for our sites as well",
+        "/etc/nginx/conf.d/x.conf, line 2: auth_basic would apply to our sites as well",
     ),
     "a variable of ours": (
         {"conf.d/x.conf": "map $a $fastapi_upgrade { }\n"},

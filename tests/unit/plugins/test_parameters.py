@@ -34,7 +34,7 @@ PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 )
 def test_a_mistyped_parameter_is_refused_with_the_nearest_name(playbook: str, given: str, meant: str) -> None:
     (problem,) = parameter_problems(playbook, [given])
-    assert problem.startswith(f"{given} is no parameter of this playbook; write -e {meant}=…, ")
+    assert problem.startswith(f"{given} is not a parameter of this playbook; write -e {meant}=…, ")
 
 
 @pytest.mark.parametrize(

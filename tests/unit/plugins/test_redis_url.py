@@ -136,7 +136,10 @@ def test_a_machine_with_two_names_is_one_member():
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"redis7": {"redis_bind": ""}}, "redis5 and redis6 have a redis_bind, but of two hosts none can be sure that"),
+        (
+            {"redis7": {"redis_bind": ""}},
+            "redis5 and redis6 have a redis_bind, but one of two hosts cannot tell",
+        ),
         ({"redis6": {"redis_password": "other"}}, "redis_password of redis6 is not that of redis5, redis7; write it"),
         (
             {"redis5": {"redis_sentinel_password": "another-long-one"}},
@@ -160,8 +163,8 @@ def test_a_group_that_could_not_work_is_refused(changed, sentence):
 @pytest.mark.parametrize(
     ("password", "sentence"),
     [
-        ("", "redis_sentinel_password is missing, by which the Redis of redis5, redis6, redis7 know each other; write"),
-        ("short", "redis_sentinel_password is too short, by which the Redis of redis5, redis6, redis7 know each"),
+        ("", "redis_sentinel_password is missing, with which the Redis of redis5, redis6, redis7 authenticate to each"),
+        ("short", "redis_sentinel_password is too short, with which the Redis of redis5, redis6, redis7 authenticate"),
         ("a-long-password-of-theirs", "redis_sentinel_password is the same as redis_password, which the apps know"),
     ],
 )

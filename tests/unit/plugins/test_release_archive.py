@@ -77,7 +77,7 @@ def test_a_link_in_its_place_is_not_followed(place: Place, monkeypatch: pytest.M
     run = "ansible_collections.production.fastapi.plugins.module_utils._release.archive.run"
     monkeypatch.setattr(run, lambda *_words, **_options: (part.symlink_to(tmp_path / "shadow"), (0, ""))[1])
     with (
-        pytest.raises(ReleaseError, match="what came is no file"),
+        pytest.raises(ReleaseError, match="what came is not a file"),
         fetched("http://files.example.com/x.zip", CHECKSUM, place, Settings()),
     ):
         pytest.fail("it was followed")

@@ -201,7 +201,7 @@ def test_what_is_no_refusal_is_not_called_one(output):
         ({"private": {"username": "a"}}, "private needs a username and a password"),
         ({"private": {**OPENS, "url": "x"}}, "private needs a username and a password, and nothing else"),
         ({"my index": OPENS}, "my index is neither a URL nor a name"),
-        ({"ftp://x": OPENS}, "ftp://x is no URL"),
+        ({"ftp://x": OPENS}, "ftp://x is not a URL"),
         ({"https://me:s3cret-token@x/simple": OPENS}, r"x/simple has a user name in its URL"),
         ({"https://x": {**OPENS, "password": "s3cret token"}}, "the password of https://x is empty, or has a space"),
         ({"private": {**OPENS, "password": "s3cret\ntoken"}}, "the password of private is empty or has a control"),

@@ -63,7 +63,7 @@ def test_no_link_of_the_app_leads_root_anywhere(shared: Path, tmp_path: Path) ->
     assert of(other)[1] == 0
     (shared / "elsewhere").symlink_to(other)
     for path in ("elsewhere", "elsewhere/inside"):
-        with pytest.raises(ReleaseError, match=r"^app_static: .*/elsewhere is no folder \(Not a directory\); move it"):
+        with pytest.raises(ReleaseError, match=r"^app_static: .*/elsewhere is not a folder \(Not a directory\); move"):
             open_media(shared, path, APP, WEB, check=False)
     assert list(other.iterdir()) == [other / "file"]
 

@@ -126,9 +126,9 @@ def test_nothing_is_copied_along_a_link_of_the_app(source: Path, tmp_path: Path)
     ("paths", "sentence"),
     [
         (["main.py"], "main.py has the app itself"),
-        (["here/x"], "here of here/x is no folder in the source"),
+        (["here/x"], "here of here/x is not a folder in the source"),
         (["here"], "here is a link in the source"),
-        (["main.py/x"], "main.py of main.py/x is no folder in the source"),
+        (["main.py/x"], "main.py of main.py/x is not a folder in the source"),
     ],
 )
 def test_paths_that_cannot_be_shared_are_refused(source: Path, paths: list[str], sentence: str) -> None:

@@ -67,5 +67,5 @@ def test_a_link_inside_the_source_stays(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_what_is_no_archive_is_said(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(ReleaseError, match=r"^app_source\.archive: it is no readable tar or zip archive"):
+    with pytest.raises(ReleaseError, match=r"^app_source\.archive: it is not a readable tar or zip archive"):
         unpack(tmp_path / "x", tmp_path / "src")

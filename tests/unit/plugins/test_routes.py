@@ -65,9 +65,9 @@ def test_headers_are_named_once_for_all_sites():
 @pytest.mark.parametrize(
     ("route", "sentence"),
     [
-        ({"path": "api"}, "its route api is no plain path; write one such as /api/upload."),
-        ({"path": "/a b"}, "its route /a b is no plain path; write one such as /api/upload."),
-        ({"path": "/../x"}, "its route /../x is no plain path; write one such as /api/upload."),
+        ({"path": "api"}, "its route api is not a plain path; write one such as /api/upload."),
+        ({"path": "/a b"}, "its route /a b is not a plain path; write one such as /api/upload."),
+        ({"path": "/../x"}, "its route /../x is not a plain path; write one such as /api/upload."),
         (
             {"path": "/", "body_size": "10 MB"},
             "its route / has the body_size 10 MB; write a number with k, m or g, such",

@@ -194,7 +194,7 @@ def test_a_site_that_left_with_a_real_certificate_keeps_it(keep, folder):
 @pytest.mark.parametrize(
     ("certificate", "sentence"),
     [
-        ({"name": "../etc", "domains": ["a.example.com"]}, "is no folder name"),
+        ({"name": "../etc", "domains": ["a.example.com"]}, "is not a folder name"),
         ({"name": "shop", "domains": []}, "shop has no domains"),
         ({"name": "shop", "domains": ["a\nb"]}, "is neither a domain nor an IP address"),
     ],

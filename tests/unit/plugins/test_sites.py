@@ -297,7 +297,7 @@ def test_an_address_is_written_as_clients_send_it():
 def test_a_server_that_is_no_address_is_refused(server):
     (problem,) = site_problems([{**GOOD, "servers": [server]}])
     assert problem.startswith(
-        f"Site shop: {server!r} in its servers (gunicorn_bind) is no address; write unix:/run/shop"
+        f"Site shop: {server!r} in its servers (gunicorn_bind) is not an address; write unix:/run/shop"
     )
 
 
@@ -317,7 +317,7 @@ def test_a_server_that_is_no_address_is_refused(server):
         ),
         (
             {"domains": ["a.com"], "redirect_domains": ["www.a.com"]},
-            "its redirect_domains have www.a.com, which its domains have not",
+            "its redirect_domains have www.a.com, which its domains do not have",
         ),
         (
             {"domains": ["*.a.com", "www.a.com"], "redirect_domains": ["www.a.com"]},
@@ -338,7 +338,7 @@ def test_a_server_that_is_no_address_is_refused(server):
         ({"static": [{"url": "/a/", "folder": "/srv/../etc"}]}, "the folder '/srv/../etc' of static files"),
         (
             {"static": [{"url": "/a/", "folder": "/srv", "expires": "soon"}]},
-            "expires 'soon' is no time that Nginx knows",
+            "expires 'soon' is not a time; write one such as 30d",
         ),
         ({"static": [{"url": "/", "folder": "/b"}]}, "the url / of static files needs the page of the front end"),
         (

@@ -74,9 +74,9 @@ def test_the_inventory_says_weight_and_backup_of_a_member():
         ),
         (
             {"servers": [{"address": TWO[0], "backup": True}]},
-            "all of its servers are backups (app_backup); let at least one be none.",
+            "all of its servers are backups (app_backup); make at least one a regular server.",
         ),
-        ({"servers": [{"address": "app1:8000"}]}, "'app1:8000' in its servers (gunicorn_bind) is no address"),
+        ({"servers": [{"address": "app1:8000"}]}, "'app1:8000' in its servers (gunicorn_bind) is not an address"),
     ],
 )
 def test_what_nginx_would_refuse_is_refused_in_words(change, sentence):

@@ -79,10 +79,10 @@ def test_good_input_is_no_problem(problems, variables):
             r"app_lock_timeout \(600 s\) must be above app_migrate_timeout \(600 s\) and app_hook_timeout \(120 s\)",
         ),
         ({"app_hook_timeout": 0}, "app_migrate_timeout and app_hook_timeout: use 1 second or more"),
-        ({"app_batches": [1, "150%"]}, 'app_batches: .1, "150%". are no sizes; use numbers from 1 and shares'),
-        ({"app_batches": []}, "app_batches: .* are no sizes"),
+        ({"app_batches": [1, "150%"]}, 'app_batches is .1, "150%".; write numbers of servers from 1, or shares'),
+        ({"app_batches": []}, "app_batches is .*; write numbers of servers"),
         ({"app_verify_path": "healthz"}, "app_verify_path: write healthz as a path"),
-        ({"app_receipt_rate": 201}, "app_receipt_rate: 201 requests a second are not possible; use 1 to 200."),
+        ({"app_receipt_rate": 201}, "app_receipt_rate is 201; write 1 to 200 requests a second."),
         (
             {"app_receipt_budget": 101},
             r"app_receipt_budget must be from 0 to 100, .* \(got 101\).",
@@ -111,7 +111,7 @@ def test_good_input_is_no_problem(problems, variables):
         ({"app_source": {"package": "shop"}, "app_entrypoint": "a:b"}, "app_source.version: name the version"),
         (
             {"app_source": {"package": "-e x", "version": "1"}, "app_entrypoint": "a:b"},
-            "app_source.package: -e x is no",
+            "app_source.package is -e x; write",
         ),
         ({"app_source": {"package": "shop", "version": "1"}}, "app_entrypoint: a package does not say"),
         ({"app_source": {"folder": "app", "subdirectory": "a/../.."}}, "app_source.subdirectory: write a/../.. as"),
@@ -199,7 +199,7 @@ CANARY = {"app_canary_time": 60, "app_domains": ["shop.example.com"], **CLUSTER,
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"app_canary_time": 5}, "app_canary_time: 5 seconds are not possible; use 10 to 3600, or 0"),
+        ({"app_canary_time": 5}, "app_canary_time is 5; write 10 to 3600 seconds, or 0 for no canary."),
         ({"app_canary_max_slowdown": 0.5}, r"app_canary_max_slowdown must be at least 1 \(got 0.5\)."),
         ({"app_canary_max_errors": 101}, "app_canary_max_errors must be from 0 to 100"),
         ({"app_canary_min_requests": 0}, r"app_canary_min_requests must be at least 1 \(got 0\)."),

@@ -144,7 +144,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_allowed_addresses": ["10.0.0.0/99"]}, "gunicorn_allowed_addresses has 10.0.0.0/99; write IP"),
         ({"gunicorn_entrypoint": "a..b:c"}, 'gunicorn_entrypoint is "a..b:c"; write MODULE:ATTRIBUTE'),
         ({"app_processes": {"name": "mailer"}}, 'gunicorn_processes is {"name": "mailer"}; write a list, such as [one'),
-        ({"app_processes": ["mailer"]}, "app_processes is no list of dictionaries; write one, each with name"),
+        ({"app_processes": ["mailer"]}, "app_processes is not a list of dictionaries; write one, each with name"),
         (
             {"app_processes": [MAILER | {"name": "Mailer"}]},
             'app_processes, entry 1: name is "Mailer"; write a lower-case',

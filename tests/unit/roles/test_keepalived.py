@@ -77,7 +77,7 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ({"lb2": {"ansible_host": "10.0.0.10"}}, "keepalived_address is 10.0.0.100 on lb1 alone; write it in the"),
         (
             {"groups": {"all": [], "app_servers": ["lb1"]}},
-            "keepalived_address is 10.0.0.100, but lb1 is no member of the group load_balancers that has it",
+            "keepalived_address is 10.0.0.100, but lb1 is not a member of the group load_balancers that has it",
         ),
         (
             {"lb2": {"keepalived_router_id": 52}},
@@ -85,7 +85,7 @@ def test_good_values(changes: dict[str, Any]) -> None:
         ),
         (
             {"lb2": {"private_address": "lb2.internal"}},
-            "lb2 is reached by lb2.internal, which is no IPv4 address; set private_address of lb2 to the one by which",
+            "lb2 is reached by lb2.internal, which is not an IPv4 address; set private_address of lb2 to the one by",
         ),
         ({"lb1": {"private_address": "10.0.0.12"}}, "lb1 has no address 10.0.0.12; set private_address of lb1 to the"),
         ({"keepalived_preempt_delay": 1001}, 'keepalived_preempt_delay is "1001"; write whole seconds from 0 to 1000.'),

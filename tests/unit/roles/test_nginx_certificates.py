@@ -201,7 +201,7 @@ def test_a_pipe_in_place_of_a_file_holds_up_no_other_site(program, make, tmp_pat
     os.mkfifo(path)
     site = program.Site("shop", ["shop.example.com"], "files", str(chain), str(key))
     began = time.monotonic()
-    with pytest.raises(program.CertificateError, match=f"{path} is no file of a certificate or key"):
+    with pytest.raises(program.CertificateError, match=f"{path} is not a file of a certificate or key"):
         program.bring_up_to_date(site, program.Store(program.Settings([site]), tmp_path), time.time(), False)
     assert time.monotonic() - began < 5
 

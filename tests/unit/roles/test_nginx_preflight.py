@@ -72,7 +72,7 @@ def test_an_older_nginx_is_refused(problems, found):
         (
             "nginx_trusted_proxies",
             ["0.0.0.0/0"],
-            "nginx_trusted_proxies has 0.0.0.0/0, which is everybody, so that any",
+            "nginx_trusted_proxies has 0.0.0.0/0, which includes every client, so any",
         ),
         (
             "nginx_trusted_proxies_header",
@@ -82,7 +82,7 @@ def test_an_older_nginx_is_refused(problems, found):
         (
             "nginx_sites",
             [{**SITE, "routes": [{"path": "api"}]}],
-            "Site shop: its route api is no plain path; write one",
+            "Site shop: its route api is not a plain path; write one",
         ),
         ("nginx_response_header_size", "16", "nginx_response_header_size is 16; write 4k to 999k, such as 64k."),
         ("nginx_response_header_size", "1m", "nginx_response_header_size is 1m; write 4k to 999k, such as 64k."),
@@ -201,7 +201,7 @@ def balancers(count):
         ),
         (
             {"nginx_acme_dns_credentials": "secret = x"},
-            "nginx_acme_dns_credentials are for no plugin; set nginx_acme_dns to",
+            "nginx_acme_dns_credentials is set without a plugin; set nginx_acme_dns to",
         ),
         ({"nginx_acme_email": "a@b.example\nserver = x"}, "must be without spaces and line ends."),
         (

@@ -37,9 +37,12 @@ def test_good_values(variables: dict[str, Any]) -> None:
     [
         (
             {**CLUSTER, "redis_password": ""},
-            "redis_password is missing, and whoever reaches 10.0.0.5:6379 may guess it",
+            "redis_password is missing, and every host that reaches 10.0.0.5:6379 could guess it",
         ),
-        ({**CLUSTER, "redis_password": "fifteen letters"}, "redis_password is too short, and whoever reaches 10.0.0.5"),
+        (
+            {**CLUSTER, "redis_password": "fifteen letters"},
+            "redis_password is too short, and every host that",
+        ),
         (
             {**CLUSTER, "redis_bind": "10.0.0.5"},
             'redis_bind is "10.0.0.5"; write the private address of the host and a',
@@ -79,7 +82,7 @@ def test_only_app_servers_get_through_to_an_address(render: Render) -> None:
     assert "IPAddressDeny=any\nIPAddressAllow=localhost 10.0.0.5 10.0.0.6 10.0.9.9\n" in text
     assert problems(**variables) == []
     (found,) = problems(**{**variables, "hostvars": {**inventory["hostvars"], "app1": {"ansible_host": "app.test"}}})
-    assert "but app.test is no address; set private_address of that host" in found
+    assert "but app.test is not an IP address; set private_address of that host" in found
 
 
 def test_a_refusal_does_not_tell_the_password() -> None:
