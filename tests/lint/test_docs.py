@@ -17,7 +17,10 @@ init_plugin_loader([str(COLLECTIONS)])
 
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "roles/*/README.md", "inventories/*.md", "examples/*.md", "benchmarks/*.md")
+    for pattern in (
+        *("*.md", "docs/**/*.md", "roles/*/README.md", "roles/app/files/shop/README.md"),
+        *("roles/app/files/shop/upkeeper/README.md", "inventories/*.md", "examples/*.md", "benchmarks/*.md"),
+    )
     for path in ROOT.glob(pattern)
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
