@@ -143,7 +143,7 @@ cluster_load_stop() {
 
 cluster_mark() { echo "$EPOCHREALTIME $1" >>"$CACHE/demo-cluster-marks.txt"; }
 
-# A host that starts again has another port for SSH, so the inventory is written anew.
+# A host that starts again has another port for SSH, so the inventory is written again.
 cluster_start() {
   docker start "$CLUSTER-$1" >/dev/null
   cluster_hosts

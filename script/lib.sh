@@ -14,7 +14,7 @@ declare -A RELEASES=([debian12]=bookworm [debian13]=trixie)
 
 mkdir -p "$CACHE"
 cd "$ROOT"
-# A playbook starts a process for each task and host: none of them should compile anew what the one before had compiled.
+# A playbook starts a process for each task and host: none of them should compile again what the one before had compiled.
 unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -60,7 +60,7 @@ needs() {
   find_postgres
 }
 
-# virtualenv FOLDER: make it anew, with the first Python that is new enough.
+# virtualenv FOLDER: make it again, with the first Python that is new enough.
 virtualenv() {
   local python
   # The distribution's own is built with optimisations that a version manager's often lacks: a fifth less time for all that follows.

@@ -8,8 +8,8 @@ names. All but one of them are others in each BUILD.
 
 `open` has PAGES clients. Each loads the page with the files that it begins with, keeps it open for so many SECONDS,
 and asks meanwhile for each of the page's other files once, in an order of its own, so that many of them were never
-asked for before. Then it opens the page anew. At SIGTERM it ends, when each has had a page open for its time. OUTPUT is
-as that of load.py.
+asked for before. Then it opens the page again. At SIGTERM it ends, when each has had a page open for its time. OUTPUT
+is as that of load.py.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ PAUSES = (0.01, 0.01) if os.environ.get("LONG") else (0.05, 0.2)
 CALM = 1 if os.environ.get("LONG") else 2
 CLIENT = (Path(__file__).parent / "load_client.py").read_text(encoding="utf-8")
 
-# Nginx closes idle connections of clients when it reloads. Who uses one in that moment has to begin anew (RFC 9112,
+# Nginx closes idle connections of clients when it reloads. Who uses one in that moment has to start again (RFC 9112,
 # section 9.5); where Nginx is reloaded under load, that is not a lost request.
 CLOSED = re.compile(r" kept connection: (RemoteDisconnected|BrokenPipe|ConnectionReset|SSLEOFError)")
 

@@ -14,7 +14,7 @@ description:
     where, since when and until when.
   - It belongs to the process of C(ansible-playbook). While that process goes on it renews the lock; when it was killed,
     a deploy from the same machine takes over at once, one from elsewhere when O(timeout) is over.
-  - M(production.fastapi.switch) refuses to change what is live while somebody else holds the lock.
+  - M(production.fastapi.switch) refuses to change the live release while another deploy holds the lock.
 options:
   name:
     description: The app.
@@ -23,8 +23,8 @@ options:
   state:
     description:
       - V(taken) takes the lock, renews the own one, and fails with a sentence about who deploys otherwise.
-      - V(kept) renews the own one, and fails when somebody has broken it.
-      - V(released) gives the own one back, and leaves that of somebody else.
+      - V(kept) renews its own lock, and fails if an operator has broken it.
+      - V(released) releases its own lock, and leaves that of another deploy.
       - V(shown) tells who holds it.
       - V(broken) removes it, whoever holds it. A deploy that still runs ends at its next step.
     type: str
@@ -83,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sentence:
-  description: Who holds the lock, or that nobody does. After O(state=broken), whose it was.
+  description: A sentence about who holds the lock, if anyone. After O(state=broken), who held it.
   returned: when O(state=shown) or O(state=broken)
   type: str
   sample: anna@laptop deploys shop (4f2a9c01d3e5-8b1c2d3e) since 14:02 UTC (3 min), until 14:17 UTC unless it goes on.

@@ -12,7 +12,7 @@ version_added: 0.2.0
 description:
   - Compares the names that were given with C(-e) with the parameters of a playbook. One that the playbook does not have
     and that resembles one of its own is refused with the nearest name.
-  - A name that resembles none is nobody's mistake, since other programs pass variables of their own.
+  - A name that resembles none is accepted, because other programs pass their own variables.
   - C(plugins/plugin_utils/parameters.py) declares the parameters.
 extends_documentation_fragment: [production.fastapi.on_controller]
 options:

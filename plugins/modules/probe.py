@@ -30,7 +30,7 @@ options:
     required: true
   state:
     description:
-      - V(started) begins to ask, anew if there was a probe already.
+      - V(started) starts the probe, again if there was one already.
       - V(stopped) ends the probe, returns what it has seen and removes it; without one it does nothing.
     type: str
     choices: [started, stopped]

@@ -161,7 +161,7 @@ options:
     default: []
   resolve:
     description:
-      - Whether to resolve the versions of a source without a lock anew, which is another release. Without it a release
+      - Whether to resolve the versions of a source without a lock again, which is another release. Without it a release
         takes the versions of the live one, as far as its source allows them.
     type: bool
     default: false

@@ -10,8 +10,8 @@ module: server_state
 short_description: Tell how a server and what it runs is
 version_added: 0.2.0
 description:
-  - Reads the live release and the processes of apps, certificates, resources, failed units and the files that somebody
-    has changed since the roles wrote them; on a load balancer it asks the members of each site, as Nginx would.
+  - Reads the live release and the processes of apps, certificates, resources, failed units and files that were
+    changed since the roles wrote them. On a load balancer it requests the members of each site, as Nginx would.
   - Changes nothing, in one round trip.
 options:
   apps:
@@ -32,7 +32,7 @@ options:
     type: float
     default: 3
   asked_at:
-    description: The controller's clock when it asks, in seconds since 1970; 0 when nobody wants to know RV(behind).
+    description: The controller's clock when it asks, in seconds since 1970; 0 to omit RV(behind).
     type: float
     default: 0
   virtual:
@@ -110,7 +110,7 @@ failed_units:
   type: list
   elements: str
 touched:
-  description: Files of a role that somebody has changed or removed since the run that wrote them.
+  description: Files of a role that were changed or removed since the run that wrote them.
   returned: success
   type: list
   elements: str

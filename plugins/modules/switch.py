@@ -21,7 +21,7 @@ description:
     new instance has been watched, the processes of the old one are stopped, its own are started and watched for
     O(observe) seconds; when one does not stay up, the old ones are started again. Those without a unit file end.
   - Then O(current) and the next boot are settled, the old instance is stopped (it drains), and O(health_path) is asked
-    over the socket, where nobody but the new instance can answer. When that fails, the old instance is started again
+    over the socket, where only the new instance can answer. When that fails, the old instance is started again
     before the new one is stopped.
   - A live release whose O(watch) files changed since it started is tried beside the live one with the new files first,
     then restarted; requests wait in the socket meanwhile. When only O(watch_reload) files changed, it is reloaded.

@@ -17,7 +17,7 @@ SCHEDULING = ("worker_priority", "worker_cpu_affinity")
 # In 127.0.0.0/8, so it takes no port of its own and nobody outside reaches it.
 GENERATION_ADDRESS = "127.0.80.80"
 
-MASKED = "Somebody has masked nginx.service on this host; allow it again with `systemctl unmask nginx`."
+MASKED = "nginx.service is masked on this host; allow it with `systemctl unmask nginx`."
 REFUSED = (
     "Nginx refuses this configuration, so nothing was changed; the line it names comes from a site of others, from "
     "nginx_main_extra_config, nginx_http_extra_config, or extra_config and proxy_extra_config of a site."

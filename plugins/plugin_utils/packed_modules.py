@@ -7,7 +7,7 @@ which takes 0.2 to 0.4 s of a processor for each module, and forgets the result 
 below `~/.ansible`, under a digest of all that goes into it: the next run has it only when nothing has changed.
 
 Only our own modules are kept, because Ansible may give modules of others the same name. Nothing here may end a run:
-what cannot be read or written is packed anew.
+what cannot be read or written is packed again.
 """
 
 from __future__ import annotations

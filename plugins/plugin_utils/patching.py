@@ -97,7 +97,7 @@ def patch_problems(
     ]
     if missing := [host for host in known if host not in hosts]:
         problems.append(
-            f"This run leaves out {', '.join(missing)}, but all servers have to work together while one is away; "
+            f"This run leaves out {', '.join(missing)}, but all servers must take part while one is down; "
             "write -e only=NAME instead of --limit."
         )
     if problems or boolean(outage):

@@ -28,7 +28,7 @@ REDIS_HINT = (
     "`journalctl -u redis-server` says why; with redis_bind, often that the address is not one of this host or that "
     "another program holds the port."
 )
-# It holds nothing, so it is simply started anew, or forgotten where there is no group any more.
+# It holds nothing, so it is simply restarted, or forgotten where there is no group any more.
 SENTINEL = (
     "if test -e /etc/systemd/system/redis-sentinel.service; then systemctl is-active --quiet redis-sentinel && "
     "sha256sum --check --status /run/redis-sentinel/started || exec systemctl restart redis-sentinel; "

@@ -54,7 +54,7 @@ def is_prose(line: str) -> bool:
 
 
 def filled(lines: list[str]) -> str:
-    """A paragraph, or an item of a list, anew if a line of it is too long."""
+    """A paragraph, or an item of a list, wrapped again if a line is too long."""
     text = "".join(lines)
     if max(len(line.rstrip("\n")) for line in lines) <= WIDTH:
         return text

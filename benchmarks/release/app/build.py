@@ -1,3 +1,3 @@
-"""Which build this is; benchmarks/release/run writes it anew for each deploy."""
+"""Which build this is; benchmarks/release/run writes it again for each deploy."""
 
 BUILD = 0

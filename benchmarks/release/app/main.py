@@ -1,6 +1,6 @@
 """The app under load: one route for each kind of request, and answers that show which code and which packages run.
 
-The driver writes `build.py` and the lock anew for each deploy.
+The driver writes `build.py` and the lock again for each deploy.
 """
 
 import asyncio

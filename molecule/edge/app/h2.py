@@ -87,7 +87,7 @@ def empty_data():
 
 
 def priority():
-    """Streams that hang on one another, anew each time."""
+    """Streams that hang on one another, new each time."""
     for stream in cycle(islice(streams(), 1000)):
         yield frame(PRIORITY, 0, stream, struct.pack(">IB", (stream + 2) % 2000 | 1, 16))
 

@@ -99,7 +99,7 @@ class Client:
         self.connection: http.client.HTTPConnection | None = None
 
     def answer(self) -> list[Any]:
-        """An answer; one that a kept connection did not bring is asked for anew, as clients do."""
+        """An answer; one that a kept connection did not bring is asked for again, as clients do."""
         scheme, name, path = self.asked
         if not self.kept:
             return once(*self.asked)

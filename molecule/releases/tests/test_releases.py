@@ -44,7 +44,7 @@ def workers(host):
 
 
 def processes(host):
-    """The processes with their main process ids, which change when one is started anew."""
+    """The processes with their main process ids, which change when one is restarted."""
     return {
         unit: on(host, f"systemctl show --property=MainPID --value {unit}") for unit in units(host, "hello.*@*.service")
     }

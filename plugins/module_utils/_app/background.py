@@ -173,7 +173,7 @@ class Background:
         return [file for file, digest in recorded.items() if self.host.digest(file) != digest]
 
     def _lives(self, processes: list[Process]) -> dict[Process, str]:
-        """What changes when a process ends or is started anew."""
+        """What changes when a process ends or is restarted."""
         units = map(self.unit, processes)
         shown = self.host.systemctl("show", "--property=ActiveState,InvocationID", *units)[1]
         return dict(zip(processes, [block.strip() for block in shown.split("\n\n")], strict=False))

@@ -55,7 +55,7 @@ _FAMILY = (
     ' gunicorn_unit_extra_config: "RestrictAddressFamilies=AF_PACKET".'
 )
 _NAMESPACE = (
-    "The sandbox lets nobody make a namespace, which the sandbox of a browser needs; start the browser without its"
+    "The sandbox permits no namespaces, which the sandbox of a browser needs; start the browser without its"
     ' own, or set gunicorn_unit_extra_config: "RestrictNamespaces=no".'
 )
 _CALL = (

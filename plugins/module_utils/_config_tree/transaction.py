@@ -287,7 +287,7 @@ class ConfigTree:
             return Manifest(**json.loads(entry.content)) if entry else Manifest(), entry
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"{self.manifest} is damaged ({error}); restore it, or remove it to take the files over anew. "
+                f"{self.manifest} is damaged ({error}); restore it, or remove it to take over the files again. "
                 f"{NOTHING_CHANGED}"
             ) from error
 

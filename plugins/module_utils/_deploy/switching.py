@@ -306,7 +306,7 @@ class Switch:
         raise self._refusal(message, previous, log)
 
     def _life(self, unit: str) -> str:
-        """What changes when the unit's processes end or are started anew."""
+        """What changes when the unit's processes end or are restarted."""
         wanted = "--property=ActiveState,InvocationID,MainPID,NRestarts"
         return self.host.systemctl("show", wanted, unit)[1].replace("=reloading\n", "=active\n")
 

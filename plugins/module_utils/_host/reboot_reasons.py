@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Why a server should be started anew: what an upgrade has replaced, and what still runs as it was before."""
+"""Why a server should be restarted: what an upgrade has replaced, and what still runs as it was before."""
 
 from __future__ import annotations
 

@@ -587,7 +587,7 @@ class Release:
         """Whether Nginx still reads the files of the live release in its folder.
 
         It does on hosts that an earlier version has set up, whose releases belong to the app's user, until it is
-        configured anew later in this run. The next release is closed.
+        configured again later in this run. The next release is closed.
         """
         try:
             live = self.spec.directory / "releases" / self.live() / "src"

@@ -231,7 +231,7 @@ class Installer:
         listed = [word for word in words if word != "-r"] if not files else []
         options = [word for word in words if word != "-r"] if files else []
         files.append(self._note("wanted.in", "".join(f"{line}\n" for line in (*listed, *requirements))))
-        # Beside the notes, because uv reads it and writes it anew. No code has run in this folder yet.
+        # Beside the notes, because uv reads it and writes it again. No code has run in this folder yet.
         pins = self.place.venv / "pins.txt"
         self.place.outside(pins).write_text(as_constraints(former))
         self.place.account.own(self.place.outside(pins))

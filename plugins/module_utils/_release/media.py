@@ -45,7 +45,7 @@ def open_media(shared: Path, path: str, app: Account, group: int, *, check: bool
             os.close(opened)
             opened = inner
             if os.fstat(opened).st_uid != app.uid:
-                raise ReleaseError(f"app_static: {here} belongs to somebody else than the app; give it to its user.")
+                raise ReleaseError(f"app_static: {here} does not belong to the app; give it to the app's user.")
             changed |= _open_folder(opened, app, group, check=check)
         return changed
     finally:

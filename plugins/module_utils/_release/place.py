@@ -115,7 +115,7 @@ class Place:
                 os.chown(folder, self.account.uid, self.account.gid, follow_symlinks=False)
 
     def prepare_venv(self) -> None:
-        """Begin anew with the virtualenv."""
+        """Begin again with the virtualenv."""
         venv = self.outside(self.venv)
         shutil.rmtree(venv)
         venv.mkdir(mode=0o755)

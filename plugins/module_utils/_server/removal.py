@@ -231,7 +231,7 @@ class Removal:
         try:
             return dict(json.loads(path.read_text(encoding="utf-8"))["files"])
         except (KeyError, TypeError, ValueError) as error:
-            raise RemovalError(f"{self._name(path)} is damaged ({error}); run site to have it written anew.") from error
+            raise RemovalError(f"{self._name(path)} is damaged ({error}); run site to write it again.") from error
 
     def _transaction(self, name: str, apply: Iterable[str | list[str]]) -> None:
         """All files of a transaction go, and what they had displaced comes back."""

@@ -117,7 +117,7 @@ def test_bad_input_is_refused_by_a_sentence():
     assert patch_problems(GROUPS, inventory(), ["app1", "lb1", "lb2"], only="app9", reboot="maybe") == [
         "reboot is 'maybe'; write -e reboot= with one of auto, always, never.",
         "only has 'app9'; write -e only=NAME with one or more of app1, app2, lb1, lb2.",
-        "This run leaves out app2, but all servers have to work together while one is away; write -e only=NAME instead "
+        "This run leaves out app2, but all servers must take part while one is down; write -e only=NAME instead "
         "of --limit.",
     ]
 

@@ -1,4 +1,4 @@
-"""Why a server should be started anew, read of files as the kernel and dpkg write them, and of a real process."""
+"""Why a server should be restarted, read of files as the kernel and dpkg write them, and of a real process."""
 
 import os
 import shutil

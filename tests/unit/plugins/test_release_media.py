@@ -71,7 +71,7 @@ def test_no_link_of_the_app_leads_root_anywhere(shared: Path, tmp_path: Path) ->
 def test_a_folder_or_a_file_of_somebody_else_stays(shared: Path) -> None:
     (shared / "uploads").mkdir()
     (shared / "uploads" / "roots").touch(mode=0o600)
-    with pytest.raises(ReleaseError, match="uploads belongs to somebody else than the app"):
+    with pytest.raises(ReleaseError, match="uploads does not belong to the app"):
         open_media(shared, "uploads", APP, WEB, check=False)
     os.chown(shared / "uploads", APP.uid, APP.gid)
     open_media(shared, "uploads", APP, WEB, check=False)

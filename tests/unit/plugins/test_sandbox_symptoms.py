@@ -47,7 +47,7 @@ TROUBLESHOOTING = Path(__file__).parents[3] / "docs" / "how-to" / "troubleshooti
             "OSError: [Errno 97] Address family not supported by protocol",
             "The sandbox has sockets of AF_UNIX, AF_INET, AF_INET6 and AF_NETLINK; add",
         ),
-        ("playwright._impl._errors.Error: No usable sandbox!", "The sandbox lets nobody make a namespace"),
+        ("playwright._impl._errors.Error: No usable sandbox!", "The sandbox permits no namespace"),
         ("PermissionError: [Errno 1] Operation not permitted", "The sandbox refuses system calls that change the host"),
         ('psycopg.errors.DuplicateTable: relation "t0" already exists', "Several workers have made the same tables"),
         (

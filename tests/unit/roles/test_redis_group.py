@@ -150,7 +150,7 @@ def test_a_group_from_its_first_start_to_a_member_that_leaves(redis_group: list[
     assert "replicaof" not in before[0]
     assert f"sentinel monitor primary {first.address} {first.redis_port} 2" in before[1]
 
-    # A Sentinel that starts anew goes on with what it knew.
+    # A Sentinel that restarts continues with what it knew.
     assert first.sentinel
     until(lambda: first.group("primary") == after_stop, 60)
     first.sentinel.terminate()
