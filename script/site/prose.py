@@ -49,7 +49,7 @@ def blank(match: re.Match[str]) -> str:
 
 def word(match: re.Match[str]) -> str:
     """A word for a literal, which no other literal of the page has."""
-    return f"literal{match.start()}" + "\n" * match[0].count("\n")
+    return f"literal{match.start()}x" + "\n" * match[0].count("\n")
 
 
 def descriptions(spec: Any) -> Iterator[str]:
