@@ -89,7 +89,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
                 "groups": {"load_balancers": ["lb1"]},
                 "hostvars": {"lb1": {"ansible_host": "lb.test"}},
             },
-            "the inventory has no address of lb.test; set private_address of that host to the IP address",
+            "the inventory has no IP address of lb.test; set private_address of that host to the IP address",
         ),
         ({"gunicorn_allowed_addresses": ["monitor"]}, "gunicorn_allowed_addresses has monitor; write IP addresses"),
         ({"gunicorn_bind": "8000"}, 'gunicorn_bind is "8000"; write unix:/PATH or ADDRESS:PORT'),

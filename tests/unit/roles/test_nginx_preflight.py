@@ -211,7 +211,7 @@ def balancers(count):
         (balancers(5), "nginx_certificate is letsencrypt on 5 load balancers, but"),
         (
             {**balancers(2), "nginx_trusted_proxies_header": "proxy_protocol"},
-            "nginx_trusted_proxies_header is proxy_protocol, with which load balancers cannot pass each other",
+            "nginx_trusted_proxies_header is proxy_protocol, with which load balancers cannot pass on",
         ),
     ],
 )
