@@ -164,7 +164,7 @@ def test_an_nginx_conf_of_their_own_is_refused_by_line(source):
         result = play("--limit", limit(CHANGED), playbook=playbook, app_source=source)
         assert result.returncode != 0
         assert (
-            f"/etc/nginx/nginx.conf, line {line}: `keepalive_timeout 7` is not in the file of the package"
+            f"/etc/nginx/nginx.conf, line {line}: `keepalive_timeout 7` is not in the package's nginx.conf"
             in result.text
         )
         assert set(result.stats("changed").values()) <= {0}

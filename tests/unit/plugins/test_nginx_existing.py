@@ -204,19 +204,19 @@ def test_whole_and_relative_paths_are_included(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a setting in nginx.conf": (
         {"nginx.conf": MAIN.replace("gzip on;", "gzip on;\n\tclient_max_body_size 50m;")},
-        "/etc/nginx/nginx.conf, line 15: `client_max_body_size 50m` is not in the file of the package",
+        "/etc/nginx/nginx.conf, line 15: `client_max_body_size 50m` is not in the package's nginx.conf",
     ),
     "another folder in nginx.conf": (
         {"nginx.conf": MAIN.replace("conf.d", "vhosts")},
-        "/etc/nginx/nginx.conf, line 15: `include /etc/nginx/vhosts/*.conf` is not in the file of the package",
+        "/etc/nginx/nginx.conf, line 15: `include /etc/nginx/vhosts/*.conf` is not in the package's nginx.conf",
     ),
     "another number in nginx.conf": (
         {"nginx.conf": MAIN.replace("768", "1024")},
-        "/etc/nginx/nginx.conf, line 8: `worker_connections 1024` is not in the file of the package",
+        "/etc/nginx/nginx.conf, line 8: `worker_connections 1024` is not in the package's nginx.conf",
     ),
     "a site in nginx.conf": (
         {"nginx.conf": MAIN.replace("gzip on;", "gzip on;\n\tserver { listen 81; }")},
-        "/etc/nginx/nginx.conf, line 15: this is not in the file of the package",
+        "/etc/nginx/nginx.conf, line 15: this is not in the package's nginx.conf",
     ),
     "an nginx.conf that is none": ({"nginx.conf": MAIN + "}\n"}, "/etc/nginx/nginx.conf, line 20: this is not"),
     "a name of ours": (
