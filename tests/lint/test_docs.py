@@ -90,7 +90,8 @@ def test_every_file_that_is_named_is_there(page):
         ]
         for file in map("".join, product(*choices)):
             path = file.partition(":")[0].rstrip(".,")
-            assert [*ROOT.glob(path), *ROOT.glob(f"{path.rstrip('/')}.py")], f"there is no {path}"
+            found = [*ROOT.glob(path), *ROOT.glob(f"{path.rstrip('/')}.py"), *page.parent.glob(path)]
+            assert found, f"there is no {path}"
 
 
 @by_page
