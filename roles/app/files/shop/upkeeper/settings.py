@@ -65,7 +65,7 @@ class FittingSettings(BaseModel):
 class TimeSettings(FittingSettings):
     """How long each layer waits, in seconds: Redis < one attempt ≤ a dependency with all attempts < the request.
 
-    `request_timeout` must itself be less than the time-outs of the servers in front, such as those of Gunicorn and Nginx.
+    `request_timeout` must be less than the time-outs of the servers in front, such as Gunicorn and Nginx.
     """
 
     redis_timeout: Seconds = Field(default=0.25, le=2, description="One round trip to Redis.")
