@@ -60,7 +60,7 @@ def watched(command: list[str]) -> list[Line]:
 def drawn(lines: list[Line]) -> str:
     """The picture: each line appears when it came, and the text moves up when the terminal is full."""
     total = lines[-1].seconds + HOLD
-    width, height = COLUMNS * 8 + 32, ROWS * LINE + 32
+    width, height = COLUMNS * 17 // 2 + 32, ROWS * LINE + 32
     rules = [STYLE]
     shown = []
     for number, line in enumerate(lines):
