@@ -59,7 +59,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "step": {"type": "str", "choices": sorted(STEPS)},
             }
         )
-        value_of = self._templar.resolve_variable_expression
+        templar = self._templar
+
+        def value_of(name: str) -> Any:
+            """The value of a variable. Most are no templates; an expression of the name would be compiled for each."""
+            return templar.template(known[name]) if name in known else templar.resolve_variable_expression(name)
+
         view = View(
             host=known["inventory_hostname"],
             facts=options["host"],
