@@ -1,9 +1,10 @@
 """Topologies other than one app on one server, provisioned from elsewhere. The order of the tests is part of it."""
 
 import subprocess
+import sys
 
 import yaml
-from asking import ask, ask_json, on
+from asking import ask, ask_json, name_of, on
 from hello import SITE, live, make_source
 from load import CLOSED, load
 from plays import ROOT, play
@@ -25,11 +26,16 @@ async def app(scope, receive, send):
 """
 
 
-def make_venv(host, path, *requirements):
-    """Make a virtual environment as somebody would by hand; Python compiles what is used of it."""
-    on(host, "python3 -m venv %s", path)
-    pip = f"PIP_CERT=/etc/ssl/certs/ca-certificates.crt {path}/bin/pip install -q --no-compile"
-    on(host, f"{pip} {' '.join(['%s'] * len(requirements))}", *requirements)
+def make_venv(host, path, folder, *requirements):
+    """Make a virtual environment as somebody would by hand; uv puts it together here in a tenth of the time."""
+    version = on(host, "python3 -c %s", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python-version", version, "--target", folder]
+    subprocess.run([*uv, *requirements], check=True, capture_output=True)
+    on(host, "mkdir -p %s && python3 -m venv --without-pip %s", path, path)
+    packages = f"{path}/lib/python{version}/site-packages"
+    subprocess.run(["docker", "cp", f"{folder}/.", f"{name_of(host)}:{packages}"], check=True, capture_output=True)
+    # The first line of a program names its Python.
+    on(host, f"sed --in-place '1s,.*,#!{path}/bin/python,' {packages}/bin/* && mv {packages}/bin/* {path}/bin/")
 
 
 def write(host, path, text):
@@ -44,7 +50,7 @@ def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(deb
     subprocess.run(
         ["docker", "cp", archive, "pf-topologies13:/root/collection.tar.gz"], check=True, capture_output=True
     )
-    make_venv(debian13, "/root/ansible", "ansible-core>=2.19,<2.22")
+    make_venv(debian13, "/root/ansible", tmp_path / "packages", "ansible-core>=2.19,<2.22")
     on(debian13, "/root/ansible/bin/ansible-galaxy collection install --offline /root/collection.tar.gz")
     write(debian13, "/root/hosts.yml", INVENTORY)
     run = "/root/ansible/bin/ansible-playbook -i /root/hosts.yml production.fastapi.site"
@@ -53,9 +59,10 @@ def test_a_server_provisions_itself_from_the_collection_that_galaxy_delivers(deb
     assert "changed=0" in on(debian13, run)
 
 
-def test_gunicorn_alone_runs_a_folder_that_exists_already_and_nginx_alone_serves_it(debian12):
+def test_gunicorn_alone_runs_a_folder_that_exists_already_and_nginx_alone_serves_it(debian12, tmp_path):
     on(debian12, "useradd --system --user-group legacy")
-    make_venv(debian12, "/opt/legacy/venv", "gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1")
+    packages = ["gunicorn>=25,<28", "uvicorn[standard]>=0.36,<1", "uvicorn-worker>=0.4,<1"]
+    make_venv(debian12, "/opt/legacy/venv", tmp_path / "packages", *packages)
     write(debian12, "/opt/legacy/legacy.py", LEGACY)
     gunicorn, nginx = (ROOT / "examples" / f"{name}_alone.yml" for name in ("gunicorn", "nginx"))
     first, second = (play(str(nginx), "--limit", "pf-topologies12", playbook=gunicorn, **SAME) for _ in range(2))
