@@ -1,4 +1,8 @@
-"""A cluster under load: how requests are shared, who gets in, who comes and goes; the tests build on each other."""
+"""A cluster under load: how requests are shared, who gets in, who comes and goes; the tests build on each other.
+
+What is refused before anything changes, and in which order servers are upgraded, is decided by the controller alone:
+tests/unit/plugins/test_drained.py and test_patching.py.
+"""
 
 import json
 import os
@@ -22,12 +26,12 @@ from plays import ROOT, play
 BALANCERS = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}
 SERVERS = {"pf-app1": "198.18.44.21", "pf-app2": "198.18.44.22", "pf-app3": "198.18.44.23"}
 NETWORK = "pf-cluster"
-# It is in maintenance, and pf-app3 drained, while all servers are upgraded.
+# It is in maintenance, and pf-app3 drained, while servers are upgraded.
 CLOSED_SITE, CLOSED_DOMAIN = "weighted", "weighted.example.com"
-# Requests for a distribution, enough for 3 % to mean something: where chance or a hash decides, and where neither does.
-MANY = 4000
-FEW = 600
+# Requests for a distribution, and how far it may be off; where chance or a hash decides, four standard deviations.
 BY_CHANCE = {"random-two", "ip-hash"}
+MANY, FAR = 1000, 0.06
+FEW, NEAR = 300, 0.03
 
 # How fast answers are says little on a busy machine, so here only errors do.
 CANARY = {"app_canary_time": 12, "app_canary_max_slowdown": 1000, "app_canary_min_requests": 50}
@@ -146,9 +150,9 @@ def test_site_brings_up_the_whole_cluster(edition, balancers, tmp_path):
 @pytest.mark.parametrize(
     ("site", "expected"),
     [
-        ("round-robin", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
+        # The site of the app itself, with the default: round robin.
+        ("hello", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
         ("least-conn", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
-        # Chance: so many are asked for that 0.03 are four standard deviations.
         ("random-two", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
         ("ip-hash", {"pf-app1": 1 / 3, "pf-app2": 1 / 3, "pf-app3": 1 / 3}),
         ("weighted", {"pf-app1": 3 / 4, "pf-app2": 1 / 4}),
@@ -157,12 +161,12 @@ def test_site_brings_up_the_whole_cluster(edition, balancers, tmp_path):
 )
 def test_requests_are_shared_as_asked(site, expected):
     # One after the other: with several at once, the server that is faster at the moment would rightly get more.
-    count = MANY if site in BY_CHANCE else FEW
+    count, off = (MANY, FAR) if site in BY_CHANCE else (FEW, NEAR)
     seen = shares(site, count, clients=1)
     assert sum(seen.values()) == count
     assert set(seen) == {address_of(name) for name in expected}
     for name, share in expected.items():
-        assert seen[address_of(name)] / count == pytest.approx(share, abs=0.03), seen
+        assert seen[address_of(name)] / count == pytest.approx(share, abs=off), seen
 
 
 @pytest.mark.parametrize(("site", "fixed"), [("ip-hash", "192.0.2.7"), ("by-path", "basket")])
@@ -250,12 +254,6 @@ def only_idle_ones_were_closed(loads):
     assert [problem for problem in failed if not CLOSED.search(problem)] == []
 
 
-def test_a_drain_that_would_leave_nobody_is_refused():
-    result = book("drain", server="pf-app9")
-    assert result.returncode != 0
-    assert "server is 'pf-app9'; write -e server=NAME with one of pf-app1, pf-app2, pf-app3." in result.text
-
-
 def test_in_maintenance_a_site_is_for_the_load_balancers_themselves():
     book("maintenance", state="on", site=CLOSED_SITE, retry_after=60).succeeded()
     for balancer in BALANCERS:
@@ -281,8 +279,8 @@ def test_a_stranger_who_says_to_be_somebody_else_is_not_believed():
 
 @contextmanager
 def load_from_a_stranger(allowed=0):
-    """Load as of clients that have both load balancers as addresses of one name."""
-    with load("pf-stranger", SITE, *BALANCERS.values()) as result:
+    """Load as of clients that have both load balancers as addresses of one name; a reboot takes seconds."""
+    with load("pf-stranger", SITE, *BALANCERS.values(), slower=2) as result:
         yield result
     failed = [problem for problem in result.failed if not CLOSED.search(problem)]
     closed = len(result.failed) - len(failed)
@@ -317,19 +315,15 @@ def started(name):
     return on(host(name), "cut -d ' ' -f 22 /proc/1/stat")
 
 
-def test_an_upgrade_that_cannot_be_is_refused_before_anything_changes():
-    refused = book("patch", "--limit", "pf-app1", reboot="maybe", only="pf-app9")
-    assert refused.returncode != 0
-    assert "reboot is 'maybe'; write -e reboot= with one of auto, always, never." in refused.text
-    assert "only has 'pf-app9'; write -e only=NAME with one or more of pf-app1" in refused.text
-    assert "This run leaves out pf-app2, pf-app3, pf-lb1, pf-lb2" in refused.text
+# An app server, one that is drained, and both load balancers; a second app server would be upgraded as the first one.
+UPGRADED = ("pf-app1", "pf-app3", *BALANCERS)
 
 
-def test_every_server_is_upgraded_and_rebooted_and_nothing_is_lost(edition):
-    before = {name: started(name) for name in (*BALANCERS, *SERVERS)}
+def test_servers_are_upgraded_and_rebooted_and_nothing_is_lost(edition):
+    before = {name: started(name) for name in UPGRADED}
     on(host("pf-app1"), "sh -c %s", REPOSITORY)
     with load_from_a_stranger(allowed=20), ThreadPoolExecutor() as pool:
-        patching = pool.submit(book, "patch", reboot="always", drain_timeout=5)
+        patching = pool.submit(book, "patch", only=",".join(UPGRADED), reboot="always", drain_timeout=5)
         lock = host("pf-app1").file("/var/lib/production.fastapi/hello/deploy.lock")
         while not lock.exists and not patching.done():
             time.sleep(0.5)
@@ -375,8 +369,6 @@ def test_an_upgrade_stops_at_a_server_that_does_not_come_back():
 
 
 def test_the_next_upgrade_brings_back_what_the_last_has_left_drained():
-    assert '"pf-app2"' not in book("patch", only="pf-app1", reboot="never").succeeded().text
-    assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app3")}
     book("patch", only="pf-app2", reboot="never").succeeded()
     returned()
 
@@ -400,7 +392,7 @@ def test_a_server_leaves_and_a_new_one_joins_when_it_can_serve(edition, tmp_path
         )
         play(**source).succeeded()
         assert set(shares("hello", 60)) == set(map(address_of, SERVERS))
-    assert result.sent > 500
+    assert result.sent > 250
 
 
 def test_redis_lets_another_address_in_and_forgets_nothing():
