@@ -56,6 +56,10 @@ def test_a_secret_is_masked_however_it_is_spelled(value, printed):
         assert secret not in shown
 
 
+def test_nothing_remains_of_a_secret_that_has_another_one_in_it():
+    assert masking.mask("dsn=pl4nted-and-longer", ["pl4nted", "pl4nted-and-longer"]) == f"dsn={masking.MASK}"
+
+
 def test_a_url_that_is_in_no_setting_loses_its_password_too():
     assert (
         masked("see https://a:b@c/ and ssh://git@host/x.git")

@@ -7,9 +7,11 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils._release import public as public_files
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
 from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public, keep_files, live_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import take
@@ -91,6 +93,27 @@ def test_a_folder_that_is_swapped_for_a_link_all_the_while_leads_nowhere(tree: P
     finally:
         ended.set()
         swapping.join()
+
+
+def test_a_tree_that_is_given_away_takes_nothing_along_when_a_folder_becomes_a_link(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "module.py").touch()
+    (tree / "swapped").symlink_to(victim)
+    given: list[int] = []
+
+    def chown(path: Path | str, _uid: int, _gid: int, **how: Any) -> None:
+        if path in ("module.py", str(tree / "package" / "module.py")):  # the walk is in the folder
+            exchange(tree / "package", tree / "swapped")
+        given.append(os.stat(path, **how).st_ino)  # noqa: PTH116  # Path has no dir_fd
+
+    monkeypatch.setattr(os, "chown", chown)
+    inside = (tree / "package" / "module.py").stat().st_ino
+    Account("shop", 1000, 1000).own(tree)
+    assert inside in given
+    assert not {victim.stat().st_ino, (victim / "module.py").stat().st_ino} & set(given)
 
 
 def test_nginx_gets_the_folders_of_complete_releases_and_no_link_out_of_them(tmp_path: Path) -> None:

@@ -225,3 +225,13 @@ def test_a_wrong_bundle_is_a_sentence_and_certbot_is_not_asked(program, tmp_path
 def test_a_bundle_with_a_certificate_is_the_one_that_certbot_trusts(program, make):
     chain, _key = make("ca")
     assert program.trusted(str(chain)) == str(chain)
+
+
+def test_two_runs_are_not_at_it_together_and_who_waits_too_long_says_for_whom(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(program, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(program, "LOCK_TIMEOUT", 0)
+    late = pytest.raises(SystemExit, match=f"^Process {os.getpid()} has looked after certificates")
+    with program.alone(), late, program.alone():
+        pytest.fail("both look after certificates")
+    with program.alone():
+        pass
