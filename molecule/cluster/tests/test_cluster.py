@@ -336,6 +336,8 @@ def test_servers_are_upgraded_and_rebooted_and_nothing_is_lost(edition):
     installed = on(host("pf-app1"), "dpkg-query --show --showformat='${Package} ${Version}\n' pf-held pf-patched")
     assert installed.split("\n")[:2] == ["pf-held 1", "pf-patched 2"]
     assert [name for name, then in before.items() if started(name) == then] == []
+    # After a reboot too, an app server lets no account of its own host in.
+    assert reached_from("pf-app3", address_of("pf-app3")) == {address_of("pf-app3"): False}
     for balancer in BALANCERS:
         # What operators have asked for is as it was before all reboots.
         assert set(shares("hello", 60, balancer=balancer)) == {address_of("pf-app1"), address_of("pf-app2")}

@@ -151,6 +151,9 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     provide([old[0]], old[1])
     assert live([debian12]) == edition_of("/assets/asked.js") == "one"
     assert on(debian12, "python3 -c %s %s", SPEAKS_TLS, addresses[debian13]).strip() == "TLSv1.3"
+    # Root of the app's host asks over a socket of its own, with TLS too; nobody of that host gets to the address.
+    on(debian13, "curl --silent --fail --insecure --unix-socket /run/hello/local.sock https://hello/")
+    assert debian13.run("curl --insecure --max-time 2 https://%s:8000/", addresses[debian13]).rc == 28
     assert set(provide([old[0]], old[1]).stats("changed").values()) == {0}
     play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory), **SAME).succeeded()
     (tmp_path / "hello/edition.py").write_text("NAME = 'two'\n")
