@@ -50,7 +50,7 @@ HIDDEN = {*ENVIRONMENTS, "files", "index_credentials"}
 GOES_ALONG = 1 << 20
 
 # What an earlier task of the run has found and a later one need not ask for again.
-KEPT = ("release", "complete", "key", "live", "assets", "unfinished", "former", "resolution")
+KEPT = ("release", "complete", "key", "live", "unfinished", "former", "resolution")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -22,7 +22,6 @@ options:
     choices:
       - app_command
       - app_log
-      - assets
       - budget
       - canary
       - certs

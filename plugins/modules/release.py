@@ -320,12 +320,6 @@ complete:
   description: Whether nothing is left to do for the release and its folders.
   returned: success
   type: bool
-assets:
-  description: The files of the live release that outlive it, by their paths in the source; none where it stays live.
-  returned: success
-  type: list
-  elements: str
-  sample: [dist/assets/app-3f2a.js]
 live:
   description: The release that C(current) of the app points to; empty when there is none.
   returned: success
@@ -361,7 +355,6 @@ from ansible_collections.production.fastapi.plugins.module_utils._host.masking i
 from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import SYSTEM_BUNDLE, Settings
 from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Resolving, WantsPinsError
-from ansible_collections.production.fastapi.plugins.module_utils._release.public import live_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
     ReleaseError,
 )
@@ -437,8 +430,6 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     live = release.live()
     standing = {
         "live": live,
-        # A run after which the same release is live need not read their folder.
-        "assets": live_files(spec.directory / "public") if spec.static_kept and live != release.path.name else [],
         "unfinished": DeployLock(spec.name).file.exists() or not ended_well(History(Path("/"), spec.name).read(), live),
         "former": dict(release.former.pins),
         "resolution": release.resolution,

@@ -11,6 +11,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.background impo
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, endpoint, number
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import addresses, runs_here, servers_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import static_entries, static_of
 
 # Seconds for which Nginx keeps an idle connection to an app: by the default of its role, and by its own.
 NGINX_IDLE = 2
@@ -26,6 +27,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "allowed": allowed(settings, view),
         "given_certificates": given_certificates(settings),
         "jobs": jobs,
+        "kept": kept_files(settings, view),
         "not_started": NOT_STARTED,
         "on_tcp": [] if binds_to_path(settings) else [{"unit": settings["gunicorn_name"]}],
         "processes": process_units(settings["gunicorn_processes"]),
@@ -33,6 +35,17 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "triggers": triggers(settings),
         "trusted_proxies": trusted_proxies(settings, view),
         "validate": [is_python(settings["gunicorn_name"]), *schedules(jobs)],
+    }
+
+
+def kept_files(settings: Mapping[str, Any], view: View) -> dict[str, str]:
+    """Where the files of all releases are that a URL may mean, by its path; none for an app without releases."""
+    source = view.variables.get("app_source")
+    entries = static_entries(view.variables.get("app_static"), source or {}) if has_releases(settings) else []
+    return {
+        str(entry["url"]): former
+        for entry in (static_of(settings["gunicorn_name"], each) for each in entries)
+        if (former := entry.get("former"))
     }
 
 
@@ -45,7 +58,7 @@ def given_certificates(settings: Mapping[str, Any]) -> list[dict[str, str]]:
 def is_python(name: str) -> dict[str, Any]:
     """Whether the files are Python, by that of the system, which only parses: nothing of the app runs as root."""
     program = "import ast, sys; [ast.parse(open(path).read(), path) for path in sys.argv[1:]]"
-    files = [f"{{stage}}/etc/{name}/{file}" for file in ("gunicorn.conf.py", "drain_worker.py")]
+    files = [f"{{stage}}/etc/{name}/{file}" for file in ("gunicorn.conf.py", "drain_worker.py", "kept_files.py")]
     return {"command": ["/usr/bin/python3", "-c", program, *files], "hint": NOT_PYTHON}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.production.fastapi.plugins.plugin_utils import leaving, patching
@@ -15,7 +14,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.canary import j
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_end import deploy_end
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import deploy_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils.doctor import examination
-from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained, machine
+from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import drained
 from ansible_collections.production.fastapi.plugins.plugin_utils.printed import how_it_ended, last_lines, masked
 from ansible_collections.production.fastapi.plugins.plugin_utils.status import status_report, table_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.status_page import page_of
@@ -64,28 +63,6 @@ def app_log(_run: Run, given: Given) -> Plan:
     """That the log of an app cannot be read, by what the `reader` has said; secrets are masked as by `app_command`."""
     said = given["reader"].get("stderr") or given["reader"].get("msg", "")
     return Plan(problems=[f"The log cannot be read: {masked(said, given['environment'], given['files'])}"])
-
-
-def assets(run: Run, given: Given) -> Plan:
-    """The `paths` of the live release's `files` that outlive it, and the `balancers` that keep them.
-
-    A load balancer on the machine of the app has the files themselves.
-    """
-    variables = run.hostvars[run.host]
-    here = {machine(host, run.hostvars) for host in given["servers"]}
-    entries = [
-        (str(entry.get("folder", "")).strip("/"), str(entry["url"]))
-        for entry in variables.get("app_static") or []
-        if boolean(entry.get("immutable", False)) and entry.get("folder")
-    ]
-    paths = [
-        quote(url + file.removeprefix(f"{folder}/"))
-        for file in given["files"]
-        for folder, url in entries
-        if file.startswith(f"{folder}/")
-    ]
-    balancers = [host for host in given["balancers"] if paths and machine(host, run.hostvars) not in here]
-    return Plan({"paths": paths, "balancers": balancers})
 
 
 def budget(_run: Run, given: Given) -> Plan:
@@ -285,7 +262,6 @@ def status(run: Run, given: Given) -> Plan:
 PLANS: dict[str, Callable[[Run, Given], Plan]] = {
     "app_command": app_command,
     "app_log": app_log,
-    "assets": assets,
     "budget": budget,
     "canary": canary,
     "certs": certs,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import converted
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.shared import is_path
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import (
     app_of,
@@ -57,9 +58,7 @@ def site_of(
     app: str, hosts: list[str], hostvars: Mapping[str, Any], load_balancer: str, away: list[str]
 ) -> dict[str, Any]:
     """The site of one app, of whose members those in `away` are drained."""
-    static = common(app, hosts, hostvars, "app_static")
-    if static is None:
-        static = [] if common(app, hosts, hostvars, "app_source") else SAMPLE_STATIC
+    static = static_entries(common(app, hosts, hostvars, "app_static"), common(app, hosts, hostvars, "app_source"))
     site = dict(common(app, hosts, hostvars, "app_site") or {})
     if machine(load_balancer, hostvars) not in {machine(host, hostvars) for host in hosts}:
         refuse_media(app, static, "on other machines than the load balancer")
@@ -128,15 +127,34 @@ def static_of(app: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**brief, **entry, "folder": f"/srv/{app}/public/current/{folder}", **former}
 
 
+def static_entries(static: Any, source: Any) -> Sequence[Mapping[str, Any]]:
+    """The entries of app_static, also from its text in an INI inventory; without it, those of the sample.
+
+    An app of its own, which app_source says, has none then. Raises AnsibleFilterError where it is no list of entries.
+    """
+    if static is None:
+        return [] if source else SAMPLE_STATIC
+    try:
+        entries: list[Any] = converted("list", static)
+    except ValueError:
+        entries = [None]
+    if not all(isinstance(entry, Mapping) for entry in entries):
+        raise AnsibleFilterError(
+            "app_static has to be a list of entries, such as [{url: /static/, folder: shop/static}]; in an INI "
+            'inventory write it as JSON, [{"url": "/static/", "folder": "shop/static"}].'
+        )
+    return entries
+
+
 def static_folders(
-    static: list[dict[str, Any]] | None, source: Mapping[str, Any], of: Literal["all", "immutable", "shared"] = "all"
+    static: Any, source: Mapping[str, Any], of: Literal["all", "immutable", "shared"] = "all"
 ) -> list[str]:
     """The folders of app_static in the source; without it, those of the sample where there is no app_source.
 
     `of` may be `immutable`, for those of them whose files outlive their release, and `shared`, for the paths of the
     shared folder instead.
     """
-    entries: Sequence[Mapping[str, Any]] = static if static is not None else [] if source else SAMPLE_STATIC
+    entries = static_entries(static, source)
     if of == "shared":
         return [str(entry["shared"]).removesuffix("/") for entry in entries if entry.get("shared")]
     found = [entry for entry in entries if of == "all" or boolean(entry.get("immutable", False))]

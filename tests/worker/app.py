@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 
 if os.environ.get("BREAK_IMPORT"):
     raise RuntimeError("planted: import fails")
@@ -76,6 +76,22 @@ async def ready(request: Request, response: Response) -> str:
     assert request.state.from_lifespan == "yes"
     response.status_code = 503 if (FOLDER / "not-ready").exists() else 200
     return "ready"
+
+
+@app.get("/assets/app.js")
+async def own_file() -> str:
+    return "of the app"
+
+
+@app.get("/assets/broken.js")
+async def broken_file() -> None:
+    raise RuntimeError("planted: the file cannot be read")
+
+
+@app.get("/assets/pages/{path:path}")
+async def page() -> HTMLResponse:
+    """What a single-page app answers for a path that it does not know."""
+    return HTMLResponse("<p>page")
 
 
 @app.get("/client")

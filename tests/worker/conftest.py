@@ -210,7 +210,8 @@ def start(tmp_path: Path, python: Path, render: Callable[..., str]) -> Iterator[
         }
         config = render("gunicorn", "gunicorn.conf.py.j2", {**options, **variables})
         (tmp_path / "gunicorn.conf.py").write_text(config)
-        shutil.copy(REPOSITORY / "roles/gunicorn/files/drain_worker.py", tmp_path)
+        for file in ("drain_worker.py", "kept_files.py"):
+            shutil.copy(REPOSITORY / "roles/gunicorn/files" / file, tmp_path)
         address = tmp_path / "notify"
         address.unlink(missing_ok=True)
         notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

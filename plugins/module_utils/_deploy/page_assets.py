@@ -3,8 +3,7 @@
 """The files that the page of an app names, such as scripts and styles.
 
 A browser that has the page of the release before asks for these files after the switch, too. Where their names have a
-hash of the content, the new release often has others, and the page that is open breaks. A load balancer that is another
-machine than the app keeps such files once they were asked for, so a deploy asks for those that nobody has.
+hash of the content, the new release often has others, and the page that is open breaks.
 """
 
 from __future__ import annotations
@@ -25,10 +24,6 @@ MOST_ASSETS = 20
 MOST_BYTES = 1_000_000
 # Seconds for all files together, so that a slow app does not hold up a deploy.
 PATIENCE = 5.0
-# The same for the files that a load balancer keeps, which may be hundreds.
-KEEPING_PATIENCE = 60.0
-# What Chrome and Firefox say: an app that compresses has an answer for each value of this header.
-COMPRESSED = "gzip, deflate, br, zstd"
 LINKS = {"stylesheet", "icon", "modulepreload", "preload"}
 
 
@@ -68,8 +63,12 @@ def fetch(target: Target, path: str) -> tuple[str, str, str]:
     """A GET through Nginx: its status or one word for why there was none, its content type, and its text."""
     connection = http.client.HTTPSConnection(target.address, target.port, timeout=target.timeout)
     try:
-        connect(connection, target)
-        connection.request("GET", path, headers={"Host": host_of(target), "Connection": "close"})
+        plain = socket.create_connection(
+            (target.address, target.port), timeout=target.timeout, source_address=target.local_address
+        )
+        connection.sock = target.context().wrap_socket(plain, server_hostname=target.domain)
+        host = f"[{target.domain}]" if ":" in target.domain else target.domain
+        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
         answer = connection.getresponse()
         text = answer.read(MOST_BYTES).decode("utf-8", errors="replace")
         return str(answer.status), answer.getheader("Content-Type", ""), text
@@ -77,46 +76,6 @@ def fetch(target: Target, path: str) -> tuple[str, str, str]:
         return kind_of(error), "", ""
     finally:
         connection.close()
-
-
-def connect(connection: http.client.HTTPSConnection, target: Target) -> None:
-    """Open it to Nginx on this host, with the name of the target in TLS; raises OSError."""
-    where = (target.address, target.port)
-    plain = socket.create_connection(where, timeout=target.timeout, source_address=target.local_address)
-    connection.sock = target.context().wrap_socket(plain, server_hostname=target.domain)
-
-
-def host_of(target: Target) -> str:
-    """The header Host."""
-    return f"[{target.domain}]" if ":" in target.domain else target.domain
-
-
-def let_keep(target: Target, paths: Iterable[str]) -> dict[str, str]:
-    """Ask for each file as a browser does, so that Nginx keeps it; returns how those were answered that it has not.
-
-    The connection is kept. Those that `KEEPING_PATIENCE` does not suffice for are not asked for.
-    """
-    deadline = time.monotonic() + KEEPING_PATIENCE
-    headers = {"Host": host_of(target), "Accept-Encoding": COMPRESSED}
-    connection = http.client.HTTPSConnection(target.address, target.port, timeout=target.timeout)
-    found = {}
-    for path in paths:
-        found[path] = "time"
-        if time.monotonic() > deadline:
-            continue
-        try:
-            if connection.sock is None:
-                connect(connection, target)
-            connection.request("GET", path, headers=headers)
-            answer = connection.getresponse()
-            while answer.read(MOST_BYTES):
-                pass
-            found[path] = str(answer.status)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            found[path] = kind_of(error)
-    connection.close()
-    return {path: status for path, status in found.items() if status != "200"}
 
 
 def served_assets(target: Target) -> list[str]:

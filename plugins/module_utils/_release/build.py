@@ -217,7 +217,8 @@ class Release:
             "": (root, 0o711),
             "releases": (root, 0o711),
             "shared": shared,
-            "public": (web, 0o750),
+            # Nginx lists it; the app passes through to the files of other releases, which are public as well.
+            "public": (web, 0o751),
             "build": (root, 0o700),
         }
         changed = self._remove_former_cache(check=check) | self._rename_variables(check=check)

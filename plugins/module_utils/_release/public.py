@@ -114,13 +114,6 @@ class Public:
             self.warn(f"app_static: {left[0]} in {folder} is a link out of it, so Nginx does not get it.")
 
 
-def live_files(public: Path) -> list[str]:
-    """The files of the live release that outlive it, by their paths in the source."""
-    copy = public / "current"
-    files = [path for folder in _copied(copy).get(KEPT, []) for path in (copy / folder).rglob("*") if path.is_file()]
-    return sorted(path.relative_to(copy).as_posix() for path in files)
-
-
 def keep_files(public: Path) -> None:
     """Let `kept` have the files of all copies of releases that are to be kept, each once and without a second copy.
 

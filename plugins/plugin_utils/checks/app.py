@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.production.fastapi.plugins.module_utils._release.forms import FORMS, LISTED
 from ansible_collections.production.fastapi.plugins.module_utils._release.install import UV_VERSION
 from ansible_collections.production.fastapi.plugins.plugin_utils import app
@@ -17,6 +18,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.names im
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.shared import shared_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.deploy_plan import batches
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.sites import static_entries, static_of
 
 HIGHEST = 10**9
 SERVING = ("gunicorn", "uvicorn", "uvicorn-worker")
@@ -38,7 +40,14 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     yield from canary_problems(settings, view)
     shared = f"/srv/{settings['app_name']}/shared"
     get = view.variables.get
-    yield from shared_problems(settings["app_shared"], get("app_static"), shared, get("gunicorn_writable_folders"))
+    static: Sequence[Mapping[str, Any]] = []
+    try:
+        static = static_entries(get("app_static"), settings["app_source"])
+        for entry in static:
+            static_of(settings["app_name"], entry)
+    except AnsibleFilterError as error:
+        yield str(error.message)
+    yield from shared_problems(settings["app_shared"], static, shared, get("gunicorn_writable_folders"))
 
 
 def name_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:

@@ -12,11 +12,12 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks import v
 
 
 def shared_problems(
-    paths: Any, static: Any = None, folder: str = "", writable: Sequence[str] | None = None
+    paths: Any, static: Sequence[Mapping[str, Any]] = (), folder: str = "", writable: Sequence[str] | None = None
 ) -> Iterator[str]:
     """One sentence for each problem of `app_shared`.
 
-    `static` is app_static, `folder` the shared folder of the app, and `writable` gunicorn_writable_folders, if set.
+    `static` has the entries of app_static, `folder` is the shared folder of the app, and `writable` is
+    gunicorn_writable_folders, if set.
     """
     if not isinstance(paths, list):
         yield "app_shared: write a list of paths in the source, such as [uploads, notes.db, data/]."
@@ -34,8 +35,8 @@ def shared_problems(
                 yield f"app_shared: {path} and {other} are not apart; keep the upper one alone."
     if paths and writable is not None and folder not in writable:
         yield f"app_shared: gunicorn_writable_folders has no {folder}, so the app could not write there; add it."
-    for entry in static if isinstance(static, list) else []:
-        served = str(entry.get("folder", "")).strip("/") if isinstance(entry, Mapping) else ""
+    for entry in static:
+        served = str(entry.get("folder", "")).strip("/")
         for path in good:
             if served and PurePosixPath(served).is_relative_to(path):
                 yield (

@@ -37,6 +37,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
@@ -385,7 +386,7 @@ class DrainServer(Server):
 class DrainWorker(UvicornWorker):
     """See the top of this file. gunicorn.conf.py sets the attributes in a subclass; all times are seconds.
 
-    `release_header` is the name of a header, or empty to send none.
+    `release_header` is the name of a header, or empty to send none. `around_app` returns an app around the given one.
     """
 
     idle_grace: float = 3.0
@@ -396,6 +397,7 @@ class DrainWorker(UvicornWorker):
     readiness_path: str = ""
     readiness_patience: float = 10.0
     release_header: str = "X-Release"
+    around_app: Callable[[Any], Any] | None = None
 
     CONFIG_KWARGS = {"loop": "uvloop", "http": "httptools"}  # noqa: RUF012
 
@@ -437,6 +439,8 @@ class DrainWorker(UvicornWorker):
     async def _serve(self) -> None:
         self.config.app = self.wsgi
         self.config.load()
+        if self.around_app is not None:
+            self.config.loaded_app = self.around_app(self.config.loaded_app)
         server = DrainServer(self)
         self.config.lifespan_class = partial(GatedLifespan, gate=partial(self._until_ready, server))
         beside = [asyncio.create_task(self._heartbeat()), asyncio.create_task(self._give_up_in_time(server))]

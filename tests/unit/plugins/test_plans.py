@@ -25,19 +25,6 @@ def test_a_machine_that_serves_goes_before_a_load_balancer() -> None:
     assert (refused.values, len(refused.problems)) == ({}, 1)
 
 
-@pytest.mark.parametrize(("address", "balancers"), [("192.0.2.9", ["lb1"]), ("192.0.2.1", [])])
-def test_load_balancers_of_other_machines_keep_the_immutable_files(address: str, balancers: list[str]) -> None:
-    static = [
-        {"url": "/assets/", "folder": "/dist/assets/", "immutable": True},
-        {"url": "/media/", "shared": "media", "immutable": True},
-        {"url": "/static/", "folder": "dist"},
-    ]
-    hostvars = {"app1": {"ansible_host": "192.0.2.1", "app_static": static}, "lb1": {"ansible_host": address}}
-    given = {"files": ["dist/assets/a b.js", "dist/x.js"], "servers": ["app1"], "balancers": ["lb1"]}
-    plan = PLANS["assets"](Run(GROUPS, hostvars, host="app1"), given)
-    assert plan.values == {"paths": ["/assets/a%20b.js"], "balancers": balancers}
-
-
 MACHINES = [{"host": "app1", "drains": ["app1"], "resumes": []}, {"host": "app2", "drains": ["app2"], "resumes": []}]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.production.fastapi.plugins.module_utils._release import public as public_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
-from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public, keep_files, live_files
+from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public, keep_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import take
 
@@ -226,15 +226,6 @@ def test_of_files_without_a_release_the_latest_stay_where_they_are_too_much(asse
     monkeypatch.setattr(public_files, "MOST_GONE", len("one"))
     keep_files(tmp_path / "public")
     assert {"app-one.js", "more/one.css"} & files_of(kept / "dist/assets").keys() == {"more/one.css"}
-
-
-def test_the_files_of_the_live_release_that_outlive_it_have_names(assets, tmp_path):
-    public = tmp_path / "public"
-    assert live_files(public) == []
-    assets.publish(["one", "two"], ["dist/assets", "dist"], ["dist/assets"], check=False)
-    (public / "current").symlink_to("releases/two")
-    names = ["dist/assets/app-two.js", "dist/assets/manifest.json", "dist/assets/more/two.css"]
-    assert live_files(public) == names
 
 
 def test_a_folder_on_the_way_to_nginx_s_files_may_be_no_link(tmp_path: Path) -> None:

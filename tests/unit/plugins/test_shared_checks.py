@@ -41,10 +41,10 @@ def test_paths_within_each_other_are_refused(paths: list[str]) -> None:
 
 
 def test_a_shared_folder_that_the_app_may_not_write_in_is_refused() -> None:
-    assert shared_problems(["a"], None, "/srv/shop/shared", ["/data"]) == [
+    assert shared_problems(["a"], [], "/srv/shop/shared", ["/data"]) == [
         "app_shared: gunicorn_writable_folders has no /srv/shop/shared, so the app could not write there; add it."
     ]
-    assert shared_problems([], None, "/srv/shop/shared", ["/data"]) == []
+    assert shared_problems([], [], "/srv/shop/shared", ["/data"]) == []
 
 
 def test_static_files_in_a_shared_folder_have_another_key() -> None:

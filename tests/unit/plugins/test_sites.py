@@ -199,6 +199,13 @@ def test_immutable_files_are_looked_for_in_the_releases_that_are_kept():
     assert static_folders([entry, {"url": "/a/", "folder": "a"}], {}, "immutable") == ["dist/assets"]
 
 
+def test_the_entries_may_be_the_text_of_an_ini_inventory():
+    text = '[{"url": "/assets/", "folder": "dist/assets", "immutable": true}]'
+    found = derive({"lb": {"app_name": "shop", "app_static": text}}, members=["lb"])[0]["static"]
+    assert found[0]["former"] == "/srv/shop/public/kept/dist/assets"
+    assert static_folders(text, {}, "immutable") == ["dist/assets"]
+
+
 def test_a_folder_with_a_fallback_is_kept_by_browsers_for_an_hour():
     entry = {"url": "/", "folder": "dist", "fallback": "index.html"}
     found = derive({"lb": {"app_name": "shop", "app_static": [entry]}}, members=["lb"])[0]["static"]

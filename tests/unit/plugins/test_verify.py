@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.production.fastapi.plugins.module_utils._deploy import page_assets, verifying
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.page_assets import let_keep
+from ansible_collections.production.fastapi.plugins.module_utils._deploy import verifying
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import (
     PROBE_ADDRESS,
     VERIFY_ADDRESS,
@@ -92,25 +91,6 @@ def test_without_a_release_any_will_do(server_context: ssl.SSLContext) -> None:
         assert verify(nginx, [], successes=1, within=0) == ""
     with answering(server_context, (404, "")) as nginx:
         assert verify(nginx, [], successes=1, within=0) == "answered 404, and no release of the app did"
-
-
-# Files that a load balancer is to keep
-
-
-def test_each_file_is_asked_for_once_and_those_that_are_missing_are_named(server_context: ssl.SSLContext) -> None:
-    asked: list[str] = []
-    with answering(server_context, (200, "one"), (404, "one"), (200, "one"), asked=asked) as nginx:
-        assert let_keep(nginx, ["/a.js", "/b.js", "/c.js"]) == {"/b.js": "404"}
-    assert len(asked) == 3
-    assert let_keep(nginx, ["/a.js"]) == {"/a.js": "refused"}
-
-
-def test_very_many_files_do_not_hold_up_a_deploy(
-    server_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(page_assets, "KEEPING_PATIENCE", -1)
-    with answering(server_context, (200, "one")) as nginx:
-        assert let_keep(nginx, ["/a.js"]) == {"/a.js": "time"}
 
 
 def test_nobody_listens(server_context: ssl.SSLContext) -> None:

@@ -221,3 +221,17 @@ def test_settings_of_an_ini_inventory_are_what_they_mean_and_secrets_are_not_amo
     settings = examined("app", known(tmp_path, **given, **secret)).settings
     assert [settings[name] for name in given] == [["1", "50%"], False, ["a", "b"], 30]
     assert "s3cr3t" not in str(settings)
+
+
+@pytest.mark.parametrize("static", ["/static/", [["/static/"]], "{a}", {"url": "/static/"}])
+def test_static_files_that_are_no_list_of_entries_are_refused(problems, static):
+    assert problems(app_static=static) == [
+        "app_static has to be a list of entries, such as [{url: /static/, folder: shop/static}]; in an INI inventory "
+        'write it as JSON, [{"url": "/static/", "folder": "shop/static"}].'
+    ]
+
+
+def test_static_files_without_a_folder_are_refused(problems):
+    assert [sentence.partition(" in every")[0] for sentence in problems(app_static='[{"url": "/static/"}]')] == [
+        "app_static of the app app needs a url and a folder"
+    ]

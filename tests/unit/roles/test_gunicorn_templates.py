@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import subprocess
 import sys
@@ -527,6 +528,16 @@ def test_the_worker_is_tried_with_the_lowest_versions_that_it_takes() -> None:
     assert {package: re.sub(r"([.]0)+$", "", version) for package, version in pins.items()} == {
         package: lowest for package, (lowest, _) in supported().items()
     }
+
+
+def test_the_app_has_the_files_of_all_releases_behind_it(config: Any, tmp_path: Path) -> None:
+    (tmp_path / "kept_files.py").write_text("def KeptFiles(app, folders): return app, folders\n")
+    static = [{"url": "/assets/", "folder": "dist", "immutable": True}, {"url": "/static/", "folder": "static"}]
+    for given in (static, json.dumps(static)):
+        made = config(app_static=given, app_source={"folder": "shop"})
+        assert made.Worker.around_app("app") == ("app", {"/assets/": "/srv/shop/public/kept/dist"})
+    for others in ({"app_static": static[1:]}, {"app_static": static, "gunicorn_directory": "/srv/legacy"}, {}):
+        assert "kept_files" not in vars(config(**others))
 
 
 def test_settings_of_an_ini_inventory_are_what_they_mean(render: Render, config: Any) -> None:
