@@ -210,7 +210,7 @@ def test_a_stall_delays_no_other_request(server_context: ssl.SSLContext, capsys:
     asyncio.run(run())
     requests = lines(capsys)
     assert len(requests) == 20
-    assert requests[0].ms > 300
+    assert max(request.ms for request in requests) > 300
 
 
 def test_a_client_that_is_told_to_stop_waits_for_what_is_open(
