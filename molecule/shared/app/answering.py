@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 import edition
@@ -22,7 +23,10 @@ def die() -> None:
 
 
 async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 200) -> None:
-    """Answer a GET with who this is, and a POST with what came in; /slow takes longer than anybody waits."""
+    """Answer a GET with who this is, and a POST with what came in; /slow takes longer than anybody waits.
+
+    Below /assets are the files of that folder.
+    """
     body, more = b"", True
     while more:
         message = await receive()
@@ -40,6 +44,9 @@ async def answer(scope: dict[str, Any], receive: Any, send: Any, status: int = 2
                 "host": socket.gethostname(),
             }
         ).encode()
+    if scope["path"].startswith("/assets/"):
+        file = Path(scope["path"].lstrip("/"))
+        status, body = (200, file.read_bytes()) if file.is_file() else (404, b"")
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,7 +1,9 @@
 """Topologies other than one app on one server, provisioned from elsewhere. The order of the tests is part of it."""
 
+import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import yaml
 from asking import ask, ask_json, name_of, on
@@ -110,11 +112,49 @@ print(context.wrap_socket(socket.create_connection((sys.argv[1], 8000), 5)).vers
 """
 
 
+# Opens pages, beside one that is open since the first release. Each request has a connection of its own, so while two
+# releases accept from one socket, either may get it. Prints how many pages each edition had, and what has failed.
+OPEN_PAGES = """
+import collections, http.client, json, select, socket, ssl, sys, time
+context = ssl._create_unverified_context()
+def get(path):
+    connection = http.client.HTTPSConnection("hello", context=context, timeout=10)
+    connection.sock = context.wrap_socket(socket.create_connection((sys.argv[1], 8000), 10), server_hostname="hello")
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+pages, failed = collections.Counter(), []
+while not select.select([sys.stdin], [], [], 0.02)[0]:
+    edition = json.loads(get("/")[1])["edition"]
+    pages[edition] += 1
+    for name in {edition, "one"}:
+        if (found := get(f"/assets/{name}.js")) != (200, name):
+            failed.append([edition, name, *found])
+print(json.dumps([pages, failed]))
+"""
+
+
+@contextmanager
+def open_pages(host, address):
+    """Open pages of the app at this address until the block ends, and return how many of each edition there were."""
+    command = ["docker", "exec", "--interactive", host, "python3", "-c", OPEN_PAGES, address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        seen = {}
+        try:
+            yield seen
+        finally:
+            output, _ = client.communicate("", timeout=60)
+    pages, failed = json.loads(output)
+    assert failed == []
+    seen |= pages
+
+
 def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_without_a_break(debian12, debian13, tmp_path):
     addresses = {host: on(host, "hostname -I").split()[0] for host in (debian12, debian13)}
     make_source(ROOT / "molecule/deploys/app", tmp_path / "hello")
     (tmp_path / "hello/edition.py").write_text("NAME = 'one'\n")
     (tmp_path / "hello/assets").mkdir()
+    (tmp_path / "hello/assets/one.js").write_text("one")
     old, new, strange = (certificate(tmp_path, name) for name in ("old", "new", "strange"))
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     variables = {
@@ -145,11 +185,8 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
         key.write_text(its_key)
         return play(*arguments, inventory=str(inventory), **SAME).succeeded()
 
-    def edition_of(path):
-        return ask_json(debian12, SITE, path)["edition"]
-
     provide([old[0]], old[1])
-    assert live([debian12]) == edition_of("/assets/asked.js") == "one"
+    assert live([debian12]) == "one"
     assert on(debian12, "python3 -c %s %s", SPEAKS_TLS, addresses[debian13]).strip() == "TLSv1.3"
     # Root of the app's host asks over a socket of its own, with TLS too; nobody of that host gets to the address.
     on(debian13, "curl --silent --fail --insecure --unix-socket /run/hello/local.sock https://hello/")
@@ -157,10 +194,14 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     assert set(provide([old[0]], old[1]).stats("changed").values()) == {0}
     play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory), **SAME).succeeded()
     (tmp_path / "hello/edition.py").write_text("NAME = 'two'\n")
+    (tmp_path / "hello/assets/one.js").rename(tmp_path / "hello/assets/two.js").write_text("two")
     with load("pf-topologies12", SITE) as result:
-        provide([old[0], new[0]], old[1])
-        assert live([debian12]) == edition_of("/assets/other.js") == "two"
-        assert edition_of("/assets/asked.js") == "one", "the load balancer keeps what a page that is open asks for"
+        with open_pages("pf-topologies12", addresses[debian13]) as pages:
+            provide([old[0], new[0]], old[1])
+        assert pages.keys() == {"one", "two"}
+        assert live([debian12]) == "two"
+        assert [ask(debian12, SITE, f"/assets/{name}.js") for name in ("one", "two")] == [(200, "one"), (200, "two")]
+        assert ask(debian12, SITE, "/assets/none.js")[0] == 404
         provide([new[0], old[0]], new[1])
         provide([new[0]], new[1])
     assert result.sent > 100
