@@ -162,6 +162,7 @@ class Release:
         """`warn` is told what the user should know of a build that succeeds."""
         self.spec = spec
         self.warn = warn
+        self.other_python = ""  # a sentence, where a build has another one than the image of the app
         self.account = Account.find(spec.user)
         self.builder = Account.find(build_account(spec.user))
         self.public = Public(spec.directory, warn)
@@ -293,8 +294,11 @@ class Release:
                 marker.chmod(0o600)
                 os.sync()
                 marker.rename(self.path / COMPLETE)
-            except BaseException:
+            except BaseException as error:
                 shutil.rmtree(self.path, ignore_errors=True)
+                if self.other_python and isinstance(error, ReleaseError):
+                    sentence = f"{str(error).rstrip('.')}. {self.other_python}"
+                    raise ReleaseError(sentence, error.log) from error
                 raise
             finally:
                 with contextlib.suppress(OSError):
@@ -402,7 +406,10 @@ class Release:
         wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
         if wish.by == DOCKERFILE and not interpreter.name.endswith(wish.version):
-            self.warn(f"app_python: the Dockerfile has Python {wish.version}, which uv cannot install on the host.")
+            self.other_python = (
+                f"app_python: the Dockerfile has Python {wish.version}, which uv cannot install on the host."
+            )
+            self.warn(self.other_python)
         wanted = Wanted.read(form, project, chosen)
         if not wanted.locked:
             self.spec.resolving.check()

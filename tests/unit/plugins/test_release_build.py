@@ -96,6 +96,17 @@ def test_a_folder_with_one_folder_in_it_keeps_that(source):
     assert (release.path / "src" / "api" / "main.py").is_file()
 
 
+def test_the_python_of_a_dockerfile_that_cannot_be_had_is_named_when_the_build_fails(source):
+    (source / "Dockerfile").write_text("FROM python:3.99-slim\n")
+    release, upload = prepare(source)
+    assert release.build(upload)["entrypoint"] == "main:app"
+    (source / "main.py").write_text("raise RuntimeError('planted')\n")
+    release, upload = prepare(source)
+    lacks = "app_python: the Dockerfile has Python 3.99, which uv cannot install on the host."
+    with pytest.raises(ReleaseError, match=f"RuntimeError: planted. {lacks}$"):
+        release.build(upload)
+
+
 def test_commands_make_what_the_source_does_not_have(source):
     """Here a module, without which the app cannot be imported, by the app's own Python."""
     (source / "main.py").write_text("import made\n" + MAIN)
