@@ -60,6 +60,7 @@ class Source:
 
     files: set[str]
     above: dict[str, str]
+    below: str = ""  # where that folder is in the source
     listed: str = ""  # what requirements.txt has
     alembic: str = ""  # what alembic.ini has, where env.py takes the database from it
     modules: dict[str, ast.Module] = field(default_factory=dict)
@@ -96,7 +97,7 @@ def read(folder: Path, subdirectory: str, include: Sequence[str]) -> Source:
     """The app's folder in a source, and what its top says of images and front ends."""
     listed = list_files(folder, include)
     below = PurePosixPath(subdirectory)
-    known = Source({str(path.relative_to(below)) for path in listed if path.is_relative_to(below)}, {})
+    known = Source({str(path.relative_to(below)) for path in listed if path.is_relative_to(below)}, {}, subdirectory)
     if "requirements.txt" in known.files:
         known.listed = text_of(folder / below / "requirements.txt")
     if "alembic.ini" in known.files:
@@ -158,7 +159,8 @@ def apps_of(tree: ast.Module) -> Iterator[str]:
 
 def dependencies(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     """A list of requirements that has nothing in it."""
-    if source.listed.strip() == "" and "requirements.txt" in source.files and not settings.get("app_dependencies"):
+    empty = source.listed.strip() == "" and "requirements.txt" in source.files
+    if empty and settings.get("app_dependencies", "auto") in ("auto", "requirements.txt"):
         yield "app_dependencies: requirements.txt is empty; write there what the app needs, FastAPI first."
 
 
@@ -291,7 +293,7 @@ def packages(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
 
 def writes(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     """Folders and files of the source that the app makes, where it may not write unless they are shared."""
-    made = {name for tree in source.modules.values() for name in made_by(tree)}
+    made = {str(PurePosixPath(source.below) / name) for tree in source.modules.values() for name in made_by(tree)}
     shared = {str(path).strip("/") for path in settings.get("app_shared") or []}
     missing = sorted(made - shared)[:MOST_NAMED]
     if missing:

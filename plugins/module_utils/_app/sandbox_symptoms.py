@@ -17,19 +17,20 @@ _PATH = re.compile(_REFUSED + r":? ['\"](?P<path>[^'\"]+)['\"]")
 _IN_RELEASE = re.compile(r"/srv/[^/]+/(?:releases/[^/]+|current)/src/(?P<rest>.+)")
 
 
-def advice(said: str, shared: str) -> str:
+def advice(said: str, shared: str, below: str = "") -> str:
     """A sentence with the setting that helps; empty when no error in this log is of the kind, the last one first.
 
-    `said` is the log of an app that did not start, and `shared` the folder in which it may write.
+    `said` is the log of an app that did not start, and `shared` the folder in which it may write. The app runs in
+    the folder `below` of its source.
     """
     for line in filter(_ERROR.search, reversed(said.splitlines())):
         for pattern, sentence in _RULES:
             if re.search(pattern, line):
-                return sentence.format(shared=shared) if isinstance(sentence, str) else sentence(line, shared)
+                return sentence.format(shared=shared) if isinstance(sentence, str) else sentence(line, shared, below)
     return ""
 
 
-def _write(said: str, shared: str) -> str:
+def _write(said: str, shared: str, below: str) -> str:
     found = _PATH.search(said)
     only = f"The app can write only in {shared} and in /tmp;"
     if not found:
@@ -43,6 +44,7 @@ def _write(said: str, shared: str) -> str:
             " belongs to its user."
         )
     named = relative.parent if len(relative.parts) > 1 else relative
+    named = named if inside else PurePosixPath(below) / named
     return f"{only} set app_shared: [{named}] to have {named} of the source there."
 
 
@@ -72,7 +74,7 @@ _PORT = (
 )
 
 # The first that is found counts: a sentence, or what makes one of the line.
-_RULES: tuple[tuple[str, str | Callable[[str, str], str]], ...] = (
+_RULES: tuple[tuple[str, str | Callable[[str, str, str], str]], ...] = (
     (r"unable to open database file|attempt to write a readonly database", _DATABASE),
     (r"Address family not supported by protocol", _FAMILY),
     (r"No usable sandbox|Failed to move to new namespace|unshare.*Operation not permitted", _NAMESPACE),

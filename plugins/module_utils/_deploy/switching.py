@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import time
 from dataclasses import dataclass, field
@@ -441,9 +442,17 @@ class Switch:
         serving = f"Release {live} serves." if live else "No release serves."
         lines = "".join(f"\n  {line}" for line in log)
         said = f" The last lines of its log:{lines}" if log else " Its log is empty."
-        helps = advice("\n".join(log), f"/srv/{self.name}/shared")
+        helps = advice("\n".join(log), f"/srv/{self.name}/shared", self._below())
         said += f"\n{helps}" if helps else ""
         return SwitchError(f"{message} {serving}{said}", {"live": live, "log": log})
+
+    def _below(self) -> str:
+        """The folder of its source in which the release runs."""
+        source = f"/srv/{self.name}/releases/{self.release}"
+        described = self.host.at(f"{source}/release.env")
+        text = described.read_text() if described.is_file() else ""
+        found = re.search(rf'_DIRECTORY="?{re.escape(source)}/src/([^"\n]+)', text)
+        return found[1] if found else ""
 
     # Asking over the socket
 

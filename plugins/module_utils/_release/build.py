@@ -652,7 +652,7 @@ class Release:
             raise ReleaseError(f"{entrypoint} cannot be imported: it takes more than {IMPORT_TIMEOUT} seconds.", output)
         if code != 0:
             reason = last_error(output)
-            if helps := advice(reason, str(shared)):
+            if helps := advice(reason, str(shared), self.spec.source.get("subdirectory", "")):
                 reason = f"{reason.rstrip('.')}. {helps}"
             raise ReleaseError(f"{entrypoint} cannot be imported: {reason}", output)
         return f"{entrypoint}()" if factory in output.splitlines() else entrypoint

@@ -76,6 +76,15 @@ def test_the_last_error_counts() -> None:
     assert "app_shared: [uploads]" in advice(said, SHARED)
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("logs", "backend/logs"), ("logs/app.log", "backend/logs"), ("/srv/shop/releases/a1/src/backend/logs", "backend")],
+)
+def test_a_path_of_an_app_in_a_subdirectory_is_named_from_the_top_of_the_source(path: str, named: str) -> None:
+    found = advice(f"OSError: [Errno 30] Read-only file system: '{path}'", SHARED, "backend")
+    assert f"app_shared: [{named}]" in found
+
+
 @pytest.mark.parametrize("number", [1, 13, 30, 97, 98])
 def test_the_words_are_those_of_the_system(number: int) -> None:
     program = f"import os; raise OSError({number}, os.strerror({number}))"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
+from conftest import role_variables
 
 SETTINGS = """
 import os
@@ -32,6 +33,7 @@ LEVEL = os.environ.get("LEVEL")
 def later():
     return os.environ["LATER"]
 """
+DEFAULTS = role_variables("app")
 COMPOSE = """
 services:
   one: {command: celery -A shop.tasks worker --loglevel info}
@@ -54,7 +56,7 @@ def write(folder: Path, path: str, text: str = "") -> None:
 
 
 def told(folder: Path, subdirectory: str = "", **settings: Any) -> list[str]:
-    return hints(folder, {"subdirectory": subdirectory}, {"app_entrypoint": "main:app", **settings})
+    return hints(folder, {"subdirectory": subdirectory}, {**DEFAULTS, "app_entrypoint": "main:app", **settings})
 
 
 def test_an_app_that_asks_for_nothing(source: Path) -> None:
@@ -161,3 +163,9 @@ def test_where_the_app_writes(source: Path, text: str, path: str) -> None:
     )
     assert [each.startswith(sentence) for each in told(source)] == ([True] if path else [])
     assert told(source, app_shared=[f"{path}/"] if path else []) == []
+
+
+def test_where_an_app_in_a_subdirectory_writes_is_a_path_of_the_source(source: Path) -> None:
+    write(source, "backend/files.py", "Path('uploads').mkdir()")
+    assert [each for each in told(source, "backend") if "write [backend/uploads]," in each]
+    assert not [each for each in told(source, "backend", app_shared=["backend/uploads"]) if "uploads" in each]

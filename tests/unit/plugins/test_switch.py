@@ -344,6 +344,19 @@ def test_a_release_that_stays_up_is_settled(running: FakeHost) -> None:
     assert running.told("start", "stop") == [("start", "shop@two.service"), ("stop", "shop@one.service")]
 
 
+def test_where_an_app_in_a_subdirectory_writes_is_named_from_the_top_of_its_source(
+    running: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = running.at("/srv/shop/releases/two")
+    release.mkdir(parents=True, exist_ok=True)
+    (release / "release.env").write_text('PRODUCTION_FASTAPI_DIRECTORY="/srv/shop/releases/two/src/backend"\n')
+    log = ["OSError: [Errno 30] Read-only file system: 'logs'"]
+    monkeypatch.setattr(FakeHost, "log", lambda _host, _unit, _since: log)
+    running.lives[:] = ["MainPID=7\n", "MainPID=8\n"]
+    with pytest.raises(SwitchError, match=r"set app_shared: \[backend/logs\] to have"):
+        switch(running, "two", observe=0.6).run()
+
+
 def test_a_reload_meanwhile_is_no_end(running: FakeHost) -> None:
     running.lives[:] = ["ActiveState=active\n", "ActiveState=reloading\n", "ActiveState=active\n"]
     assert switch(running, "two", observe=0.6).run()["live"] == "two"
