@@ -145,7 +145,8 @@ def test_new_workers_without_a_lost_request(hosts, playbook, event):
     with load_on(*NAMES):
         book(playbook).succeeded()
         for host, old in zip(hosts, before, strict=True):
-            on(host, f"timeout 60 sh -c 'while kill -0 {' '.join(old)} 2>/dev/null; do sleep 0.2; done'")
+            wait = f"for pid in {' '.join(old)}; do while kill -0 $pid 2>/dev/null; do sleep 0.2; done; done"
+            on(host, f"timeout 60 sh -c '{wait}'")
     for host, old in zip(hosts, before, strict=True):
         assert not workers(host) & old
         assert history(host)[-1]["event"] == event
