@@ -36,12 +36,10 @@ def test_each_attacker_succeeds_within_three_builds(
                 host.run("touch /srv/mallory/shared/go")
             variables = attacker(tmp_path / str(number) / "mallory", kind, number, found)
             result = earlier("deploy" if number else "site", **variables, **WITHOUT)
-        harm = {
-            f"{attack} on {name}": on(host, LOOT.format(attack))
-            for name, host in found.items()
-            for attack in ("proc_root", "escape", "cache", "locks", "secrets")
-        }
-        harm |= {f"swap on {name}": on(host, "find /etc/victim -user mallory") for name, host in found.items()}
+        looks = {attack: LOOT.format(attack) for attack in ("proc_root", "escape", "cache", "locks", "secrets")}
+        looks["swap"] = "find /etc/victim -user mallory"
+        # One host is enough: who swaps a folder has to hit a moment, and does not on each.
+        harm = {attack: "".join(on(host, look) for host in hosts) for attack, look in looks.items()}
     finally:
         for host in hosts:
             on(host, END)
