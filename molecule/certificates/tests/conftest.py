@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-import testinfra
 from asking import on
+from inside import host_in
 
 # Names that the authority resolves, each to one of the load balancers.
 NAMES = {"shop.test": "198.18.46.12", "www.shop.test": "198.18.46.12", "blog.test": "198.18.46.13"}
@@ -24,13 +24,13 @@ BALANCERS = ("pf-certificates12", "pf-certificates13")
 @pytest.fixture(scope="session")
 def hosts():
     """The load balancers."""
-    return {name: testinfra.get_host(f"docker://{name}") for name in BALANCERS}
+    return {name: host_in(name) for name in BALANCERS}
 
 
 @pytest.fixture(scope="session")
 def authority(hosts, tmp_path_factory):
     """The host of the authority, whose CA the load balancers know."""
-    host = testinfra.get_host("docker://pf-acme")
+    host = host_in("pf-acme")
     subprocess.run(["docker", "cp", AUTHORITY, "pf-acme:/srv/authority.sh"], check=True, capture_output=True)
     for name, secret in SECRETS.items():
         on(host, f"printf %s {secret} >/srv/{name}")

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import testinfra
 import yaml
 from asking import ask, on
 from hello import SITE, live, load_on, make_source
+from inside import host_in
 from load import CLOSED, load
 from plays import ROOT, play
 
@@ -91,7 +91,7 @@ print(json.dumps({target: reached(target) for target in sys.argv[1:]}))
 
 
 def host(name):
-    return testinfra.get_host(f"docker://{name}")
+    return host_in(name)
 
 
 def docker(*arguments):

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-import testinfra
 from asking import on
 from hello import SITE
+from inside import host_in
 from plays import ROOT, play
 
 ADDRESS = "198.18.44.100"
@@ -115,7 +115,7 @@ def clients(what: str) -> Iterator[Seen]:
 
 
 def host(name):
-    return testinfra.get_host(f"docker://{name}")
+    return host_in(name)
 
 
 def docker(*arguments):

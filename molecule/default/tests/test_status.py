@@ -3,7 +3,7 @@
 import json
 
 import pytest
-import testinfra
+from inside import host_in
 from plays import ROOT, play
 
 NAMES = ("pf-default12", "pf-default13")
@@ -34,7 +34,7 @@ def test_hosts_that_are_well(tmp_path):
 @pytest.fixture
 def broken():
     """A host whose Nginx is stopped and one of whose files somebody has changed."""
-    host = testinfra.get_host(f"docker://{NAMES[1]}")
+    host = host_in(NAMES[1])
     host.check_output("systemctl stop nginx && touch --date='+1 hour' /etc/nginx/nginx.conf")
     yield
     host.check_output(

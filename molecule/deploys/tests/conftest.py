@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-import testinfra
 from hello import NAMES, make_source
+from inside import host_in
 from planted import SECRETS
 from plays import DEPLOY, play
 
@@ -14,7 +14,7 @@ APP = Path(__file__).parents[1] / "app"
 
 @pytest.fixture(scope="session")
 def hosts():
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What the tests of this scenario share."""
 
 import pytest
-import testinfra
+from inside import host_in
 
 NAMES = ("pf-edge12", "pf-edge13")
 
@@ -9,4 +9,4 @@ NAMES = ("pf-edge12", "pf-edge13")
 @pytest.fixture(scope="session")
 def hosts():
     """Both, for what is done to both at the same time."""
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]

@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-import testinfra
 from asking import ask_json, on
 from hello import make_source
+from inside import host_in
 from plays import ROOT, SITE, play
 
 NAMES = ("pf-existing12", "pf-existing13")
@@ -30,7 +30,7 @@ SYSTEM = (
 
 
 def host_of(name):
-    return testinfra.get_host(f"docker://{name}")
+    return host_in(name)
 
 
 def prepare(name):

@@ -6,8 +6,8 @@ import subprocess
 from functools import cache
 
 import pytest
-import testinfra
 from asking import ask_json, on
+from inside import host_in
 from make_sources import make_sources
 from plays import play
 
@@ -94,7 +94,7 @@ REFUSED_LATER = {
 
 
 def host_of(name):
-    return testinfra.get_host(f"docker://{name}")
+    return host_in(name)
 
 
 def tree(name):

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import pytest
-import testinfra
 from asking import on
 from hello import NAMES, ONE, SITE, live, load_on, make_source, release_of, restart, units
+from inside import host_in
 from load import load
 from plays import DEPLOY, ROOT, play
 
@@ -20,7 +20,7 @@ APP = Path(__file__).parents[1] / "app"
 
 @pytest.fixture(scope="session")
 def hosts():
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")

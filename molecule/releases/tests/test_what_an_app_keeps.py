@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-import testinfra
 from asking import on
 from hello import NAMES, ONE, SITE
+from inside import host_in
 from plays import DEPLOY, ROOT, play
 
 MAIN = """
@@ -53,7 +53,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def hosts():
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 """The hosts, and inventories in which each of them is complete."""
 
 import pytest
-import testinfra
 import yaml
 from hello import NAMES, make_source
+from inside import host_in
 from plays import ROOT
 
 ADDRESSES = dict(zip(NAMES, ("198.18.25.12", "198.18.25.13"), strict=True))
@@ -11,7 +11,7 @@ ADDRESSES = dict(zip(NAMES, ("198.18.25.12", "198.18.25.13"), strict=True))
 
 @pytest.fixture(scope="session")
 def hosts():
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import json
 import subprocess
 
 import pytest
-import testinfra
 from asking import ask, on
+from inside import host_in
 from make_sources import make_sources
 from plays import DEPLOY, SITE, play
 
@@ -38,7 +38,7 @@ CASES = {
 
 @pytest.fixture(scope="session")
 def hosts():
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ Short: two sources, once each on both hosts. LONG=1: five, three times each, so 
 import os
 
 import pytest
-import testinfra
 from asking import on
 from attacking import HIDE, attacker
+from inside import host_in
 from plays import DEPLOY, play
 
 NAMES = ("pf-source12", "pf-source13")
@@ -44,7 +44,7 @@ HARM = {
 
 @pytest.fixture(scope="session")
 def hosts():
-    found = [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    found = [host_in(name) for name in NAMES]
     for host in found:
         on(host, HIDE)
     return found

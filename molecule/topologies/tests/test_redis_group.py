@@ -4,8 +4,8 @@ import subprocess
 import time
 
 import pytest
-import testinfra
 from asking import on
+from inside import host_in
 from plays import play
 
 NUMBERS = (1, 2, 3)
@@ -34,7 +34,7 @@ def run(tmp_path_factory):
 
 
 def server(number):
-    return testinfra.get_host(f"docker://pf-redis{number}")
+    return host_in(f"pf-redis{number}")
 
 
 def primary(seen_by):

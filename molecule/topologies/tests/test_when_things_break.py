@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-import testinfra
 import yaml
 from asking import name_of, on
 from hello import SITE, make_source
+from inside import host_in
 from plays import ROOT, play
 
 ALONE, BALANCER, SERVERS = "pf-topologies12", "pf-topologies13", ("pf-redis1", "pf-redis2")
@@ -214,7 +214,7 @@ def seen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("breaks")
     make_source(ROOT / "molecule/deploys/app", folder / "hello")
     (folder / "hello/edition.py").write_text(EDITION)
-    single, balancer, *servers = (testinfra.get_host(f"docker://{name}") for name in (ALONE, BALANCER, *SERVERS))
+    single, balancer, *servers = (host_in(name) for name in (ALONE, BALANCER, *SERVERS))
 
     def rows(of, name, *hosts):
         provide(folder, name, *hosts)

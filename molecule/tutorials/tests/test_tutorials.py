@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import testinfra
 from asking import on
+from inside import host_in
 from plays import ROOT
 from tutorial import blocks, plain
 
@@ -127,7 +127,7 @@ class Reader:
 @pytest.fixture(scope="session")
 def world():
     """The rest of the world; its authority is being installed while the reader reads the first page."""
-    host = testinfra.get_host("docker://pf-tutorial-world")
+    host = host_in("pf-tutorial-world")
     copy(ROOT / "molecule" / "certificates" / "authority.sh", "pf-tutorial-world", "/srv/authority.sh")
     on(host, "printf none | tee /srv/eab /srv/tsig")
     on(host, "systemctl is-active pebble-14000 || systemd-run --unit authority sh /srv/authority.sh")

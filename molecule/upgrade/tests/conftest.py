@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import testinfra
 from hello import NAMES
+from inside import host_in
 from plays import ROOT, Result, play
 
 # Before builds had an account of their own, releases belonged to root, and Nginx's files had a folder of ours.
@@ -15,7 +15,7 @@ EARLIER = "f24df3915086e498cc7f306a4255d70ffd596d73"
 
 @pytest.fixture(scope="session")
 def hosts() -> list[Any]:
-    return [testinfra.get_host(f"docker://{name}") for name in NAMES]
+    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")
