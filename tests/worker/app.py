@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, StreamingResponse
@@ -68,6 +69,24 @@ async def endless() -> StreamingResponse:
 @app.get("/block")
 async def block() -> None:
     time.sleep(60)
+
+
+async def passing(request: Request, call_next: Any) -> Response:
+    """A middleware as apps have several of, each of which listens whether the client has gone."""
+    response: Response = await call_next(request)
+    return response
+
+
+nested = FastAPI()
+nested.middleware("http")(passing)
+nested.middleware("http")(passing)
+app.mount("/nested", nested)
+
+
+@nested.get("/ready")
+@app.get("/ready-in-parts")
+async def ready_in_parts() -> StreamingResponse:
+    return StreamingResponse(iter([b"rea", b"dy"]))
 
 
 @app.get("/ready")

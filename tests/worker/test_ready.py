@@ -73,6 +73,15 @@ def test_nothing_is_accepted_until_the_readiness_path_answers(start: Start, tmp_
     wait_for(lambda: accepts(tmp_path))
 
 
+@pytest.mark.every_version
+@pytest.mark.parametrize("path", ["/nested/ready", "/ready-in-parts"])
+def test_an_app_that_listens_for_the_end_of_the_request_gets_ready(start: Start, tmp_path: Path, path: str) -> None:
+    gunicorn = start(gunicorn_readiness_path=path, wait=False)
+    assert gunicorn.ready(within=60)
+    wait_for(lambda: accepts(tmp_path))
+    assert "raised" not in gunicorn.log()
+
+
 def test_a_worker_that_waits_in_vain_stops_at_once(start: Start, tmp_path: Path) -> None:
     (tmp_path / "not-ready").touch()
     gunicorn = start(gunicorn_readiness_path="/ready", wait=False, **SLOW_TO_STOP)

@@ -493,13 +493,22 @@ class DrainWorker(UvicornWorker):
     async def _ask(self, path: str, state: dict[str, Any]) -> int:
         """The status of GET `path`, asked of the app in process; 504 after 5 s, 500 when it raises."""
         answered: list[int] = []
+        asked, done = False, asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            # As a client that stays: who listens for the end of the request must wait for it, and find no second one.
+            nonlocal asked
+            if not asked:
+                asked = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            await done.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 answered.append(message["status"])
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                done.set()
 
         scope = {
             "type": "http",
