@@ -45,6 +45,8 @@ from ansible_collections.production.fastapi.plugins.module_utils._nginx.tls_to_a
 RELEASE_HEADER = "X-Release"
 OBSERVE_INTERVAL = 0.25
 RETRY_INTERVAL = 0.2
+# Of a release that was neither ready nor has said why.
+_LATE = "It may only need longer, as a large app on a busy server does: raise gunicorn_start_timeout."
 
 
 @dataclass
@@ -277,9 +279,10 @@ class Switch:
         waited = time.time() - began >= self.start_timeout
         problem = f"was not ready after {self.start_timeout} s" if waited else "could not start"
         message = f"Release {self.release} {problem}."
+        helps = _LATE if waited and not any("Not ready:" in line for line in log) else ""
         if verb == "start":
-            raise self._refusal(message, previous, log)
-        raise self._failure(message, live, log)
+            raise self._refusal(message, previous, log, helps)
+        raise self._failure(message, live, log, helps)
 
     def _observe(self, previous: str) -> None:
         """Watch the new instance beside the old one; both accept, so that the end of the new one is hardly felt.
@@ -431,18 +434,18 @@ class Switch:
         self._discard(self.release)
         raise self._refusal(message, previous, log)
 
-    def _refusal(self, message: str, previous: str, log: list[str]) -> SwitchError:
+    def _refusal(self, message: str, previous: str, log: list[str], helps: str = "") -> SwitchError:
         """Record that the release has failed, and return the failure; the one before serves."""
         self._remember(FAILED, previous, message)
-        failure = self._failure(message, previous, log)
+        failure = self._failure(message, previous, log, helps)
         failure.result["refused"] = self.release
         return failure
 
-    def _failure(self, message: str, live: str, log: list[str]) -> SwitchError:
+    def _failure(self, message: str, live: str, log: list[str], helps: str = "") -> SwitchError:
         serving = f"Release {live} serves." if live else "No release serves."
         lines = "".join(f"\n  {line}" for line in log)
         said = f" The last lines of its log:{lines}" if log else " Its log is empty."
-        helps = advice("\n".join(log), f"/srv/{self.name}/shared", self._below())
+        helps = advice("\n".join(log), f"/srv/{self.name}/shared", self._below()) or helps
         said += f"\n{helps}" if helps else ""
         return SwitchError(f"{message} {serving}{said}", {"live": live, "log": log})
 

@@ -183,6 +183,24 @@ def test_a_release_that_does_not_start_changes_nothing(running: FakeHost) -> Non
     assert enabled(running) == ["shop@one.service"]
 
 
+@pytest.mark.parametrize(
+    ("timeout", "log", "helped"),
+    [
+        (0, "importing", True),
+        (60, "ValueError: no", False),
+        (0, "Not ready: /readyz answers 503.", False),
+    ],
+)
+def test_a_release_that_is_not_ready_in_time_may_need_longer(
+    running: FakeHost, monkeypatch: pytest.MonkeyPatch, timeout: int, log: str, helped: bool
+) -> None:
+    running.broken.add("shop@two.service")
+    monkeypatch.setattr(FakeHost, "log", lambda *_: [log])
+    with pytest.raises(SwitchError) as failure:
+        switch(running, "two", start_timeout=timeout).run()
+    assert ("raise gunicorn_start_timeout" in str(failure.value)) is helped
+
+
 def test_a_first_release_that_does_not_start_leaves_nothing(host: FakeHost) -> None:
     host.broken.add("shop@one.service")
     with pytest.raises(SwitchError, match="No release serves"):
