@@ -551,6 +551,7 @@ class Release:
             f"{PREFIX}RELEASE": self.path.name,
             **self.spec.build_environment,
         }
+        below = self.spec.source.get("subdirectory", "")
         for command in self.spec.build_commands:
             code, output = run(
                 ["/bin/sh", "-ec", command],
@@ -562,7 +563,8 @@ class Release:
             if code == 124:
                 raise ReleaseError(f"app_build: {command} takes more than {BUILD_TIMEOUT} seconds.", output)
             if code != 0:
-                raise ReleaseError(f"app_build: {command} ended with exit code {code}: {last_line(output)}", output)
+                ended = f"ended with exit code {code}" + (f" in {below} of the source" if below else "")
+                raise ReleaseError(f"app_build: {command} {ended}: {last_line(output)}", output)
 
     @property
     def _shared(self) -> Shared:

@@ -51,13 +51,15 @@ def source(tmp_path):
     return folder
 
 
-def prepare(source: Path, git: dict[str, str] | None = None, **options: object) -> tuple[Release, Path]:
+def prepare(
+    source: Path, git: dict[str, str] | None = None, below: str = "", **options: object
+) -> tuple[Release, Path]:
     directory = source.parent / "srv"
     upload = source.parent / "upload"
     if git is None:
         with upload.open("wb") as file:
             pack(source, file)
-    wanted = git or {"folder": str(source), "tree": tree_hash(source)}
+    wanted = git or {"folder": str(source), "tree": tree_hash(source), "subdirectory": below}
     spec = Spec(name="hello", directory=directory, user="hello", **{"source": wanted, **options})
     release = Release(spec, warn=lambda _text: None)
     release.resolve()
@@ -135,6 +137,21 @@ def test_a_build_command_that_fails_ends_the_build(source):
     with pytest.raises(ReleaseError, match=r"^app_build: echo .* ended with exit code 3: no such package$"):
         release.build(upload)
     assert releases(source) == []
+
+
+def test_a_build_command_runs_in_the_folder_of_the_app_and_says_so(source):
+    below = source / "backend"
+    below.mkdir()
+    for path in [path for path in source.iterdir() if path != below]:
+        path.rename(below / path.name)
+    (source / "frontend").mkdir()
+    (source / "frontend" / "page").touch()
+    release, upload = prepare(source, build_commands=["cp ../frontend/page page"], below="backend")
+    release.build(upload)
+    assert (release.path / "src" / "backend" / "page").is_file()
+    release, upload = prepare(source, build_commands=["cd frontend"], below="backend")
+    with pytest.raises(ReleaseError, match=r"ended with exit code \d+ in backend of the source: .*frontend"):
+        release.build(upload)
 
 
 def test_bytecode_is_there_when_the_app_starts(source):
