@@ -49,6 +49,10 @@ FIXED_URL = re.compile(r"^sqlalchemy\.url\s*=\s*(?!driver:)\w[\w+]*://(?:[^@/\s%
 CHANGES_URL = re.compile(
     r"environ|getenv|set_main_option|settings|config\.[A-Z_]+|url\s*=\s*(?!config\.get_main_option)\w"
 )
+# A database in a file beside the app, as a URL or as a path.
+SQLITE_URL = re.compile(r"sqlite(?:\+\w+)?:///(?:\./)?(?!/)([\w.-]+(?:/[\w.-]+)*)")
+SQLITE_FILE = re.compile(r"(?:\./)?((?:[\w-][\w.-]*/)*[\w.-]+\.(?:db|sqlite3?))")
+LOGGERS = ("FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler", "WatchedFileHandler")
 # A line of requirements.txt that installs the project itself.
 INSTALLS = re.compile(r"^\s*(-e\s+)?\.", re.MULTILINE)
 APT = re.compile(r"apt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&|;]*)")
@@ -195,11 +199,13 @@ def read_by(tree: ast.Module) -> Iterator[str]:
 
 def required(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], *, checked: bool) -> Iterator[str]:
     """The fields of a class of settings that have to be given; what is settings again has its own."""
+    stored = [each for each in ast.walk(node) if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store)]
+    made = {"model_config", *constants([each.slice for each in stored])}  # by a validator, from other fields
     for each in node.body:
         if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name):
             continue
         kind, value, name = ast.unparse(each.annotation), each.value, each.target.id
-        if kind.startswith("ClassVar") or kind in classes or name.startswith("_") or name == "model_config":
+        if kind.startswith("ClassVar") or kind in classes or name.startswith("_") or name in made:
             continue
         options = {}
         if isinstance(value, ast.Call) and name_of(value.func) == "Field":
@@ -293,7 +299,9 @@ def packages(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
 
 def writes(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     """Folders and files of the source that the app makes, where it may not write unless they are shared."""
-    made = {str(PurePosixPath(source.below) / name) for tree in source.modules.values() for name in made_by(tree)}
+    found = [name for tree in source.modules.values() for name in made_by(tree)]
+    found += named_in(settings.get("app_environment") or {})
+    made = {str(PurePosixPath(source.below) / name) for name in found}
     shared = {str(path).strip("/") for path in settings.get("app_shared") or []}
     missing = sorted(made - shared)[:MOST_NAMED]
     if missing:
@@ -303,18 +311,29 @@ def writes(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def named_in(environment: Mapping[str, Any]) -> Iterator[str]:
+    """The SQLite files beside the app that its environment names."""
+    for value in map(str, environment.values()):
+        if found := SQLITE_URL.fullmatch(value) or SQLITE_FILE.fullmatch(value):
+            yield found[1]
+
+
 def made_by(tree: ast.Module) -> Iterator[str]:
     """The relative paths that a module makes: SQLite files, logs, and folders by name."""
     texts = list(constants(list(ast.walk(tree))))
-    for text in texts:
-        found = re.fullmatch(r"sqlite(?:\+\w+)?:///(?:\./)?(?!/)([\w.-]+(?:/[\w.-]+)*)", text)
-        if found:
-            yield found[1]
+    yield from (found[1] for text in texts if (found := SQLITE_URL.fullmatch(text)))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called, inner = name_of(node.func), getattr(node.func, "value", None)
-        if called in ("makedirs", "FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"):
+        named = [keyword.value for keyword in node.keywords if keyword.arg == "filename"]
+        if called in ("makedirs", *LOGGERS):
+            yield from relative(constants([*node.args[:1], *named]))
+        if called == "basicConfig":
+            yield from relative(constants(named))
+        if called == "connect" and name_of(inner or node) in ("sqlite3", "aiosqlite"):
+            yield from (found[1] for text in constants(node.args[:1]) if (found := SQLITE_FILE.fullmatch(text)))
+        if called == "open" and any(set(mode) & set("wax+") for mode in constants(node.args[1:2])):
             yield from relative(constants(node.args[:1]))
         if called == "mkdir" and isinstance(inner, ast.Call) and name_of(inner.func) == "Path":
             yield from relative(constants(inner.args[:1]))
@@ -324,8 +343,8 @@ def made_by(tree: ast.Module) -> Iterator[str]:
 
 
 def relative(texts: Iterator[str]) -> Iterator[str]:
-    """The first part of paths that lie in the source."""
+    """The first part of paths that lie in the source: a folder, or a file at its top."""
     for text in texts:
-        first = text.removeprefix("./").split("/")[0]
-        if re.fullmatch(r"[\w-]+", first) and not text.startswith(("/", "..")):
+        first, *rest = text.removeprefix("./").split("/")
+        if re.fullmatch(r"[\w-]+" if rest else r"[\w-][\w.-]*", first) and not text.startswith(("/", "..")):
             yield first

@@ -89,6 +89,20 @@ def test_all_names_of_the_environment_at_once(source: Path) -> None:
     assert told(source) == ["app_environment: write A, which core/config.py reads and has no default for."]
 
 
+def test_what_a_validator_makes_of_others_need_not_be_given(source: Path) -> None:
+    settings = [
+        "class Settings(BaseSettings):",
+        "    BROKER: str",
+        "    port: int",
+        "    @model_validator(mode='before')",
+        "    def split(cls, values):",
+        "        values['port'] = int(values['BROKER'].split(':')[1])",
+        "        return values",
+    ]
+    write(source, "config.py", "\n".join(settings))
+    assert told(source) == ["app_environment: write BROKER, which config.py reads and has no default for."]
+
+
 def test_a_layout_with_src_has_to_be_installed_or_named(source: Path) -> None:
     (source / "main.py").unlink()
     write(source, "src/shop/__init__.py", "api = FastAPI()")
@@ -154,6 +168,14 @@ def test_what_other_platforms_do_besides(source: Path) -> None:
         ("BASE_DIR = 1\n(BASE_DIR / 'logs').mkdir()", "logs"),
         ("data = 1\n(data / 'logs').mkdir()", ""),
         ("handler = RotatingFileHandler('logs/app.log')", "logs"),
+        ("handler = FileHandler(filename='app.log')", "app.log"),
+        ("logging.basicConfig(filename='app.log')", "app.log"),
+        ("db = sqlite3.connect('database/notes.db')", "database/notes.db"),
+        ("db = sqlite3.connect(':memory:')", ""),
+        ("db = other.connect('notes.db')", ""),
+        ("open('state.json', 'w')", "state.json"),
+        ("open('state.json')", ""),
+        ("open('/tmp/state.json', 'w')", ""),
     ],
 )
 def test_where_the_app_writes(source: Path, text: str, path: str) -> None:
@@ -163,6 +185,22 @@ def test_where_the_app_writes(source: Path, text: str, path: str) -> None:
     )
     assert [each.startswith(sentence) for each in told(source)] == ([True] if path else [])
     assert told(source, app_shared=[f"{path}/"] if path else []) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("database/jobs.db", "database/jobs.db"),
+        ("sqlite:///./jobs.sqlite3", "jobs.sqlite3"),
+        ("/srv/hello/shared/jobs.db", ""),
+        ("sqlite:////srv/hello/shared/jobs.db", ""),
+        ("postgresql:///jobs", ""),
+        (3, ""),
+    ],
+)
+def test_a_database_beside_the_app_that_the_environment_names(source: Path, value: object, path: str) -> None:
+    told_of = [each for each in told(source, app_environment={"JOBS": value}) if "app_shared" in each]
+    assert [f"write [{path}]," in each for each in told_of] == ([True] if path else [])
 
 
 def test_where_an_app_in_a_subdirectory_writes_is_a_path_of_the_source(source: Path) -> None:
