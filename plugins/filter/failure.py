@@ -54,10 +54,16 @@ def failure(result: Mapping[str, Any], task: str) -> str:
 
 def _message(result: Mapping[str, Any]) -> str:
     message = str(result.get("msg") or result.get("exception") or "failed without an error message").strip()
-    lines = [str(line) for line in result.get("log") or []][-LOG_LINES:]
+    lines = [_plain(str(line)) for line in result.get("log") or []][-LOG_LINES:]
     if not lines or lines[-1] in message:
         return message
-    return "\n  ".join([f"{message} The last lines of its log:", *lines])
+    ended = message if message.endswith((".", "!", "?", ":")) else f"{message}."
+    return "\n  ".join([f"{ended} The last lines of its log:", *lines])
+
+
+def _plain(line: str) -> str:
+    """A line without what a terminal or an editor would take for no text, such as what git sends at its end."""
+    return "".join(sign for sign in line if sign.isprintable() or sign == "\t").rstrip()
 
 
 class FilterModule:
