@@ -72,6 +72,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
     find_entrypoint,
     last_error,
     last_line,
+    missing_module,
     project_folder,
     quote,
     release_name,
@@ -449,7 +450,7 @@ class Release:
             if len(missing) >= MANY:  # which the import would compile by itself once more
                 others[0].result()
             python = self.path / "venv" / "bin" / "python"
-            entrypoint = self._check_import(python, entrypoint, directory, variables)
+            entrypoint = self._check_import(python, entrypoint, directory, variables, wanted.form)
             for other in others:
                 other.result()
         variables[f"{PREFIX}ENTRYPOINT"] = entrypoint
@@ -634,7 +635,9 @@ class Release:
         spec = self.spec
         return install_uv(spec.uv_version, spec.uv_hashes, spec.settings, credentials=self.credentials)
 
-    def _check_import(self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str]) -> str:
+    def _check_import(
+        self, python: Path, entrypoint: str, folder: Path, variables: Mapping[str, str], form: str
+    ) -> str:
         """Import the app once as it will be imported when it is served, so that a broken one never gets that far.
 
         Returns the entry point, with `()` where it is a factory.
@@ -654,7 +657,8 @@ class Release:
             raise ReleaseError(f"{entrypoint} cannot be imported: it takes more than {IMPORT_TIMEOUT} seconds.", output)
         if code != 0:
             reason = last_error(output)
-            if helps := advice(reason, str(shared), self.spec.source.get("subdirectory", "")):
+            helps = advice(reason, str(shared), self.spec.source.get("subdirectory", ""))
+            if helps := helps or missing_module(reason, self.path / "src", folder, form):
                 reason = f"{reason.rstrip('.')}. {helps}"
             raise ReleaseError(f"{entrypoint} cannot be imported: {reason}", output)
         return f"{entrypoint}()" if factory in output.splitlines() else entrypoint

@@ -286,6 +286,38 @@ def last_error(output: str) -> str:
     return " ".join(" ".join(lines[start : start + 3]).split())
 
 
+# Modules that Python had, and the first version without them.
+REMOVED = dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), "3.12") | dict.fromkeys(
+    ("aifc", "audioop", "cgi", "cgitb", "crypt", "imghdr", "mailcap", "nntplib", "pipes", "sndhdr", "telnetlib", "uu"),
+    "3.13",
+)
+
+
+def missing_module(reason: str, source: Path, project: Path, form: str) -> str:
+    """Where a module that an import has not found lies, or which file has to name its package; empty for other reasons.
+
+    `project` is the folder of the source in which the app runs.
+    """
+    found = re.search(r"ModuleNotFoundError: No module named '([^'.]+)", reason)
+    name = found[1] if found else ""
+    if not name or _has_module(project, name):
+        return ""
+    if name in REMOVED:
+        return f"Python {REMOVED[name]} and newer have no {name}; set app_python to an older version."
+    for folder, path in ((project / "src", "src"), *((above, _up_to(above, project)) for above in project.parents)):
+        if folder.is_relative_to(source) and _has_module(folder, name):
+            return f"{name} is in another folder of the source; write PYTHONPATH: {path} in app_environment."
+    return f"No package that {form} names has brought it; write the one that has {name} there."
+
+
+def _has_module(folder: Path, name: str) -> bool:
+    return (folder / name).is_dir() or (folder / f"{name}.py").is_file()
+
+
+def _up_to(above: Path, below: Path) -> str:
+    return "/".join([".."] * (len(below.parts) - len(above.parts)))
+
+
 def quote(value: str) -> str:
     """A value as systemd's EnvironmentFile= and a shell both read it back."""
     return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'

@@ -313,7 +313,7 @@ backend-path = ["."]
     ("files", "sentence"),
     [
         ({"main.py": "NAME = ("}, r"^main:app cannot be imported: SyntaxError: '\(' was never closed"),
-        ({"main.py": "import nowhere"}, r"^main:app cannot be imported: .*No module named 'nowhere'"),
+        ({"main.py": "import nowhere"}, r"^main:app cannot be imported: .*No module named 'nowhere'\. No pack"),
         ({"pyproject.toml": BROKEN_PROJECT, "backend.py": BROKEN_BACKEND}, r"a planted error of the build"),
         (
             {"requirements.txt": f"--no-index\n--find-links WHEELS\nalways==1 --hash=sha256:{'0' * 64}\n"},

@@ -187,6 +187,30 @@ def test_the_exception_ends_a_traceback():
     assert rules.last_error("usage: app\nno configuration\n") == "no configuration"
 
 
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("ModuleNotFoundError: No module named 'httpx'", "No package that uv.lock names has brought it; write the one"),
+        ("ModuleNotFoundError: No module named 'google.cloud'", "write the one that has google there."),
+        ("ModuleNotFoundError: No module named 'distutils'", "Python 3.12 and newer have no distutils; set app_python"),
+        ("ModuleNotFoundError: No module named 'shop.main'", "write PYTHONPATH: src in app_environment."),
+        ("ModuleNotFoundError: No module named 'common'", "write PYTHONPATH: ../.. in app_environment."),
+        ("ModuleNotFoundError: No module named 'beside'", "write PYTHONPATH: .. in app_environment."),
+        ("ModuleNotFoundError: No module named 'main.extra'", ""),
+        ("ImportError: cannot import name 'httpx'", ""),
+    ],
+)
+def test_where_a_module_is_that_was_not_found(tmp_path, said, sentence):
+    project = tmp_path / "services" / "api"
+    for folder in (tmp_path / "common", project / "src" / "shop"):
+        folder.mkdir(parents=True)
+    for file in (project / "main.py", project.parent / "beside.py", tmp_path.parent / "httpx.py"):
+        file.touch()
+    told = rules.missing_module(said, tmp_path, project, "uv.lock")
+    assert sentence in told
+    assert bool(told) is bool(sentence)
+
+
 def test_a_url_is_shown_without_its_user():
     assert rules.plain_url("https://bot:s3cr3t%21x@git.example.com/x.git") == "https://git.example.com/x.git"
 
