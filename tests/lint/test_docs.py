@@ -131,6 +131,13 @@ def keys_of(loaded):
 
 
 @by_page
+def test_a_file_of_the_operator_is_looked_for_beside_the_inventory(page):
+    """Ansible looks beside the playbook, which lies in the collection."""
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"lookup\(['\"](?:ansible\.builtin\.)?file['\"], *['\"][^/'\"]+", text) == []
+
+
+@by_page
 def test_lines_and_paragraphs_are_short(page):
     lines = page.read_text(encoding="utf-8").splitlines()
     # A table's row and the target of a link cannot be broken.
