@@ -24,10 +24,9 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
 OWN = Path("/usr/bin/python3")
 VERSION_FILE = ".python-version"
 DOCKERFILE = "Dockerfile"
-# What an image is made from, such as `python:3.12-slim`. Gunicorn needs 3.10.
-IMAGE = re.compile(
-    r"^(?:FROM\s+(?:--\S+\s+)?|ARG\s+\w+=)\S*python:?(3\.[1-9][0-9])(?![0-9])", re.MULTILINE | re.IGNORECASE
-)
+# What an image is made from, such as `python:3.12-slim`.
+IMAGE = re.compile(r"^(?:FROM\s+(?:--\S+\s+)?|ARG\s+\w+=)\S*python:?3\.([0-9]+)(?![0-9])", re.MULTILINE | re.IGNORECASE)
+OLDEST = 10  # Gunicorn needs 3.10, which is the nearest to an older one
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,9 @@ class Wish:
 
 
 def _image(file: Path) -> str:
-    """The Python of the last image that a Dockerfile begins with; empty where it names none."""
+    """The Python of the last image that a Dockerfile begins with, or the nearest; empty where it names none."""
     found = IMAGE.findall(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else []
-    return found[-1] if found else ""
+    return f"3.{max(int(found[-1]), OLDEST)}" if found else ""
 
 
 def _first_line(file: Path) -> str:

@@ -202,15 +202,17 @@ def explain_install(output: str, form: str) -> str:
     return f"{form} cannot be installed: {last_line(output)}"
 
 
-# What a build says when something of the host is missing, and the Debian package that has it.
+# What a build says when something of the host is missing, and the Debian packages that have it. What asks for a header
+# or for how to link something has a compiler next.
 MISSING_ON_HOST = {
-    r"pg_config": "libpq-dev",
-    r"mysql_config|MYSQLCLIENT_CFLAGS": "default-libmysqlclient-dev",
-    r"Python\.h": "python3-dev",
-    r"\bffi\.h": "libffi-dev",
-    r"\bcargo\b|\brustc\b|Rust toolchain": "cargo",
-    r"\bg?cc\b.*(failed: No such file|not found|No such file)": "build-essential",
-    r"pkg-config": "pkg-config",
+    r"pg_config": ("libpq-dev", "build-essential"),
+    r"mysql_config|MYSQLCLIENT_CFLAGS": ("default-libmysqlclient-dev", "build-essential"),
+    r"Python\.h": ("python3-dev", "build-essential"),
+    r"\bffi\.h": ("libffi-dev", "build-essential"),
+    r"\bcargo\b|\brustc\b|Rust toolchain": ("cargo",),
+    r"\bg?cc\b.*(failed: No such file|not found|No such file)": ("build-essential",),
+    r"No such file or directory: '[\w-]*g(cc|\+\+)'": ("build-essential",),
+    r"pkg-config": ("pkg-config", "build-essential"),
 }
 
 
@@ -224,7 +226,8 @@ def _explain_package(output: str, form: str) -> str:
     built = re.search(r"Failed to build `([^`]+)`", output)
     if built and "The build backend returned an error" in output:
         said = output.partition("[stderr]")[2] or output
-        wanted = [package for pattern, package in MISSING_ON_HOST.items() if re.search(pattern, said)]
+        found = [packages for pattern, packages in MISSING_ON_HOST.items() if re.search(pattern, said)]
+        wanted = dict.fromkeys(package for packages in found for package in packages)
         reason = next(
             (line.strip() for line in said.splitlines() if re.match(r"\s*(\w*error\b|fatal)", line, re.I)), ""
         )

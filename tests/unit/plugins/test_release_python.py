@@ -54,7 +54,7 @@ def test_the_setting_goes_before_the_file_and_the_file_before_the_range(tmp_path
         ("from --platform=linux/amd64 registry.example.com/library/python:3.11.4 as app", "3.11"),
         ("FROM tiangolo/uvicorn-gunicorn-fastapi:python3.11", "3.11"),
         ("ARG IMAGE=python:3.13.2-slim\nFROM $IMAGE AS app", "3.13"),
-        ("FROM python:3.8", ""),
+        ("FROM python:3.8", "3.10"),
         ("FROM python:3\n# FROM python:3.12", ""),
         ("FROM python:${VERSION}", ""),
     ],

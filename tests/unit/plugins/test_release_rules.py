@@ -121,8 +121,12 @@ BUILD = "error: Failed to build `psy==1`\n  cause: The build backend returned an
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
-        ("Error: pg_config executable not found.\n", "pg_config executable not found; add libpq-dev to"),
-        ("a.c:1: fatal error: Python.h: No such file\nerror: x", "error: x; add python3-dev to app_packages"),
+        ("Error: pg_config executable not found.\n", "executable not found; add libpq-dev and build-essential to"),
+        (
+            "a.c:1: fatal error: Python.h: No such file\nerror: x",
+            "x; add python3-dev and build-essential to app_packages",
+        ),
+        ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-g++'", "add build-essential to app_packages"),
         ("error: command 'gcc' failed: No such file or directory", "add build-essential to app_packages, or set"),
         ("error: can't find Rust compiler\nneeds cargo", "add cargo to app_packages"),
         ("RuntimeError: no connection", "RuntimeError: no connection; add what it needs to app_packages"),
