@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The production.fastapi maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an app that cannot start has met: its sandbox, or its other workers; and the setting that helps.
+"""What an app that cannot start has met: its sandbox, its other workers, or a file too few; and the setting that helps.
 
 `docs/how-to/troubleshooting.md` has the same as a table.
 """
@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 _ERROR = re.compile(r"Error|Exception|Errno|errors\.|No usable sandbox|new namespace")
 _REFUSED = r"(?:Read-only file system|Permission denied)"
 _PATH = re.compile(_REFUSED + r":? ['\"](?P<path>[^'\"]+)['\"]")
+_ABSENT = re.compile(r"No such file or directory: ['\"](?P<path>[^'\"]+)['\"]")
 _IN_RELEASE = re.compile(r"/srv/[^/]+/(?:releases/[^/]+|current)/src/(?P<rest>.+)")
 
 
@@ -27,7 +28,22 @@ def advice(said: str, shared: str, below: str = "") -> str:
         for pattern, sentence in _RULES:
             if re.search(pattern, line):
                 return sentence.format(shared=shared) if isinstance(sentence, str) else sentence(line, shared, below)
+        if helps := _absent(line, below):
+            return helps
     return ""
+
+
+def _absent(said: str, below: str) -> str:
+    """What to do about a file of the source that is not there; empty for any other."""
+    found = _ABSENT.search(said)
+    inside = _IN_RELEASE.fullmatch(found["path"]) if found else None
+    if not found or (not inside and found["path"].startswith("/")):
+        return ""
+    named = PurePosixPath(inside["rest"] if inside else PurePosixPath(below) / found["path"])
+    return (
+        f"The source has no {named}: if git ignores it, name it in include of app_source; if it is secret, give it by"
+        " app_files and link it by app_build; if the app makes it, name its folder in app_shared."
+    )
 
 
 def _write(said: str, shared: str, below: str) -> str:

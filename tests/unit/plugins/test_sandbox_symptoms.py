@@ -85,6 +85,21 @@ def test_a_path_of_an_app_in_a_subdirectory_is_named_from_the_top_of_the_source(
     assert f"app_shared: [{named}]" in found
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/srv/shop/releases/0a-1b/src/api/client.pem", "api/client.pem"),
+        ("logs/app.log", "api/logs/app.log"),
+        ("/srv/shop/releases/0a-1b/venv/lib/x", ""),
+        ("/etc/shop.ini", ""),
+    ],
+)
+def test_a_file_that_the_source_does_not_have_may_come_in_three_ways(path: str, named: str) -> None:
+    found = advice(f"FileNotFoundError: [Errno 2] No such file or directory: '{path}'", SHARED, "api")
+    assert found.startswith(f"The source has no {named}: if git ignores it, name it in include") is bool(named)
+    assert bool(found) is bool(named)
+
+
 @pytest.mark.parametrize("number", [1, 13, 30, 97, 98])
 def test_the_words_are_those_of_the_system(number: int) -> None:
     program = f"import os; raise OSError({number}, os.strerror({number}))"
@@ -98,7 +113,10 @@ def test_a_program_may_ask_for_the_addresses_of_its_host() -> None:
         assert families.endswith(" AF_NETLINK")
 
 
-@pytest.mark.parametrize("setting", ["app_shared", "gunicorn_writable_folders", "gunicorn_unit_extra_config"])
+SETTINGS = ["app_shared", "app_files", "gunicorn_writable_folders", "gunicorn_unit_extra_config"]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_the_page_has_the_settings(setting: str) -> None:
     (table,) = re.findall(r"\| symptom \| setting \|\n(?:\|.*\n)+", TROUBLESHOOTING.read_text())
     assert setting in table
