@@ -62,6 +62,9 @@ def detect_form(root: Path, project: Path, wanted: str, has: Callable[[Path], bo
     foreign = _foreign(project, form, has)
     if foreign:
         meant = f", or set app_dependencies: {form} if its newest versions are meant" if form else ""
+        text = _text(project / form) if is_list(form) else ""
+        if (loose := _without_version(text)) and any(map(_pin, requirements(text))):
+            meant = f"; a version for {' and '.join(loose[:SUGGESTED])} makes a lock of {form}{meant}"
         raise ReleaseError(
             f"app_source: the versions of this app are in {foreign}, which is not read here; run"
             f" {FOREIGN[foreign]} and commit what it writes{meant}."
@@ -228,8 +231,13 @@ def requirements(text: str) -> Iterator[str]:
 
 def pins_all(text: str) -> bool:
     """Whether a requirements.txt is a lock: it names a version, an address or a path for all that it has."""
+    return any(not _is_option(line) for line in requirements(text)) and not _without_version(text)
+
+
+def _without_version(text: str) -> list[str]:
+    """The lines of a requirements.txt that name no version, address or path."""
     found = [line for line in requirements(text) if not _is_option(line)]
-    return bool(found) and all(" @ " in line or "/" in line or line == "." or _pin(line) for line in found)
+    return [line for line in found if not (" @ " in line or "/" in line or line == "." or _pin(line))]
 
 
 def pins_of(text: str) -> dict[str, str]:

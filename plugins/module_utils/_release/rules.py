@@ -216,6 +216,15 @@ MISSING_ON_HOST = {
 }
 
 
+# What packages need that are often built, before the first thing that a build of them lacks.
+OF_PACKAGE = {
+    "lxml": ("libxml2-dev", "libxslt1-dev", "build-essential"),
+    "mysqlclient": ("default-libmysqlclient-dev", "pkg-config", "build-essential"),
+    "psycopg2": ("libpq-dev", "build-essential"),
+    "python-ldap": ("libldap-dev", "libsasl2-dev", "build-essential"),
+}
+
+
 def _explain_package(output: str, form: str) -> str:
     """One sentence about a package that has no wheel for this Python; empty when that is not what went wrong."""
     if re.search(r"setuptools.scm was unable to detect version|NotVCSError|is not in a (Git|Mercurial) repo", output):
@@ -226,7 +235,8 @@ def _explain_package(output: str, form: str) -> str:
     built = re.search(r"Failed to build `([^`]+)`", output)
     if built and "The build backend returned an error" in output:
         said = output.partition("[stderr]")[2] or output
-        found = [packages for pattern, packages in MISSING_ON_HOST.items() if re.search(pattern, said)]
+        found = [OF_PACKAGE.get(built[1].partition("==")[0], ())]
+        found += [packages for pattern, packages in MISSING_ON_HOST.items() if re.search(pattern, said)]
         wanted = dict.fromkeys(package for packages in found for package in packages)
         reason = next(
             (line.strip() for line in said.splitlines() if re.match(r"\s*(\w*error\b|fatal)", line, re.I)), ""

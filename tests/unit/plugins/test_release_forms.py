@@ -140,7 +140,9 @@ def test_requirements_beside_a_lock_have_to_be_a_lock(tmp_path):
     with pytest.raises(ReleaseError, match=r"are in poetry\.lock, .* app_dependencies: requirements\.txt"):
         forms.detect_form(folder, folder, "auto")
     (folder / "requirements.txt").write_text("fastapi\nuvicorn==0.34.0\n")
-    with pytest.raises(ReleaseError, match=r"are in poetry\.lock"):
+    with pytest.raises(
+        ReleaseError, match=r"are in poetry\.lock, .*; a version for fastapi makes a lock of requirements\.txt, or set"
+    ):
         forms.detect_form(folder, folder, "auto")
     (folder / "requirements.txt").write_text("fastapi==0.115.0 ; python_version >= '3.11'\nuvicorn[standard]==0.34.0\n")
     assert forms.detect_form(folder, folder, "auto") == "requirements.txt"

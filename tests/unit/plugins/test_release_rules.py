@@ -139,6 +139,13 @@ def test_a_build_that_fails_names_the_package_and_what_helps(said, advice):
     assert "\n" not in explained
 
 
+def test_a_package_that_is_often_built_names_all_that_it_needs_at_once():
+    said = (
+        BUILD.replace("psy==1", "psycopg2==2.9.6") + "\n[stderr]\nerror: [Errno 2] No such file or directory: 'gcc'\n"
+    )
+    assert "; add libpq-dev and build-essential to app_packages" in rules.explain_install(said, "requirements.txt")
+
+
 def test_the_app_itself_that_cannot_be_built_has_nothing_to_do_with_wheels():
     output = BUILD.replace("psy==1", "shop @ file:///srv/shop") + "\n[stderr]\nValueError: no files\n"
     explained = rules.explain_install(output, "pyproject.toml")
