@@ -320,7 +320,12 @@ def missing_module(reason: str, source: Path, project: Path, form: str) -> str:
     for folder, path in ((project / "src", "src"), *((above, _up_to(above, project)) for above in project.parents)):
         if folder.is_relative_to(source) and _has_module(folder, name):
             return f"{name} is in another folder of the source; write PYTHONPATH: {path} in app_environment."
-    return f"No package that {form} names has brought it; write the one that has {name} there."
+    like = ", with a version and a hash as the others have" if "--hash=" in _listed(project / form) else ""
+    return f"No package that {form} names has brought it; write the one that has {name} there{like}."
+
+
+def _listed(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace") if file.suffix == ".txt" and file.is_file() else ""
 
 
 def _has_module(folder: Path, name: str) -> bool:

@@ -217,6 +217,9 @@ def test_where_a_module_is_that_was_not_found(tmp_path, said, sentence):
         folder.mkdir(parents=True)
     for file in (project / "main.py", project.parent / "beside.py", tmp_path.parent / "httpx.py"):
         file.touch()
+    (project / "requirements.txt").write_text("fastapi==1 --hash=sha256:00\n")
+    hashed = rules.missing_module("ModuleNotFoundError: No module named 'httpx'", tmp_path, project, "requirements.txt")
+    assert hashed.endswith("write the one that has httpx there, with a version and a hash as the others have.")
     told = rules.missing_module(said, tmp_path, project, "uv.lock")
     assert sentence in told
     assert bool(told) is bool(sentence)
