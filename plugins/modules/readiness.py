@@ -142,7 +142,7 @@ def _text(path: Path) -> str:
 def _output(*command: str) -> tuple[int, str]:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

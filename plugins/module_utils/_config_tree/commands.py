@@ -114,7 +114,7 @@ def run(command: Command, timeout: float, check: Callable[[], None] = lambda: No
     # A file, not a pipe: a daemon that the command leaves behind would hold the pipe open.
     with tempfile.TemporaryFile() as output:
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 command.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

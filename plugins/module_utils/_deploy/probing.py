@@ -140,7 +140,7 @@ class Probe:
         ]
         options = [f"--property={value}" for value in properties]
         description = f"--description=Asks {self.name} through Nginx while a release is deployed"
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             ["systemd-run", "--quiet", "--collect", f"--unit={self.unit}", description, *options, "--", *command],
             capture_output=True,
             text=True,

@@ -76,7 +76,7 @@ class Host:
 
     @staticmethod
     def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return subprocess.run(  # pylint: disable=ansible-bad-function
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

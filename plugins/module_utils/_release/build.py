@@ -364,7 +364,7 @@ class Release:
         """End and remove what killed builds have left; whoever holds the lock knows that nobody builds."""
         if self.place.confined:
             command = ["systemctl", "stop", self.place.units()]
-            subprocess.run(command, capture_output=True, check=False, timeout=60)
+            subprocess.run(command, capture_output=True, check=False, timeout=60)  # pylint: disable=ansible-bad-function
             self.builder.end()
         for marker in self.path.parent.glob(f"*/{UNDER_WAY}"):
             shutil.rmtree(marker.parent)

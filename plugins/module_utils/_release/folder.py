@@ -83,7 +83,7 @@ def _listed(folder: Path, *words: str) -> list[PurePosixPath]:
     # The folder may be somebody else's; nothing that its configuration names is run.
     command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(folder), "ls-files", "-z"]
     try:
-        listed = subprocess.run([*command, *words], capture_output=True, check=True)
+        listed = subprocess.run([*command, *words], capture_output=True, check=True)  # pylint: disable=ansible-bad-function
     except (OSError, subprocess.CalledProcessError):
         return []
     return [PurePosixPath(os.fsdecode(name)) for name in listed.stdout.split(b"\0") if name]

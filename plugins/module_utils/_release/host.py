@@ -175,7 +175,7 @@ def _run_here(words: Sequence[str], environment: Mapping[str, str], folder: Path
     # A file and not a pipe: a background process of the app that keeps it open must not keep us waiting.
     with tempfile.TemporaryFile() as output:
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -189,7 +189,7 @@ def _hash(found: list[str]) -> str:
 def copy(venv: Path, target: Path) -> None:
     """Copy a virtualenv, with its bytecode, to where another release has it."""
     command = ["cp", "--archive", "--reflink=auto", "--no-target-directory", str(venv), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
     if done.returncode:
         raise ReleaseError(f"The virtualenv {venv} cannot be copied: {last_line(done.stderr)}", done.stderr)
     for path in (target / CONFIGURATION, *(target / "bin").iterdir()):

@@ -195,7 +195,7 @@ def _services(names: list[str]) -> dict[str, str]:
 def _output(*command: str) -> str:
     try:
         environment = {**os.environ, "LC_ALL": "C"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment, check=False)  # pylint: disable=ansible-bad-function
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

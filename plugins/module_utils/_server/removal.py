@@ -222,7 +222,7 @@ class Removal:
         searched = [str(self.root / path) for path in SEARCHED if (self.root / path).is_dir()]
         command = ["find", "-H", *searched, "-xdev", "-path", str(folder), "-prune", "-o", "-uid", str(uid), "-print"]
         with contextlib.suppress(subprocess.TimeoutExpired, OSError):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SEARCH_TIMEOUT, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SEARCH_TIMEOUT, check=False)  # pylint: disable=ansible-bad-function
             yield from done.stdout.splitlines()
 
     def _files(self, transaction: str) -> dict[str, dict[str, bool]]:
@@ -306,7 +306,7 @@ class Removal:
 
     @staticmethod
     def _run(*command: str) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
         if done.returncode:
             raise RemovalError(f"{' '.join(command)} failed: {done.stderr.strip()}")
 

@@ -47,7 +47,7 @@ def run(words: Sequence[str]) -> tuple[int, str]:
     quiet = {"DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical", "APT_LISTCHANGES_FRONTEND": "none"}
     environment = {**os.environ, **quiet, "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
