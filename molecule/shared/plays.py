@@ -37,7 +37,9 @@ class Result:
 
 def play(*arguments: str, playbook: Path = SITE, inventory: str | None = None, **variables: Any) -> Result:
     """Run a playbook with extra variables; the inventory is that of the scenario unless another is named."""
-    command = ["ansible-playbook", "-i", inventory or os.environ["MOLECULE_INVENTORY_FILE"], str(playbook)]
+    # As Molecule names it: the folder, so that a receipt is written beside it and not into it.
+    folder = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
+    command = ["ansible-playbook", "-i", inventory or str(folder), str(playbook)]
     command += [*arguments, "--extra-vars", json.dumps(variables)]
     plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "PY_COLORS": "0"}
     done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, check=False, timeout=600)

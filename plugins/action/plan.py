@@ -40,8 +40,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         plan = PLANS[options["of"]](run, options["given"])
         if plan.problems:
             return result | {"changed": False, "failed": True, "msg": " ".join(plan.problems)}
-        if plan.lines:
-            return result | {"changed": False, "msg": as_shown(plan.lines), "_ansible_verbose_always": True}
+        if plan.warnings:
+            result["warnings"] = plan.warnings
         # Not for people: with -v it would be a page in every run.
         values = plan.values | {"shown": as_shown(plan.shown)}
         return result | {"changed": False, "plan": values, "_ansible_verbose_override": True}

@@ -62,7 +62,7 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description: What was worked out. Where there is something to show, C(shown) has it, as Ansible shows it best.
-  returned: success, unless it is lines for a person, which the task shows
+  returned: success
   type: dict
   sample: {machines: [{host: app1, servers: [app1], balancers: [], drains: [app1], resumes: []}], questions: []}
 """

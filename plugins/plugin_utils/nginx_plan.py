@@ -57,6 +57,7 @@ class Choices:
     ipv6: bool = True
     http2_directive: bool = True
     proxy_protocol: bool = False
+    trusts_proxies: bool = False
     worker_connections: int = 4096
     files_limit: int = 9216
 

@@ -38,15 +38,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was worked out, with the lines that a task of the playbook shows; with `problems` the run ends.
-
-    Where there are `lines`, the action shows them itself, and there is nothing else.
-    """
+    """What was worked out, with the lines that a task of the playbook shows; with `problems` the run ends."""
 
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def app_command(_run: Run, given: Given) -> Plan:
@@ -143,7 +140,7 @@ def doctor(run: Run, given: Given) -> Plan:
 
 def left(run: Run, _given: Given) -> Plan:
     """The apps that have left the inventory."""
-    return Plan(lines=leaving.left_apps(run.groups, run.hostvars, run.hosts))
+    return Plan(warnings=leaving.left_apps(run.groups, run.hostvars, run.hosts))
 
 
 def patch(run: Run, given: Given) -> Plan:

@@ -56,6 +56,7 @@ def problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
         keep=settings["nginx_existing_sites"] == "keep",
         ipv6=settings["nginx_ipv6"],
         proxy_protocol=nginx.speaks_proxy_protocol(settings),
+        trusts_proxies=bool(settings["nginx_trusted_proxies"]),
     )
     yield from foreign_site_problems(sites, view.facts.get("sites", {}), str(view.facts.get("inventory", "")))
     yield from existing_problems(view.facts.get("nginx", {}), sites, choices)

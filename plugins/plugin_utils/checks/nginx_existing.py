@@ -52,22 +52,45 @@ PACKAGE = frozenset(
         "include /etc/nginx/sites-enabled/*",
     }
 )
-# What our servers would take over from `http`, to the harm of the app behind them.
-INHERITED = (
-    "auth_basic",
-    "auth_request",
-    "deny",
-    "merge_slashes",
-    "proxy_cache",
-    "proxy_intercept_errors",
-    "proxy_method",
-    "proxy_pass_request_body",
-    "proxy_pass_request_headers",
-    "proxy_store",
-    "satisfy",
-    "ssl_verify_client",
-    "sub_filter",
-)
+# What our servers would take over from `http`, to the harm of the app or its clients, and the value that does nothing.
+INHERITED = {
+    "add_after_body": "",
+    "add_before_body": "",
+    "auth_basic": "off",
+    "auth_request": "off",
+    "autoindex": "off",
+    "dav_methods": "off",
+    "deny": "",
+    "expires": "off",
+    "limit_conn": "",
+    "limit_rate": "0",
+    "limit_req": "",
+    "merge_slashes": "on",
+    "mirror": "off",
+    "proxy_bind": "off",
+    "proxy_cache": "off",
+    "proxy_cache_methods": "GET HEAD",
+    "proxy_cookie_domain": "off",
+    "proxy_cookie_flags": "off",
+    "proxy_cookie_path": "off",
+    "proxy_hide_header": "",
+    "proxy_intercept_errors": "off",
+    "proxy_limit_rate": "0",
+    "proxy_method": "",
+    "proxy_pass_request_body": "on",
+    "proxy_pass_request_headers": "on",
+    "proxy_redirect": "off",
+    "proxy_set_body": "",
+    "proxy_store": "off",
+    "satisfy": "all",
+    "ssi": "off",
+    "ssl_early_data": "off",
+    "ssl_verify_client": "off",
+    "sub_filter": "",
+    "userid": "off",
+}
+# Whom Nginx believes about the address of a client; with nginx_trusted_proxies our servers have their own list.
+TRUST = "set_real_ip_from"
 
 Existing = Mapping[str, Any]
 
@@ -86,7 +109,7 @@ def existing_problems(existing: Existing, sites: Iterable[Mapping[str, Any]], ch
         ),
         *name_problems(others, sites),
         *listen_problems(others, choices),
-        *setting_problems(existing),
+        *setting_problems(existing, choices),
     ]
 
 
@@ -173,14 +196,17 @@ def _narrow(there: list[Mapping[str, Any]], port: int, choices: Choices) -> Iter
             )
 
 
-def setting_problems(existing: Existing) -> Iterator[str]:
+def setting_problems(existing: Existing, choices: Choices) -> Iterator[str]:
     """Settings of `http` that would hold for our servers too, and names that are ours."""
     for entry in existing["settings"]:
-        if entry["context"] == "http" and entry["name"] in INHERITED and entry["file"] != MAIN:
-            yield (
-                f"{_place(entry)}: {entry['name']} would apply to our sites as well; move it into the server "
-                "blocks that need it."
-            )
+        if entry["context"] == "http" and entry["file"] != MAIN:
+            harms = entry["name"] in INHERITED and " ".join(entry["arguments"]) != INHERITED[entry["name"]]
+            if harms or (entry["name"] == TRUST and not choices.trusts_proxies):
+                instead = ", or set nginx_trusted_proxies for ours" if entry["name"] == TRUST else ""
+                yield (
+                    f"{_place(entry)}: {entry['name']} would apply to our sites as well; move it into the server "
+                    f"blocks that need it{instead}."
+                )
         words = [word for word in entry["arguments"] if any(f"{mark}{PREFIX}" in f"={word}" for mark in "$=:")]
         if words and entry["name"] not in ("access_log", "if"):
             yield f"{_place(entry)}: {words[0]}: names that begin with {PREFIX} are the role's own; choose another one."

@@ -248,6 +248,15 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         {"conf.d/x.conf": "\nauth_basic Internal;\n"},
         "/etc/nginx/conf.d/x.conf, line 2: auth_basic would apply to our sites as well",
     ),
+    "whom to believe about clients": (
+        {"conf.d/x.conf": "set_real_ip_from 0.0.0.0/0;\nreal_ip_header X-Forwarded-For;\n"},
+        "/etc/nginx/conf.d/x.conf, line 1: set_real_ip_from would apply to our sites as well; move it into the server "
+        "blocks that need it, or set nginx_trusted_proxies for ours.",
+    ),
+    "a list of the files in a folder": ({"conf.d/x.conf": "autoindex on;\n"}, "line 1: autoindex would apply"),
+    "pages of the app that browsers keep": ({"conf.d/x.conf": "expires 1h;\n"}, "line 1: expires would apply"),
+    "a limit of theirs": ({"conf.d/x.conf": "limit_req zone=a;\n"}, "line 1: limit_req would apply"),
+    "requests that can be sent again": ({"conf.d/x.conf": "ssl_early_data on;\n"}, "ssl_early_data would apply"),
     "a variable of ours": (
         {"conf.d/x.conf": "map $a $fastapi_upgrade { }\n"},
         "/etc/nginx/conf.d/x.conf, line 1: $fastapi_upgrade: names that begin with fastapi_ are",
@@ -269,6 +278,14 @@ def test_what_cannot_be_kept_is_refused_by_file_and_line(read: Read, case: str) 
     (said,) = problems(found)
     assert sentence in said
     assert problems(found, keep=False) == []
+
+
+def test_what_does_nothing_to_our_sites_is_kept(read: Read) -> None:
+    harmless = "auth_basic off;\nexpires off;\nproxy_redirect off;\nsatisfy all;\nlimit_rate 0;\nmerge_slashes on;\n"
+    trust = "set_real_ip_from 192.0.2.0/24;\nreal_ip_header CF-Connecting-IP;\n"
+    found = read(**{"conf.d/x.conf": harmless, "conf.d/y.conf": trust})
+    assert [line.split(":")[0] for line in problems(found)] == ["/etc/nginx/conf.d/y.conf, line 1"]
+    assert problems(found, trusts_proxies=True) == []
 
 
 def test_an_nginx_conf_with_other_comments_is_still_that_of_the_package(read: Read) -> None:

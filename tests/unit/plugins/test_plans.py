@@ -82,12 +82,12 @@ def test_what_is_gone_is_told_for_the_host_of_the_task() -> None:
     assert PLANS["removed"](check, {"result": gone}).shown[0] == "would go: the app shop"
 
 
-def test_apps_that_have_left_are_lines_for_a_person() -> None:
+def test_apps_that_have_left_are_warnings() -> None:
     seen = {"packages": {}, "apps": {"old": ""}, "inventory": ""}
     run = Run({"app_servers": ["a"]}, {"a": {"__fastapi_host": seen}}, hosts=["a"])
-    (line,) = PLANS["left"](run, {}).lines
+    (line,) = PLANS["left"](run, {}).warnings
     assert line.startswith("a still has the app old")
-    assert PLANS["left"](RUN, {}).lines == []
+    assert PLANS["left"](RUN, {}).warnings == []
 
 
 def test_the_status_is_a_report_a_table_and_a_page() -> None:
