@@ -70,6 +70,9 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "undrain": {"server": "the entry of app_servers to use again"},
 }
 
+# What another playbook calls it: a rollback would ignore the version, and go to the release before.
+ELSEWHERE = {("rollback", "version"): "release"}
+
 
 def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
     """The given names that were probably meant to be parameters of the playbook, a sentence each.
@@ -81,7 +84,8 @@ def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
     for name in given:
         if name in declared or name.startswith(OTHERS):
             continue
-        if meant := next((parameter for parameter in declared if resembles(name, parameter)), ""):
+        elsewhere = ELSEWHERE.get((playbook, name), "")
+        if meant := elsewhere or next((parameter for parameter in declared if resembles(name, parameter)), ""):
             problems.append(f"{name} is not a parameter of this playbook; write -e {meant}=…, {declared[meant]}.")
     return problems
 

@@ -27,6 +27,7 @@ PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
         ("drain", "drain-timeout", "drain_timeout"),
         ("drain", "drain_timout", "drain_timeout"),
         ("rollback", "relase", "release"),
+        ("rollback", "version", "release"),
         ("maintenance", "sate", "state"),
         ("maintenance", "tsate", "state"),
         ("patch", "onyl", "only"),
