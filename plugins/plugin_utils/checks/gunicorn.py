@@ -108,8 +108,8 @@ def tls_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         yield "gunicorn_tls_certificate and gunicorn_tls_key belong together; set both, or none."
     if certificate and gunicorn.binds_to_path(settings):
         yield (
-            f"gunicorn_tls_certificate is for a connection over the network, but gunicorn_bind is {bind}; write "
-            "ADDRESS:PORT there, or leave it empty."
+            f"gunicorn_tls_certificate is for a connection over the network, but gunicorn_bind is {bind}; set "
+            "gunicorn_bind to ADDRESS:PORT, or leave gunicorn_tls_certificate empty."
         )
     if certificate and key:
         for problem in key_pair_problems([certificate, key], [settings["gunicorn_name"]]):
@@ -176,7 +176,7 @@ def time_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]:
     if values.decimal(keepalive) is not None and not is_above(keepalive, idle):
         yield (
             f"gunicorn_keepalive ({keepalive} s) must be above the {idle} s for which Nginx keeps idle connections, or "
-            f"requests meet closed ones; write {idle + 15} or more."
+            f"requests arrive on closed ones; write {idle + 15} or more."
         )
 
 

@@ -44,5 +44,5 @@ def foreign_site_problems(ours: Iterable[Site], known: Mapping[str, Site], inven
             if other != name and (shared := domains & names_of(their["domains"])):
                 yield (
                     f"Site {name}: this server has {', '.join(sorted(shared))} in the site {other} from the inventory "
-                    f"{their['inventory']}; keep it in one."
+                    f"{their['inventory']}; remove it from one of the two."
                 )

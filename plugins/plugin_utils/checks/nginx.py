@@ -93,7 +93,7 @@ def authority_problems(settings: Mapping[str, Any], view: View) -> Iterator[str]
     if bool(settings["nginx_acme_eab_kid"]) != bool(settings["nginx_acme_eab_hmac_key"]):
         yield "nginx_acme_eab_kid and nginx_acme_eab_hmac_key belong together; set both, or none."
     if not all(values.is_word(settings[name]) for name in ONE_WORD):
-        yield f"{', '.join(ONE_WORD[:-1])} and {ONE_WORD[-1]} must be without spaces and line ends."
+        yield f"{', '.join(ONE_WORD[:-1])} and {ONE_WORD[-1]} must not contain spaces or line breaks."
     if plugin and values.dns_plugin(plugin) is None:
         yield (
             f"nginx_acme_dns is {plugin}; write the NAME of a package python3-certbot-dns-NAME of Debian, such as "

@@ -25,7 +25,7 @@ def problems_of_site(site: Mapping[str, Any]) -> Iterator[str]:
         if count > 1:
             yield f"routes has the path {path} {count} times; write all that holds for it in one entry."
         if path in static:
-            yield f"routes has the path {path}, but static files are there; take one of them away."
+            yield f"routes has the path {path}, but static files are there; remove one of them."
     for entry in entries:
         for problem in route_sentences(entry):
             yield f"its route {entry['path']} {problem}"
@@ -41,9 +41,9 @@ def route_sentences(entry: Mapping[str, Any]) -> Iterator[str]:
         if key in entry and int(entry[key]) < 1:
             yield f"has the {key} {entry[key]}; write a number of seconds from 1, or leave it out."
     if int(entry.get("cache", 0)) and entry.get("stream"):
-        yield "is streamed and cached; take stream or cache away, because what is not buffered cannot be kept."
+        yield "is streamed and cached; remove stream or cache, because Nginx can only cache what it buffers."
     if entry.get("immutable") and (entry.get("stream") or int(entry.get("cache", 0))):
-        yield "is immutable, so it is kept for 30 days; take stream and cache away."
+        yield "is immutable, so it is kept for 30 days; remove stream and cache."
     limits = entry.get("limits") or []
     for name, count in Counter(identifier(str(limit.get("key", ADDRESS))) for limit in limits).items():
         if count > 1:

@@ -32,7 +32,8 @@ def shared_problems(
     for number, path in enumerate(good):
         for other in good[:number]:
             if path.is_relative_to(other) or other.is_relative_to(path):
-                yield f"app_shared: {path} and {other} are not apart; keep the upper one alone."
+                outer, inner = sorted((path, other), key=lambda each: len(each.parts))
+                yield f"app_shared: {inner} is in {outer} already; remove it from the list."
     if paths and writable is not None and folder not in writable:
         yield f"app_shared: gunicorn_writable_folders has no {folder}, so the app could not write there; add it."
     for entry in static:

@@ -31,7 +31,9 @@ def site_problems(entries: list[dict[str, Any]]) -> list[str]:
         for domain in site["domains"]:
             owner = owners.setdefault(str(domain).lower(), site["name"])
             if owner != site["name"]:
-                problems.append(f"Site {site['name']}: the site {owner} has the domain {domain} too; keep it in one.")
+                problems.append(
+                    f"Site {site['name']}: the site {owner} has the domain {domain} too; remove it from one of the two."
+                )
     return problems
 
 
@@ -162,7 +164,7 @@ def balance_problems(site: Mapping[str, Any]) -> list[str]:
     if backups and balance in WITHOUT_BACKUP:
         problems.append(
             f"{server_address(backups[0])} is a backup (app_backup), which Nginx refuses with balance {balance}; "
-            "use round_robin or least_conn, or take the backup out."
+            "use round_robin or least_conn, or remove the backup."
         )
     if servers and len(backups) == len(servers):
         problems.append("all of its servers are backups (app_backup); make at least one a regular server.")

@@ -84,7 +84,8 @@ def test_the_same_site_is_ours_when_its_inventory_has_moved():
         ),
         (
             site("news", "B.example.com"),
-            "Site news: this server has b.example.com in the site blog from the inventory theirs; keep it in one.",
+            "Site news: this server has b.example.com in the site blog from the inventory theirs; remove it from one "
+            "of the two.",
         ),
     ],
 )

@@ -74,8 +74,11 @@ def test_headers_are_named_once_for_all_sites():
         ),
         ({"path": "/", "read_timeout": 0}, "its route / has the read_timeout 0; write a number of seconds from 1"),
         ({"path": "/", "cache": -1}, "its route / has the cache -1; write a number of seconds from 1"),
-        ({"path": "/", "cache": 1, "stream": True}, "its route / is streamed and cached; take stream or cache away"),
-        ({"path": "/a/", "immutable": True, "cache": 5}, "its route /a/ is immutable, so it is kept for 30 days; take"),
+        ({"path": "/", "cache": 1, "stream": True}, "its route / is streamed and cached; remove stream or cache"),
+        (
+            {"path": "/a/", "immutable": True, "cache": 5},
+            "its route /a/ is immutable, so it is kept for 30 days; ",
+        ),
         ({"path": "/a/", "immutable": True, "stream": True}, "its route /a/ is immutable, so it is kept for 30 days"),
         ({"path": "/", "limits": [{"rate": "10"}]}, "its route / has the rate 10; write requests per second or minute"),
         ({"path": "/", "limits": [{"rate": "0/s"}]}, "its route / has the rate 0/s; write requests per second"),
@@ -85,7 +88,7 @@ def test_headers_are_named_once_for_all_sites():
             "its route / is limited by '$x'; write address, total",
         ),
         ({"path": "/", "limits": [{"rate": "1/s"}, {"rate": "2/s"}]}, "its route / has 2 limits by address; keep one."),
-        ({"path": "/static/"}, "routes has the path /static/, but static files are there; take one of them away."),
+        ({"path": "/static/"}, "routes has the path /static/, but static files are there; remove one of them."),
     ],
 )
 def test_what_nginx_could_not_serve_is_refused(route, sentence):

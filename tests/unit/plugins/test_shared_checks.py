@@ -37,7 +37,8 @@ def test_what_is_no_list_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("paths", [["data", "data/"], ["data", "data/uploads"], ["data/uploads", "data"]])
 def test_paths_within_each_other_are_refused(paths: list[str]) -> None:
     (sentence,) = shared_problems(paths)
-    assert sentence.endswith("are not apart; keep the upper one alone.")
+    inner = "data" if "data/" in paths else "data/uploads"
+    assert sentence == f"app_shared: {inner} is in data already; remove it from the list."
 
 
 def test_a_shared_folder_that_the_app_may_not_write_in_is_refused() -> None:

@@ -369,7 +369,7 @@ def test_two_sites_share_neither_name_nor_domain():
         "nginx_sites has 2 sites named shop; give each its own name."
     ]
     problems = site_problems([GOOD, {**GOOD, "name": "blog", "domains": ["SHOP.example.com"]}])
-    assert problems == ["Site blog: the site shop has the domain SHOP.example.com too; keep it in one."]
+    assert problems == ["Site blog: the site shop has the domain SHOP.example.com too; remove it from one of the two."]
 
 
 def test_a_domain_twice_in_one_site_is_no_problem_of_two_sites():

@@ -125,7 +125,7 @@ def test_good_values(variables: dict[str, Any]) -> None:
         ({"gunicorn_keepalive": 60}, "gunicorn_keepalive (60 s) must be above the 60 s for which Nginx keeps idle"),
         (
             {"gunicorn_keepalive": 2, **BALANCERS},
-            "gunicorn_keepalive (2 s) must be above the 2 s for which Nginx keeps idle connections, or requests meet",
+            "gunicorn_keepalive (2 s) must be above the 2 s for which Nginx keeps idle connections, or requests arrive",
         ),
         (
             {
@@ -133,8 +133,8 @@ def test_good_values(variables: dict[str, Any]) -> None:
                 **BALANCERS,
                 "hostvars": {"lb1": {}, "lb2": {"nginx_upstream_keepalive_timeout": "30"}},
             },
-            "gunicorn_keepalive (30 s) must be above the 30 s for which Nginx keeps idle connections, or requests meet "
-            "closed ones; write 45 or more.",
+            "gunicorn_keepalive (30 s) must be above the 30 s for which Nginx keeps idle connections, or requests "
+            "arrive on closed ones; write 45 or more.",
         ),
         (
             {"__fastapi_host": {**HOST, "systemd_version": 247}},
@@ -189,7 +189,8 @@ def test_a_certificate_is_for_the_network_and_with_a_key_of_its_own(tmp_path: Pa
     assert problems(**shop, **address) == []
     (problem,) = problems(**shop)
     assert (
-        "is for a connection over the network, but gunicorn_bind is unix:/run/shop/http.sock; write ADDRESS" in problem
+        "is for a connection over the network, but gunicorn_bind is unix:/run/shop/http.sock; set gunicorn_bind"
+        in problem
     )
     (problem,) = problems(**shop | {"gunicorn_tls_key": f"{tmp_path}/blog.key"}, **address)
     assert f"the key {tmp_path}/blog.key does not belong to the first certificate in {tmp_path}/shop.pem" in problem

@@ -203,7 +203,7 @@ def balancers(count):
             {"nginx_acme_dns_credentials": "secret = x"},
             "nginx_acme_dns_credentials is set without a plugin; set nginx_acme_dns to",
         ),
-        ({"nginx_acme_email": "a@b.example\nserver = x"}, "must be without spaces and line ends."),
+        ({"nginx_acme_email": "a@b.example\nserver = x"}, "must not contain spaces or line breaks."),
         (
             {"nginx_acme_profile": "shortlived", "__fastapi_host": {**HOST, "distribution_version": "12"}},
             "nginx_acme_profile is shortlived, but certbot of Debian 12 and of Ubuntu 24.04 knows no profiles",
