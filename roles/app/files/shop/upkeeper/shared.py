@@ -37,7 +37,8 @@ Argument = str | int | float
 
 # Refusals that concern every write. A script with an error in it is refused, too, but harms nobody else.
 _REFUSALS = (BusyLoadingError, NoPermissionError, OutOfMemoryError, ReadOnlyError)
-_REFUSAL_TEXTS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "The user executing the script can't")  # the last in 7.0
+_NOT_ALLOWED = ("The user executing the script can't", "ACL failure in script")  # in a script, by 7.0 and since 7.2
+_REFUSAL_TEXTS = ("MISCONF", "NOREPLICAS", "MASTERDOWN", *_NOT_ALLOWED)
 
 
 class RedisState(enum.StrEnum):
