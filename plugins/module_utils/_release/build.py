@@ -70,6 +70,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
     ReleaseError,
     describe,
     find_entrypoint,
+    is_no_package,
     last_error,
     last_line,
     missing_module,
@@ -424,7 +425,7 @@ class Release:
             pins = {} if wanted.locked else installer.installed()
             basis = basis if installer.unpacking else ""
             if wanted.local:
-                replace(installer, unpacking=False).install_local(wanted)
+                self._install_local(replace(installer, unpacking=False), wanted)
                 if self.spec.ignore_pins:  # which a lock has put back
                     replace(installer, unpacking=False).join(self.spec.requirements, wanted)
         else:
@@ -539,6 +540,18 @@ class Release:
         installer.install(wanted)
         installer.join(requirements, wanted)
         return installer
+
+    def _install_local(self, installer: Installer, wanted: Wanted) -> None:
+        """Install the app itself, unless its folder is no package: then it is imported from there, as in an image."""
+        try:
+            installer.install_local(wanted)
+        except ReleaseError as error:
+            if not is_no_package(error.log):
+                raise
+            self.warn(
+                "pyproject.toml has a [build-system], and no package can be built of the source; the app is imported"
+                " from its folder. Write package = false below [tool.uv] if that is meant."
+            )
 
     def _run_build_commands(self, project: Path) -> None:
         """Run the commands of `app_build` in the source, where code of packages runs as well, with an empty home."""

@@ -225,6 +225,18 @@ OF_PACKAGE = {
 }
 
 
+# How build backends say that a project is no package, and only a folder with an app in it.
+_NO_PACKAGE = re.compile(
+    r"No file/folder found for (?:package|module)|Unable to determine which files to ship|Expected a Python module at"
+    r"|Multiple top-level (?:packages|modules) discovered"
+)
+
+
+def is_no_package(output: str) -> bool:
+    """Whether a build has failed because the project is no package."""
+    return _NO_PACKAGE.search(output) is not None
+
+
 def _explain_package(output: str, form: str) -> str:
     """One sentence about a package that has no wheel for this Python; empty when that is not what went wrong."""
     if re.search(r"setuptools.scm was unable to detect version|NotVCSError|is not in a (Git|Mercurial) repo", output):
@@ -243,6 +255,8 @@ def _explain_package(output: str, form: str) -> str:
         )
         helps = f"add {' and '.join(wanted)} to app_packages" if wanted else "add what it needs to app_packages"
         reason = (reason or last_line(said)).rstrip(".")
+        if " @ " in built[1] and is_no_package(said):
+            helps = "if it is none, write package = false below [tool.uv] in pyproject.toml"
         if " @ " in built[1]:
             return (
                 f"{form}: {built[1].partition(' @ ')[0]} cannot be built: {reason}; {helps}, or change how it is built."

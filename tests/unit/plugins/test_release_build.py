@@ -306,6 +306,34 @@ backend-path = ["."]
 """
 
 
+@pytest.mark.skipif(not UV.is_file(), reason="uv is not among the tools")
+@pytest.mark.parametrize(
+    "said",
+    [
+        "No file/folder found for package hello",
+        "Unable to determine which files to ship inside the wheel using the following heuristics:",
+        "error: Multiple top-level packages discovered in a flat-layout: ['app', 'data'].",
+        "Expected a Python module at: `src/hello/__init__.py`",
+    ],
+)
+@pytest.mark.parametrize("form", ["requirements.txt", "uv.lock"])
+def test_an_app_that_is_no_package_is_imported_from_its_folder(source, monkeypatch, said, form):
+    monkeypatch.setattr(release_build.Release, "_uv", lambda _release: UV)
+    (source / "pyproject.toml").write_text(
+        BROKEN_PROJECT.replace('version = "1"', 'version = "1"\nrequires-python = ">=3.11"')
+    )
+    (source / "backend.py").write_text(BROKEN_BACKEND.replace('"a planted error of the build"', f'"""{said}"""'))
+    (source / "requirements.txt").write_text("")
+    if form == "uv.lock":
+        tool = [str(UV), "--quiet", "--offline", "--no-python-downloads"]
+        subprocess.run([*tool, "lock"], cwd=source, check=True)
+    release, upload = prepare(source, entrypoint="main:app", dependencies=form)
+    told = []
+    release.warn = told.append
+    release.build(upload)
+    assert [sentence for sentence in told if "no package can be built of the source" in sentence]
+
+
 # What is broken: files of the source, and the sentence. What a deploy makes of such a sentence does not depend on it;
 # an import that hangs and a full disk show that on hosts.
 @pytest.mark.skipif(not UV.is_file(), reason="uv is not among the tools")
