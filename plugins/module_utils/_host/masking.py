@@ -38,7 +38,7 @@ WORDS = {
     "error",
     "critical",
 }
-WORDS |= {"fatal", "development", "staging", "production", "test", "testing", "local", "localhost"}
+WORDS |= {"fatal", "development", "staging", "production", "test", "testing", "local", "localhost", "fastapi"}
 LONGEST_PLAIN_NUMBER = 5  # digits, of a port or a size
 
 # User name and password of a URL; the name git of ssh://git@host is public.

@@ -74,7 +74,7 @@ def test_secrets_of_urls_are_hidden_everywhere():
     assert not re.search("s3cr3t|token|a:b@", shown)
 
 
-@pytest.mark.parametrize("value", ["1", "yes", "info", "production", "8000", 30, True, ""])
+@pytest.mark.parametrize("value", ["1", "yes", "info", "production", "FastAPI", "8000", 30, True, ""])
 def test_common_settings_do_not_eat_the_message(value):
     text = f"release 1 in production says info to port 8000 after 30 s: yes {value}"
     assert masked(text, value) == text
