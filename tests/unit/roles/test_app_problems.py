@@ -186,6 +186,12 @@ def test_another_version_of_a_source_is_named_on_the_command_line():
     assert source_of(source, [], "v2") == source | {"version": "v2"}
 
 
+def test_whatever_pin_is_refused_can_be_ignored(problems):
+    """The refusal says so of each package that has a supported range."""
+    serving = [re.match(r"[\w-]+", line)[0] for line in role_variables("app")["__app_stack_requirements"]]
+    assert problems(app_ignore_pins=serving) == []
+
+
 def test_what_is_asked_through_nginx_is_the_readiness_path_where_there_is_one(tmp_path):
     assert evaluate("app_verify_path", tmp_path) == "/healthz"
     assert evaluate("app_verify_path", tmp_path, gunicorn_readiness_path="/ready") == "/ready"
