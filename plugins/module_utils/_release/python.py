@@ -19,14 +19,18 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.host i
     Settings,
     run,
 )
-from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, in_range, last_line
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
+    OLDEST,
+    ReleaseError,
+    in_range,
+    last_line,
+)
 
 OWN = Path("/usr/bin/python3")
 VERSION_FILE = ".python-version"
 DOCKERFILE = "Dockerfile"
 # What an image is made from, such as `python:3.12-slim`.
 IMAGE = re.compile(r"^(?:FROM\s+(?:--\S+\s+)?|ARG\s+\w+=)\S*python:?3\.([0-9]+)(?![0-9])", re.MULTILINE | re.IGNORECASE)
-OLDEST = 10  # Gunicorn needs 3.10, which is the nearest to an older one
 
 
 @dataclass(frozen=True)

@@ -216,6 +216,9 @@ MISSING_ON_HOST = {
 }
 
 
+# How many packages without a wheel say that an app is older than its Python, and the oldest that Gunicorn has.
+MANY_BUILT = 3
+OLDEST = 10
 # What packages need that are often built, before the first thing that a build of them lacks.
 OF_PACKAGE = {
     "lxml": ("libxml2-dev", "libxslt1-dev", "build-essential"),
@@ -237,6 +240,15 @@ def is_no_package(output: str) -> bool:
     return _NO_PACKAGE.search(output) is not None
 
 
+def _older_python(output: str) -> str:
+    """Which Python may have wheels, where so many packages have none for this one that the app is older than it."""
+    built = set(re.findall(r"^\s*Building ([\w.-]+)==", output, re.MULTILINE))
+    used = re.search(r"Using (?:CPython|Python) 3\.([0-9]+)", output)
+    if len(built) < MANY_BUILT or (used and int(used[1]) <= OLDEST):
+        return ""
+    return f', such as "3.{OLDEST}": {len(built)} packages here have none'
+
+
 def _explain_package(output: str, form: str) -> str:
     """One sentence about a package that has no wheel for this Python; empty when that is not what went wrong."""
     if re.search(r"setuptools.scm was unable to detect version|NotVCSError|is not in a (Git|Mercurial) repo", output):
@@ -244,9 +256,9 @@ def _explain_package(output: str, form: str) -> str:
             f"{form}: the version of the app comes from git, and this source has no history; use a git source with a"
             " tag, or set SETUPTOOLS_SCM_PRETEND_VERSION in app_build_environment."
         )
-    built = re.search(r"Failed to build `([^`]+)`", output)
-    if built and "The build backend returned an error" in output:
-        said = output.partition("[stderr]")[2] or output
+    built = re.search(r"Failed to (?:build|download and build) `([^`]+)`", output)
+    if built and ("The build backend returned an error" in output or "download and build" in built[0]):
+        said = output.partition("[stderr]")[2] or output[built.end() :]
         found = [OF_PACKAGE.get(built[1].partition("==")[0], ())]
         found += [packages for pattern, packages in MISSING_ON_HOST.items() if re.search(pattern, said)]
         wanted = dict.fromkeys(package for packages in found for package in packages)
@@ -263,7 +275,7 @@ def _explain_package(output: str, form: str) -> str:
             )
         return (
             f"{form}: {built[1]} has no wheel for this Python, and cannot be built: {reason}; {helps}, or set"
-            " app_python to a version that it has a wheel for."
+            f" app_python to a version that it has a wheel for{_older_python(output)}."
         )
     unfit_wheel = re.search(
         r"Because (\S+) has no wheels with a matching|Distribution `(\S+) .* can't be installed", output

@@ -139,6 +139,21 @@ def test_a_build_that_fails_names_the_package_and_what_helps(said, advice):
     assert "\n" not in explained
 
 
+@pytest.mark.parametrize(("python", "helped"), [("3.13.5", True), ("3.10.13", False)])
+def test_an_app_that_is_older_than_its_python_is_told_which_to_take(python, helped):
+    output = (
+        f"Using Python {python} environment at: /srv/x/venv\n   Building pyyaml==6.0\n   Building greenlet==1.1.2\n"
+        "   Building old-json==3.6.9\nerror: Failed to download and build `old-json==3.6.9`\n"
+        "  cause: Failed to parse: /srv/x/src/pyproject.toml\n  cause: TOML parse error at line 1, column 1\n"
+    )
+    explained = rules.explain_install(output, "requirements.txt")
+    assert explained.startswith(
+        "requirements.txt: old-json==3.6.9 has no wheel for this Python, and cannot be built: TOML parse error at"
+    )
+    assert ('a wheel for, such as "3.10": 3 packages here have none.' in explained) is helped
+    assert explained.endswith(".")
+
+
 def test_a_package_that_is_often_built_names_all_that_it_needs_at_once():
     said = (
         BUILD.replace("psy==1", "psycopg2==2.9.6") + "\n[stderr]\nerror: [Errno 2] No such file or directory: 'gcc'\n"
