@@ -86,17 +86,17 @@ def port_problems(listening: Sequence[Listener], wanted: Sequence[Wanted]) -> It
             if same and not set(programs) & set(other.programs) and (port, other.programs) not in told:
                 told.add((port, other.programs))
                 program = other.programs[0]
-                yield (
-                    f"port {port} is taken by {program}: stop it and keep it from starting{how_to_stop(program)}, or "
-                    "use another host."
-                )
+                yield f"port {port} is taken by {program}: {how_to_free(program)}, or use another host."
 
 
-def how_to_stop(program: str) -> str:
-    """The command for a program whose unit has its name."""
+def how_to_free(program: str) -> str:
+    """What to do about a program, with the command where its unit is known; systemd holds ports for sockets."""
+    if program == "systemd":
+        return "stop the socket that `systemctl list-sockets` shows for it (`systemctl disable --now NAME.socket`)"
     known = {"apache2", "lighttpd", "caddy", "haproxy", "traefik", "varnishd", "nginx"}
     unit = {"varnishd": "varnish"}.get(program, program)
-    return f" (`systemctl disable --now {unit}`)" if program in known else ""
+    command = f" (`systemctl disable --now {unit}`)" if program in known else ""
+    return f"stop it and keep it from starting{command}"
 
 
 def behind(clock: float, earliest: float, latest: float) -> float:

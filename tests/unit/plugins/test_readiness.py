@@ -57,6 +57,11 @@ def test_a_host_that_is_ready() -> None:
             "port 443 is taken by java: stop it and keep it from starting, or",
         ),
         ({"listening": line("0.0.0.0:8000", "python3")}, "port 8000 is taken by python3: stop it"),
+        (
+            {"listening": line("*:80", "systemd")},
+            "port 80 is taken by systemd: stop the socket that `systemctl list-sockets` shows for it (`systemctl "
+            "disable --now NAME.socket`), or use another host.",
+        ),
         ({"ufw": {"input": "DROP", "rules": []}}, "ufw is active and does not allow ports 80 and 443: `ufw allow"),
         ({"behind": 100.2}, "its clock is 100 s behind this machine's, and certificates depend on it: `apt-get"),
         ({"behind": -6.0}, "its clock is 6 s ahead of this machine's"),
