@@ -42,7 +42,7 @@ class Process:
         return [int(pid) for pid in children.split()]
 
     def wait(self, target: str = "/healthz") -> None:
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 180
         while time.monotonic() < give_up:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -52,7 +52,7 @@ class Process:
             except httpx2.TransportError:
                 pass
             time.sleep(0.05)
-        pytest.fail(f"not ready within a minute: {self.log.read_text()}")
+        pytest.fail(f"not ready within three minutes: {self.log.read_text()}")
 
     def stop(self) -> None:
         print(f"\n  the log of {self.socket.stem} ends with: {self.log.read_text()[-1500:]}")
