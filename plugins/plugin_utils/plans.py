@@ -118,14 +118,21 @@ def deploy_ended(run: Run, given: Given) -> Plan:
     return Plan(dict(deploy_end(given["servers"], run.hostvars, given["reached"], given["troubles"])))
 
 
-def deployed(_run: Run, given: Given) -> Plan:
-    """What was deployed in the place of what was live `before`, and what clients `noticed` of it."""
+def deployed(run: Run, given: Given) -> Plan:
+    """What was deployed in the place of what was live `before`, and what clients `noticed` of it.
+
+    A load balancer that was not `asked`, because the app did not answer there before, cannot say that it does now.
+    """
     before, release, count = str(given["before"]), str(given["release"]), len(given["servers"])
     # Of a release that only differs in how it was built, the whole name.
     width = SHORT if before[:SHORT] != release[:SHORT] else None
     noticed = given["noticed"]
     told = f"; {noticed['line']}" if "line" in noticed else ""
     told = told or (f"; there is no receipt: {noticed['problem']}" if "problem" in noticed else "")
+    if before and given["domains"] and boolean(given["public"]):
+        unasked = [name for name in run.groups.get("load_balancers", ()) if name not in given["asked"]]
+        where = f"Nginx on {', '.join(unasked)}, where the app did not answer before the deploy"
+        told += f"; not checked through {where}" if unasked else ""
     on = f"{count} host{'s' if count > 1 else ''}"
     return Plan(shown=[f"{given['app']}: {before[:width] or 'nothing'} → {release[:width]} on {on}{told}"])
 

@@ -162,10 +162,24 @@ def test_a_budget_that_is_spent_is_told_in_figures() -> None:
 )
 def test_what_was_deployed_is_one_line(before: str, release: str, said: dict[str, str], line: str) -> None:
     given = {"app": "shop", "before": before, "release": release, "servers": ["app1", "app2"], "noticed": said}
+    given |= {"asked": ["lb1", "lb2"], "domains": ["shop.example.com"], "public": True}
     assert PLANS["deployed"](RUN, given).shown == [line]
     one = PLANS["deployed"](RUN, given | {"servers": ["app1"]}).shown[0]
     assert "on 1 host" in one
     assert "hosts" not in one
+
+
+def test_what_was_not_checked_through_nginx_is_said() -> None:
+    """With the PROXY protocol the probe cannot ask Nginx; or the release before did not answer."""
+    run = Run({"load_balancers": ["lb1", "lb2"]}, {})
+    given = {"app": "shop", "before": "one", "release": "two", "servers": ["app1"], "noticed": {}}
+    given |= {"asked": ["lb1"], "domains": ["shop.example.com"], "public": True}
+    told = "shop: one → two on 1 host"
+    (line,) = PLANS["deployed"](run, given).shown
+    assert line == f"{told}; not checked through Nginx on lb2, where the app did not answer before the deploy"
+    for nothing_to_ask in ({"asked": ["lb1", "lb2"]}, {"domains": []}, {"public": "false"}):
+        assert PLANS["deployed"](run, given | nothing_to_ask).shown == [told]
+    assert PLANS["deployed"](run, given | {"before": ""}).shown == ["shop: nothing → two on 1 host"]
 
 
 def test_what_cannot_be_run_is_refused() -> None:
