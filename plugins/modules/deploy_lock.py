@@ -54,22 +54,6 @@ options:
     description: A deploy whose process is gone, and whose lock may be taken; the action finds it out.
     type: str
     default: ''
-  event:
-    description:
-      - The step of a deploy that begins. The action adds it with the time, in seconds since 1970, to O(events), and
-        the host keeps them as the fact C(__deploy_events) for the receipt.
-      - In check mode the host is not asked then.
-    type: str
-    default: ''
-  events:
-    description: The steps that have begun before.
-    type: list
-    elements: dict
-    default: []
-  renewed:
-    description: Whether another task renews the lock at this moment, so that only O(event) is noted.
-    type: bool
-    default: false
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -162,9 +146,6 @@ ARGUMENTS: dict[str, Any] = {
     "timeout": {"type": "float", "default": 900},
     "controller": {"type": "dict", "default": {}},
     "instead_of": {"type": "str", "default": ""},
-    "event": {"type": "str", "default": ""},
-    "events": {"type": "list", "elements": "dict", "default": []},
-    "renewed": {"type": "bool", "default": False},
 }
 
 

@@ -29,7 +29,6 @@ class Wishes:
     app: str
     live: str
     changes: bool
-    installs: bool
     batches: Sequence[int | str]
     migrates: bool
 
@@ -56,10 +55,7 @@ def plan(servers: Mapping[str, Wishes]) -> dict[str, Any]:
     new = any(wishes.changes for wishes in servers.values())
     # Without a new release there is nothing for clients to see, and so one batch.
     divided = batches(list(servers), first.batches if new else ["100%"])
-    installs = any(wishes.installs for wishes in servers.values())
-    # A release that is complete on all servers is not built.
-    kept = [Step("build" if installs else "configure"), Step("switch")]
-    found = steps(len(divided), migrates=first.migrates) if new else kept
+    found = steps(len(divided), migrates=first.migrates) if new else [Step("build"), Step("switch")]
     # Apps share a step only when all of their steps are the same. Ansible would do a shared step at the place that it
     # has in the list of one app, and so before what the other one has to do first.
     of = " ".join(f"{step.name} {step.batch}" for step in found)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.action import deploy_lock as action
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import (
     DeployLock,
     Lock,
@@ -158,48 +157,3 @@ def test_a_process_of_this_machine_is_gone_when_it_has_ended() -> None:
         assert started(child.pid) == "", "what nobody has waited for is gone as well"
     assert is_gone(known)
     assert not is_gone({})
-
-
-class Task:
-    def __init__(self, *, check_mode: bool, **options: Any) -> None:
-        self.args = {"name": "shop", "state": "kept", **options}
-        self.check_mode = check_mode
-
-
-def noted(monkeypatch: pytest.MonkeyPatch, *, check_mode: bool = False, **options: Any) -> tuple[Any, list[Any]]:
-    """What a task returns, and the arguments that went to the host."""
-    plugin = action.ActionModule.__new__(action.ActionModule)
-    plugin._task = Task(check_mode=check_mode, **options)
-    sent: list[Any] = []
-    monkeypatch.setattr(action.ActionBase, "run", lambda *_args: {})
-    monkeypatch.setattr(plugin, "_module", lambda arguments, _vars: sent.append(arguments) or {"deploy": "d1"})
-    return plugin.run(), sent
-
-
-BUILD = {"name": "build", "at": 5.0}
-
-
-@pytest.mark.parametrize(
-    ("options", "asks"),
-    [
-        ({}, True),
-        ({"renewed": False}, True),
-        ({"renewed": True}, False),
-        ({"check_mode": True}, False),
-    ],
-)
-def test_a_step_notes_its_time_and_renews_the_lock_in_one_task(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], asks: bool
-) -> None:
-    result, sent = noted(monkeypatch, event="switch", events=[BUILD], **options)
-    first, second = result["ansible_facts"]["__deploy_events"]
-    assert (first, second["name"]) == (BUILD, "switch")
-    assert second["at"] > BUILD["at"]
-    assert bool(sent) == asks
-    assert not [name for arguments in sent for name in ("event", "events", "renewed") if name in arguments]
-
-
-def test_without_an_event_only_the_lock_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, sent = noted(monkeypatch)
-    assert "ansible_facts" not in result
-    assert len(sent) == 1

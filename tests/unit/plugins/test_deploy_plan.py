@@ -41,9 +41,8 @@ def test_a_size_that_is_none_is_refused(sizes):
 STEPS = Path(__file__).parents[3] / "playbooks/steps/deploy"
 
 
-def wishes(app="shop", *, changes=True, installs=False, sizes=(1,), migrates=False):
-    asked = {"changes": changes, "installs": installs, "migrates": migrates}
-    return {"__deploy": {"app": app, "batches": list(sizes), "live": "one", **asked}}
+def wishes(app="shop", *, changes=True, sizes=(1,), migrates=False):
+    return {"__deploy": {"app": app, "changes": changes, "batches": list(sizes), "migrates": migrates, "live": "one"}}
 
 
 def names(plan):
@@ -91,15 +90,9 @@ def test_without_a_new_release_there_is_one_batch_and_nothing_to_begin():
         "canaries": [],
         "all": [],
         "steps": [
-            {"name": name, "batch": 0, "after": "success", "of": "configure 0 switch 0"}
-            for name in ("configure", "switch")
+            {"name": name, "batch": 0, "after": "success", "of": "build 0 switch 0"} for name in ("build", "switch")
         ],
     }
-
-
-def test_a_package_that_is_missing_on_one_server_is_installed_without_a_new_release():
-    hostvars = {"app1": wishes(changes=False), "app2": wishes(changes=False, installs=True)}
-    assert names(deploy_plan(SERVERS[:2], hostvars)["shop"]["steps"]) == ["build", "switch 0"]
 
 
 def test_one_server_with_a_new_release_makes_it_a_deploy_of_all():
@@ -167,7 +160,7 @@ def test_each_app_goes_through_its_steps_in_their_order(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     went = {name: (tmp_path / name).read_text().split() for name in hosts}
     assert went == {
-        "shop": ["configure", "switch"],
+        "shop": ["build", "switch"],
         "blog1": ["begin", "build", "switch", "watch", "switch", "verify"],
         "blog2": ["begin", "build", "switch", "watch", "switch", "verify"],
         "wiki": ["begin", "build", "migrate", "switch", "verify"],
