@@ -70,8 +70,9 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "undrain": {"server": "the entry of app_servers to use again"},
 }
 
-# What another playbook calls it: a rollback would ignore the version, and go to the release before.
-ELSEWHERE = {("rollback", "version"): "release"}
+# What another playbook calls it: a rollback would ignore the version and go to the release before, a deploy would ignore the
+# release and take the newest code.
+ELSEWHERE = {("rollback", "version"): "release", ("deploy", "release"): "version"}
 
 
 def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:

@@ -28,6 +28,7 @@ PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
         ("drain", "drain_timout", "drain_timeout"),
         ("rollback", "relase", "release"),
         ("rollback", "version", "release"),
+        ("deploy", "release", "version"),
         ("maintenance", "sate", "state"),
         ("maintenance", "tsate", "state"),
         ("patch", "onyl", "only"),
