@@ -193,6 +193,12 @@ def wait_for(condition: Callable[[], Any], within: float = 60) -> None:
         time.sleep(0.02)
 
 
+def listens(path: Path) -> bool:
+    """Whether somebody listens at a Unix socket; its file is there a moment before that."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def start(tmp_path: Path, python: Path, render: Callable[..., str]) -> Iterator[Start]:
     """`start(gunicorn_workers=2, environment={…}, worker_class="…")`: a Gunicorn that has told systemd it is ready."""
@@ -234,7 +240,7 @@ def start(tmp_path: Path, python: Path, render: Callable[..., str]) -> Iterator[
         running.append(Gunicorn(tmp_path, process, notified))
         threading.Thread(target=running[-1].listen, daemon=True).start()
         if wait and worker_class:
-            wait_for((tmp_path / "http.sock").exists)
+            wait_for(lambda: listens(tmp_path / "http.sock"))
         elif wait:
             assert running[-1].ready(within=60), running[-1].log()
         return running[-1]
