@@ -76,7 +76,12 @@ def _git_files(folder: Path) -> list[PurePosixPath]:
     paths = {*tracked, *new}
     submodules = [path for path in paths if (folder / path).is_dir() and not (folder / path).is_symlink()]
     files = [path for path in paths if path not in submodules]
-    return files + [module / path for module in submodules for path in list_files(folder / module)]
+    return files + [module / path for module in submodules for path in _module_files(folder / module)]
+
+
+def _module_files(module: Path) -> Iterable[PurePosixPath]:
+    """The files of a submodule; where nobody has checked it out, git would answer for the repository around it."""
+    return list_files(module) if os.path.lexists(module / ".git") else _other_files(module)
 
 
 def _listed(folder: Path, *words: str) -> list[PurePosixPath]:

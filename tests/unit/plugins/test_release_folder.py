@@ -269,3 +269,15 @@ def test_what_was_packed_is_unpacked(folder, tmp_path):
     assert tree_hash(tmp_path / "src") == tree_hash(folder)
     assert (tmp_path / "src" / "main.py").stat().st_mtime > 1_600_000_000
     assert not (tmp_path / "src.unpacked").exists()
+
+
+def test_a_submodule_that_nobody_has_checked_out_has_what_lies_there(tmp_path):
+    (tmp_path / "main.py").write_text("")
+    git(tmp_path, "init", "--quiet")
+    commit(tmp_path)
+    head = git(tmp_path, "rev-parse", "HEAD").strip()
+    git(tmp_path, "update-index", "--add", "--cacheinfo", f"160000,{head},vendor")
+    (tmp_path / "vendor").mkdir()
+    assert names(tmp_path) == ["main.py"]
+    (tmp_path / "vendor/a.py").write_text("")
+    assert names(tmp_path) == ["main.py", "vendor/a.py"]
