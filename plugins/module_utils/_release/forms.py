@@ -7,6 +7,7 @@ Locks of other tools are not read, and never ignored: without them the newest ve
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import tomllib
@@ -62,7 +63,7 @@ def detect_form(root: Path, project: Path, wanted: str, has: Callable[[Path], bo
     foreign = _foreign(project, form, has)
     if foreign:
         meant = f", or set app_dependencies: {form} if its newest versions are meant" if form else ""
-        text = _text(project / form) if is_list(form) else ""
+        text = text_of(project / form) if is_list(form) else ""
         if (loose := _without_version(text)) and any(map(_pin, requirements(text))):
             meant = f"; a version for {' and '.join(loose[:SUGGESTED])} makes a lock of {form}{meant}"
         raise ReleaseError(
@@ -102,7 +103,7 @@ def _foreign(project: Path, form: str, has: Callable[[Path], bool]) -> str:
     """The file of another tool that would be ignored if `form` were taken; empty when there is none."""
     if form in LOCKED_FORMS:
         return ""
-    if is_list(form) and pins_all(_text(project / form)):
+    if is_list(form) and pins_all(text_of(project / form)):
         return ""
     # Who writes requirements.txt by hand has said what is meant, unless there is a lock as well.
     locks = [name for name in FOREIGN if not is_list(form) or name.endswith((".lock", "conda-lock.yml"))]
@@ -115,13 +116,16 @@ def _foreign(project: Path, form: str, has: Callable[[Path], bool]) -> str:
 def _describes(pyproject: Path) -> bool:
     """Whether pyproject.toml says what the project is or how it is built, and not only how its tools are set."""
     try:
-        return bool({"project", "build-system"} & set(tomllib.loads(_text(pyproject))))
+        return bool({"project", "build-system"} & set(tomllib.loads(text_of(pyproject))))
     except tomllib.TOMLDecodeError:
         return True
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
+def text_of(path: Path) -> str:
+    """The text of a file; `pip freeze` of PowerShell writes UTF-16, which pip and uv read as well."""
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, errors="replace")
 
 
 # Files of other platforms that are not read here, and where what they say belongs.
@@ -180,22 +184,31 @@ PLAIN = Chosen()
 def pinned(form: str, root: Path, project: Path, chosen: Chosen = PLAIN) -> dict[str, str]:
     """`{package: version}` of what the form pins for every host, as far as that can be read without an installer."""
     if is_list(form):
-        return pins_of(_text(project / form))
-    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
-    lock = next((folder / form for folder in folders if (folder / form).is_file()), None)
+        return pins_of(text_of(project / form))
+    packages = locked_packages(form, root, project, chosen)
     try:
-        content = tomllib.loads(_text(lock)) if lock and form in LOCKED_FORMS else {}
-        packages = content.get("packages" if form == "pylock.toml" else "package", [])
-        if form == "uv.lock":
-            described = tomllib.loads(_text(project / "pyproject.toml"))
-            packages = _reached(packages, normalise(described["project"]["name"]), chosen)
         found = [(normalise(each["name"]), each["version"]) for each in packages if "marker" not in each]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # What is wrong with it, the installer says better.
+    except (KeyError, TypeError):
         return {}
     # Of a package with several versions, which one a host gets is for the installer to say.
     names = [name for name, _version in found]
     return {name: version for name, version in found if names.count(name) == 1}
+
+
+def locked_packages(form: str, root: Path, project: Path, chosen: Chosen = PLAIN) -> list[dict[str, Any]]:
+    """The packages of a lock that belong to the project; none where it is no lock, or cannot be read."""
+    folders = [project, *(parent for parent in project.parents if parent.is_relative_to(root))]
+    lock = next((folder / form for folder in folders if (folder / form).is_file()), None)
+    try:
+        content = tomllib.loads(text_of(lock)) if lock and form in LOCKED_FORMS else {}
+        packages: list[dict[str, Any]] = content.get("packages" if form == "pylock.toml" else "package", [])
+        if form == "uv.lock":
+            described = tomllib.loads(text_of(project / "pyproject.toml"))
+            packages = _reached(packages, normalise(described["project"]["name"]), chosen)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        # What is wrong with it, the installer says better.
+        return []
+    return packages
 
 
 def _reached(packages: list[dict[str, Any]], project: str, chosen: Chosen) -> list[dict[str, Any]]:
@@ -243,7 +256,7 @@ def _without_version(text: str) -> list[str]:
 def pins_of(text: str) -> dict[str, str]:
     """`{package: version}` of what a requirements.txt pins on every host, under normalised names.
 
-    Of a series (`~=0.26.0`) it is the version that the series begins with.
+    Of a series (`~=0.26.0`, `==0.26.*`) it is the version that the series begins with.
     """
     return dict(pin for line in requirements(text) if ";" not in line and (pin := _pin(line) or _series(line)))
 
@@ -259,5 +272,7 @@ def _pin(line: str) -> tuple[str, str] | None:
 
 
 def _series(line: str) -> tuple[str, str] | None:
-    found = re.fullmatch(r"([\w.-]*\w)\s*(?:\[[^\]]*\])?\s*~=\s*(\d+(?:\.\d+){2})\s*", line)
+    extras = r"([\w.-]*\w)\s*(?:\[[^\]]*\])?\s*"
+    found = re.fullmatch(rf"{extras}~=\s*(\d+(?:\.\d+){{2}})\s*", line)
+    found = found or re.fullmatch(rf"{extras}==\s*(\d+(?:\.\d+)*)\.\*\s*", line)
     return (normalise(found[1]), found[2]) if found else None

@@ -26,6 +26,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.forms 
     is_list,
     pins_all,
     pins_of,
+    text_of,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import (
     Account,
@@ -427,7 +428,7 @@ class Wanted:
     def locked(self) -> bool:
         """Whether the source says which version of each package it has, as far as it names them."""
         if is_list(self.form):
-            return pins_all((self.project / self.form).read_text(encoding="utf-8", errors="replace"))
+            return pins_all(text_of(self.project / self.form))
         return self.form in LOCKED_FORMS
 
     @classmethod
@@ -439,7 +440,7 @@ class Wanted:
         if form == "pylock.toml":
             return cls(form, project, ["-r", form], buildable)
         if is_list(form):
-            hashed = "--hash=" in (project / form).read_text(encoding="utf-8", errors="replace")
+            hashed = "--hash=" in text_of(project / form)
             return cls(form, project, ["-r", form, *(["--require-hashes"] if hashed else [])], buildable)
         if form != "pyproject.toml":
             package, equals, version = form.partition("==")

@@ -19,7 +19,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.production.fastapi.plugins.module_utils._release.forms import FORMS, is_list, requirements
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import (
+    FORMS,
+    is_list,
+    requirements,
+    text_of,
+)
 from ansible_collections.production.fastapi.plugins.module_utils._release.install import Wanted
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, last_line
 
@@ -53,11 +58,7 @@ def inputs(wanted: Wanted, source: Path, interpreter: Path, settings: Mapping[st
     files = _files(wanted, source)
     if any(path.is_symlink() for path in files):  # which root does not follow
         return ""
-    texts = {
-        os.path.relpath(path, source): path.read_text(encoding="utf-8", errors="replace")
-        for path in (*files, OF_HOST)
-        if path.is_file()
-    }
+    texts = {os.path.relpath(path, source): text_of(path) for path in (*files, OF_HOST) if path.is_file()}
     if not _of_index(wanted, texts):
         return ""
     known = interpreter.stat()
@@ -133,7 +134,7 @@ def _is_beside(package: Mapping[str, Any]) -> bool:
 def _listed(wanted: Wanted) -> list[str]:
     """The lines of a list of requirements, or the requirements that are given to uv."""
     if is_list(wanted.form):
-        return list(requirements((wanted.project / wanted.form).read_text(encoding="utf-8", errors="replace")))
+        return list(requirements(text_of(wanted.project / wanted.form)))
     return [] if "-r" in wanted.arguments else list(wanted.arguments)
 
 

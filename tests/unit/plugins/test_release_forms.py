@@ -174,6 +174,14 @@ def test_a_file_of_requirements_is_a_lock_when_each_has_a_version(text, locked):
 def test_pins_are_those_that_hold_on_every_host():
     text = "Uvicorn[standard]==0.34.0 --hash=sha256:00\ngunicorn==20 ; sys_platform == 'win32'\nb>=2\nC_d==1.0rc1\n"
     assert forms.pins_of(text) == {"uvicorn": "0.34.0", "c-d": "1.0rc1"}
+    assert forms.pins_of("a==0.1.*\nb[x] == 2.*\nc~=1.2.3\nd~=1.2\n") == {"a": "0.1", "b": "2", "c": "1.2.3"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_a_list_that_powershell_has_written_is_read(tmp_path, encoding):
+    start = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / "requirements.txt").write_bytes(f"{start}uvicorn==0.20.0\r\n".encode(encoding))
+    assert forms.pinned("requirements.txt", tmp_path, tmp_path) == {"uvicorn": "0.20.0"}
 
 
 UV_LOCK = """
