@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,6 +102,11 @@ def find_entrypoint(setting: str, pyproject: Mapping[str, Any]) -> str:
     if not re.fullmatch(rf"{name}(\.{name})*:({name}(\.{name})*|{name}\(\))", entrypoint, re.ASCII):
         raise ReleaseError(f"app_entrypoint: write {entrypoint} as module:attribute or module:factory().")
     return str(entrypoint)
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def normalise(package: str) -> str:
@@ -202,17 +207,19 @@ def explain_install(output: str, form: str) -> str:
     return f"{form} cannot be installed: {last_line(output)}"
 
 
+# What compiles an extension for the Python of the host.
+COMPILER = ("python3-dev", "build-essential")
 # What a build says when something of the host is missing, and the Debian packages that have it. What asks for a header
 # or for how to link something has a compiler next.
 MISSING_ON_HOST = {
-    r"pg_config": ("libpq-dev", "build-essential"),
-    r"mysql_config|MYSQLCLIENT_CFLAGS": ("default-libmysqlclient-dev", "build-essential"),
-    r"Python\.h": ("python3-dev", "build-essential"),
-    r"\bffi\.h": ("libffi-dev", "build-essential"),
+    r"pg_config": ("libpq-dev", *COMPILER),
+    r"mysql_config|MYSQLCLIENT_CFLAGS": ("default-libmysqlclient-dev", *COMPILER),
+    r"Python\.h": COMPILER,
+    r"\bffi\.h": ("libffi-dev", *COMPILER),
     r"\bcargo\b|\brustc\b|Rust toolchain": ("cargo",),
-    r"\bg?cc\b.*(failed: No such file|not found|No such file)": ("build-essential",),
-    r"No such file or directory: '[\w-]*g(cc|\+\+)'": ("build-essential",),
-    r"pkg-config": ("pkg-config", "build-essential"),
+    r"\bg?cc\b.*(failed: No such file|not found|No such file)": COMPILER,
+    r"No such file or directory: '[\w-]*g(cc|\+\+)'": COMPILER,
+    r"pkg-config": ("pkg-config", *COMPILER),
 }
 
 
@@ -221,11 +228,16 @@ MANY_BUILT = 3
 OLDEST = 10
 # What packages need that are often built, before the first thing that a build of them lacks.
 OF_PACKAGE = {
-    "lxml": ("libxml2-dev", "libxslt1-dev", "build-essential"),
-    "mysqlclient": ("default-libmysqlclient-dev", "pkg-config", "build-essential"),
-    "psycopg2": ("libpq-dev", "build-essential"),
-    "python-ldap": ("libldap-dev", "libsasl2-dev", "build-essential"),
+    "lxml": ("libxml2-dev", "libxslt1-dev", *COMPILER),
+    "mysqlclient": ("default-libmysqlclient-dev", "pkg-config", *COMPILER),
+    "psycopg-c": ("libpq-dev", *COMPILER),
+    "psycopg2": ("libpq-dev", *COMPILER),
+    "pygraphviz": ("libgraphviz-dev", *COMPILER),
+    "python-ldap": ("libldap-dev", "libsasl2-dev", *COMPILER),
+    "systemd-python": ("libsystemd-dev", "pkg-config", *COMPILER),
 }
+# Those of them that have no wheel for any Linux.
+NEVER_WHEEL = frozenset(OF_PACKAGE) - {"lxml"}
 
 
 # How build backends say that a project is no package, and only a folder with an app in it.
@@ -265,7 +277,7 @@ def _explain_package(output: str, form: str) -> str:
         reason = next(
             (line.strip() for line in said.splitlines() if re.match(r"\s*(\w*error\b|fatal)", line, re.I)), ""
         )
-        helps = f"add {' and '.join(wanted)} to app_packages" if wanted else "add what it needs to app_packages"
+        helps = f"add {in_words(list(wanted))} to app_packages" if wanted else "add what it needs to app_packages"
         reason = (reason or last_line(said)).rstrip(".")
         if " @ " in built[1] and is_no_package(said):
             helps = "if it is none, write package = false below [tool.uv] in pyproject.toml"

@@ -121,13 +121,19 @@ BUILD = "error: Failed to build `psy==1`\n  cause: The build backend returned an
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
-        ("Error: pg_config executable not found.\n", "executable not found; add libpq-dev and build-essential to"),
+        ("Error: pg_config executable not found.\n", "not found; add libpq-dev, python3-dev and build-essential to"),
         (
             "a.c:1: fatal error: Python.h: No such file\nerror: x",
             "x; add python3-dev and build-essential to app_packages",
         ),
-        ("error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-g++'", "add build-essential to app_packages"),
-        ("error: command 'gcc' failed: No such file or directory", "add build-essential to app_packages, or set"),
+        (
+            "error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-g++'",
+            "add python3-dev and build-essential to app_packages",
+        ),
+        (
+            "error: command 'gcc' failed: No such file or directory",
+            "add python3-dev and build-essential to app_packages, or set",
+        ),
         ("error: can't find Rust compiler\nneeds cargo", "add cargo to app_packages"),
         ("RuntimeError: no connection", "RuntimeError: no connection; add what it needs to app_packages"),
     ],
@@ -158,7 +164,9 @@ def test_a_package_that_is_often_built_names_all_that_it_needs_at_once():
     said = (
         BUILD.replace("psy==1", "psycopg2==2.9.6") + "\n[stderr]\nerror: [Errno 2] No such file or directory: 'gcc'\n"
     )
-    assert "; add libpq-dev and build-essential to app_packages" in rules.explain_install(said, "requirements.txt")
+    assert "; add libpq-dev, python3-dev and build-essential to app_packages" in rules.explain_install(
+        said, "requirements.txt"
+    )
 
 
 def test_the_app_itself_that_cannot_be_built_has_nothing_to_do_with_wheels():
