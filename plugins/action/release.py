@@ -9,6 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,9 +18,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.module_utils._app.environment import as_text, environment_problems
 from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems, file_texts
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
+from ansible_collections.production.fastapi.plugins.module_utils._release.checking import Asked, Checks
 from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files, pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen, detect_form, pinned
-from ansible_collections.production.fastapi.plugins.module_utils._release.install import refuse_pins
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
+from ansible_collections.production.fastapi.plugins.module_utils._release.index import Credentials
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, project_folder
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import file_hash
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
@@ -68,8 +70,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             structure("dict", options.get("source") or {}), folders_of(task_vars), str(options.pop("version", ""))
         )
         include = _include(given)
-        source, local = self._source({key: str(value) for key, value in given.items()}, include)
-        options["source"] = source
         for name, variable in ENVIRONMENTS.items():
             environment = options.get(name) or {}
             if problems := environment_problems(environment, variable):
@@ -81,6 +81,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options["index_credentials"] = {
             str(index): {key: str(value) for key, value in pair.items()} for index, pair in credentials.items()
         }
+
+        source, local = self._source({key: str(value) for key, value in given.items()}, include)
+        options["source"] = source
 
         files = options.get("files") or {}
         if problems := file_problems(files):
@@ -150,19 +153,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _check_form(self, folder: Path, subdirectory: str, include: Sequence[str]) -> None:
         """Refuse a folder whose dependencies cannot be read or served before a host changes; it finds the rest."""
-        sent, given = set(list_files(folder, include)), self._task.args
+        sent = set(list_files(folder, include))
         project = project_folder(folder, subdirectory)
-        form = detect_form(
-            folder,
-            project,
-            given.get("dependencies") or "auto",
-            has=lambda path: PurePosixPath(path.relative_to(folder).as_posix()) in sent,
-        )
-        ignored = structure("list", given.get("ignore_pins") or [])
-        chosen = Chosen(structure("list", given.get("extras") or []), structure("list", given.get("groups") or []))
-        pins = pinned(form, folder, project, chosen)
-        heeded = {name: version for name, version in pins.items() if name not in ignored}
-        refuse_pins(heeded, structure("list", given.get("requirements") or []), form)
+        has = partial(_is_sent, sent, folder)
+        Checks(folder, project, asked_of(self._task.args), has).passed()
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
@@ -218,6 +212,28 @@ def _include(source: dict[str, Any]) -> list[str]:
     if include and "folder" not in source:
         raise AnsibleActionFail("app_source.include: only a folder has what git ignores; remove it.")
     return include
+
+
+def asked_of(given: Mapping[str, Any]) -> Asked:
+    """What the task says of its source, of which templates may have made texts."""
+
+    def listed(name: str) -> list[Any]:
+        return list(structure("list", given.get(name) or []))
+
+    return Asked(
+        dependencies=str(given.get("dependencies") or "auto"),
+        entrypoint=str(given.get("entrypoint") or ""),
+        python=str(given.get("python") or ""),
+        chosen=Chosen(listed("extras"), listed("groups")),
+        requirements=listed("requirements"),
+        ignore_pins=listed("ignore_pins"),
+        install_options=listed("install_options"),
+        credentials=Credentials(given.get("index_credentials") or {}),
+    )
+
+
+def _is_sent(sent: set[PurePosixPath], folder: Path, path: Path) -> bool:
+    return PurePosixPath(path.relative_to(folder).as_posix()) in sent
 
 
 def seal(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,12 +25,11 @@ from ansible_collections.production.fastapi.plugins.module_utils._host.memory im
 from ansible_collections.production.fastapi.plugins.module_utils._host.root_lock import hold
 from ansible_collections.production.fastapi.plugins.module_utils._release.archive import fetched
 from ansible_collections.production.fastapi.plugins.module_utils._release.cache import prune
+from ansible_collections.production.fastapi.plugins.module_utils._release.checking import Asked, Checks
 from ansible_collections.production.fastapi.plugins.module_utils._release.files import given_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.forms import (
     FORMS,
     Chosen,
-    detect_form,
-    pinned,
     unread_files,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.git import Git
@@ -49,9 +48,6 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.instal
     NeedsCodeError,
     Wanted,
     install_uv,
-    project_indexes,
-    read_pyproject,
-    refuse_pins,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.marks import COMPLETE, UNDER_WAY, build_lock
 from ansible_collections.production.fastapi.plugins.module_utils._release.media import open_media
@@ -62,14 +58,12 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.python
     DOCKERFILE,
     OWN,
     VERSION_FILE,
-    Wish,
     find_python,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.reuse import copy, digest, inputs
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
     ReleaseError,
     describe,
-    find_entrypoint,
     is_no_package,
     last_error,
     last_line,
@@ -393,19 +387,11 @@ class Release:
         source = place.outside(place.source)
         project = project_folder(source, self.spec.source.get("subdirectory", ""))
         _refuse_links(source, project)
-        pyproject = read_pyproject(project)
-        entrypoint = find_entrypoint(self.spec.entrypoint, pyproject)
-        form = self._package() or detect_form(source, project, self.spec.dependencies)
-
         chosen = Chosen(self.spec.extras, self.spec.groups)
-        chosen.check(form, pyproject)
-        pins_of_source = pinned(form, source, project, chosen)
-        heeded = {name: version for name, version in pins_of_source.items() if name not in self.spec.ignore_pins}
-        refuse_pins(heeded, self.spec.requirements, form)
-        self.credentials.check(project_indexes(source, project), self.spec.install_options)
+        checked = Checks(source, project, self._asked(chosen)).passed()
+        entrypoint, form, wish = checked.entrypoint, checked.form, checked.wish
 
         uv = self._uv()
-        wish = Wish.read(self.spec.python, source, project, pyproject)
         interpreter = find_python(wish, uv, self.spec.settings, TOOLS)
         if wish.by == DOCKERFILE and not interpreter.name.endswith(wish.version):
             self.other_python = (
@@ -474,6 +460,21 @@ class Release:
             "pins": pins,
             "unpacked": {"from": basis, "as": left_as or digest(self.path / "venv")} if basis else {},
         }
+
+    def _asked(self, chosen: Chosen) -> Asked:
+        """What the options of the module say of the source."""
+        spec = self.spec
+        return Asked(
+            dependencies=spec.dependencies,
+            entrypoint=spec.entrypoint,
+            python=spec.python,
+            chosen=chosen,
+            requirements=spec.requirements,
+            ignore_pins=spec.ignore_pins,
+            install_options=spec.install_options,
+            credentials=self.credentials,
+            package=self._package(),
+        )
 
     def _basis(self, uv: Path, interpreter: Path, wanted: Wanted) -> str:
         """What the virtualenv is made of, as a hash; empty where the next release has to make its own.

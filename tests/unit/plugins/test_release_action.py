@@ -25,7 +25,7 @@ class Loader:
 
 class Task:
     def __init__(self, check_mode=False, **options):
-        self.args = {"name": "shop", **options}
+        self.args = {"name": "shop", "entrypoint": "shop.main:app", **options}
         self.check_mode = check_mode
 
 
