@@ -15,6 +15,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host imp
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import converted
 from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, STEPS, examine
 from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
+from ansible_collections.production.fastapi.plugins.plugin_utils.source_reading import findings
 
 
 class Variables(Mapping[str, Any]):
@@ -44,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("role", "host", "seen", "step"))
+    _VALID_ARGS = frozenset(("role", "host", "seen", "step", "thorough"))
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "host": {"type": "dict", "required": True},
                 "seen": {"type": "dict", "default": {}},
                 "step": {"type": "str", "choices": sorted(STEPS)},
+                "thorough": {"type": "bool", "default": False},
             }
         )
         templar = self._templar
@@ -74,9 +76,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             seen=options["seen"],
         )
         found = examine(options["role"], value_of, view, options["step"] or "")
+        if options["role"] == "app" and options["thorough"]:
+            result["source"] = findings(told_of(found.settings, view), view) if is_new(found.settings, view) else {}
         if found.problems:
-            return result | {"changed": False, "failed": True, "msg": " ".join(found.problems)}
-        if options["role"] == "app":
+            # What is to be told at once, is shown at the end.
+            hidden = {"_ansible_no_log": True} if options["thorough"] else {}
+            return result | hidden | {"changed": False, "failed": True, "msg": " ".join(found.problems)}
+        if options["role"] == "app" and not options["thorough"]:
             result |= self._hints(found.settings, view)
         # Not for people: with -v it would be a page in every run.
         return result | {
@@ -89,14 +95,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         }
 
     def _hints(self, settings: Mapping[str, Any], view: View) -> dict[str, Any]:
-        """What the source asks for besides, as warnings, as long as the app is not set up on the host."""
+        """What a source on the controller asks for besides, as warnings, as long as the app is not set up."""
         # A step of the role is given a part of the settings alone.
         source = settings.get("app_source", {})
         folder = path_of(source, folders_of(view.variables)) if "folder" in source else ""
-        if not folder or f"gunicorn-{settings['app_name']}" in view.facts.get("managed", {}):
+        if not folder or not is_new(settings, view):
             return {}
-        told = dict(settings)
-        for name, kind in (("app_environment", "dict"), ("app_static", "list")):
-            with contextlib.suppress(ValueError):  # which the role that reads it refuses
-                told[name] = converted(kind, view.variables.get(name))
-        return {"warnings": hints(Path(folder), source, told)}
+        python = str(view.facts.get("python_version") or "")
+        return {"warnings": hints(Path(folder), source, told_of(settings, view), python)}
+
+
+def is_new(settings: Mapping[str, Any], view: View) -> bool:
+    """Whether the app is not set up on the host yet."""
+    return f"gunicorn-{settings['app_name']}" not in view.facts.get("managed", {})
+
+
+def told_of(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """The settings of the role, and those of others that say what the app is given."""
+    told = dict(settings)
+    for name, kind in (("app_environment", "dict"), ("app_source", "dict"), ("app_static", "list")):
+        with contextlib.suppress(ValueError):  # which the role that reads it refuses
+            told[name] = converted(kind, view.variables.get(name))
+    return told

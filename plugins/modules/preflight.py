@@ -37,6 +37,13 @@ options:
     description: What an operator asks of the role, by a playbook of that name, whose parameters are checked besides.
     type: str
     choices: [drain, leave, maintenance, undrain]
+  thorough:
+    description:
+      - Read the source of the app on the controller, that of a repository too, and return RV(source) instead of
+        warning.
+      - Only until the app is set up on the host, and on the first of its servers.
+    type: bool
+    default: false
 author:
   - The production.fastapi maintainers (@production-fastapi)
 """
@@ -65,4 +72,9 @@ derived:
   returned: success
   type: dict
   sample: {trusted_proxies: [127.0.0.1, "::1", 10.0.0.10]}
+source:
+  description: What a run would refuse of the source of an app, and hints what else it needs, a sentence each.
+  returned: with O(thorough) for the role app
+  type: dict
+  sample: {refused: [], hints: ["app_shared: the app seems to write to uploads in its source; write [uploads]."]}
 """

@@ -62,7 +62,8 @@ def connection_problem(host: str, result: Mapping[str, Any]) -> str:
 def host_problems(host: str, told: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a host that can be reached.
 
-    `told` has the results of the tasks `connected` and `root`, and `preflight`, the sentences of all checks.
+    `told` has the results of the tasks `connected` and `root`, `preflight`, the sentences of all checks, and what was
+    found in the `source` of the app.
     """
     facts = facts_of(str(told["connected"].get("stdout", "")))
     if not facts.get("python"):
@@ -70,7 +71,10 @@ def host_problems(host: str, told: Mapping[str, Any]) -> Iterator[str]:
     elif tuple(map(int, facts["python"].split("."))) < (3, 11):
         yield f"{host} has Python {facts['python']}; 3.11 or newer is needed, as Debian 12 and Ubuntu 24.04 have."
     yield from root_problems(host, told.get("root", {}))
-    yield from (f"{host}: {sentence}" for sentence in told.get("preflight", ()))
+    refused = told.get("source", {}).get("refused", [])
+    # The first of them has ended a task as well.
+    others = [each for each in told.get("preflight", ()) if not each.endswith(tuple(refused))]
+    yield from (f"{host}: {sentence}" for sentence in [*others, *refused])
 
 
 def root_problems(host: str, result: Mapping[str, Any]) -> Iterator[str]:
@@ -124,7 +128,7 @@ def domain_notes(groups: Mapping[str, Sequence[str]], hostvars: Hosts, look_up: 
 
 def examination(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: str) -> dict[str, list[str]]:
     """The `problems`, and the `lines` of all that there is to say."""
-    problems, well = list(inventory_problems(groups)), []
+    problems, well, hints = list(inventory_problems(groups)), [], []
     for host in dict.fromkeys(host for group in GROUPS for host in groups.get(group, ())):
         told = hostvars[host].get(variable)
         if told is None:  # not in this run
@@ -132,12 +136,14 @@ def examination(groups: Mapping[str, Sequence[str]], hostvars: Hosts, variable: 
         away = connection_problem(host, told["connected"])
         found = [away] if away else list(host_problems(host, told))
         problems += found
+        hints += told.get("source", {}).get("hints", [])
         if not found:
             facts = facts_of(str(told["connected"]["stdout"]))
             well.append(f"{host} ({facts.get('os', '')}, Python {facts['python']})")
     notes = list(domain_notes(groups, hostvars))
     lines = []
-    for title, sentences in (("Ready", well), ("Notes", notes), ("Problems", problems)):
+    titles = ("Ready", "Notes", "Problems", "Hints, seen in the source of the app, which can be wrong")
+    for title, sentences in zip(titles, (well, notes, problems, dict.fromkeys(hints)), strict=True):
         if sentences:
             lines += [f"{title}:", *(f"  {sentence}" for sentence in sentences), ""]
     return {"problems": problems, "lines": lines[:-1] or ["There is no server in this run."]}

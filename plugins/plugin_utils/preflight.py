@@ -115,11 +115,9 @@ def examine(role: str, value_of: Callable[[str], Any], view: View, step: str = "
     checks = [CHECKS[role], *([STEPS[step]] if step else [])]
     found = list(unread.values()) + [sentence for check in checks for sentence in check.problems(typed, view)]
     told = [sentence for name, sentence in wrong.items() if not any(is_about(name, each) for each in found)]
-    secret = {name for name, value in settings.items() if is_secret(options[name], value)}
+    secret = {name for name, value in typed.items() if is_secret(options[name], value)}
     shown = {
-        name: masked(options[name], value)
-        for name, value in settings.items()
-        if name not in secret and name not in LATER
+        name: masked(options[name], value) for name, value in typed.items() if name not in secret and name not in LATER
     }
     derived: dict[str, Any] = {}
     if not told and not found:

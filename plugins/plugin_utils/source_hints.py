@@ -8,6 +8,7 @@ The source is read and never run, so what is found may be more or less than the 
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +16,25 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils._release import forms
 from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files
-from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
+from ansible_collections.production.fastapi.plugins.module_utils._release.install import read_pyproject
+from ansible_collections.production.fastapi.plugins.module_utils._release.python import Wish, allows
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import COMPILER, ReleaseError, in_words
+from ansible_collections.production.fastapi.plugins.plugin_utils.source_imports import reached
+from ansible_collections.production.fastapi.plugins.plugin_utils.source_needs import (
+    missing_packages,
+    to_compile,
+    too_old,
+)
+from ansible_collections.production.fastapi.plugins.plugin_utils.source_packages import Listed
+from ansible_collections.production.fastapi.plugins.plugin_utils.source_packages import listed as packages_of
 
 MOST_MODULES = 2000
 MOST_BYTES = 1_000_000
 MOST_NAMED = 12
 # What is not a part of the app that is served.
-ASIDE = {"tests", "test", "migrations", "alembic", "scripts", "docs", "examples", "node_modules"}
+ASIDE = {"tests", "test", "migrations", "alembic", "scripts", "docs", "examples", "node_modules", "site-packages"}
 # Packages of an image that a build or a developer needs, and the roles or their host have.
 USUAL = {
     "build-essential",
@@ -55,7 +67,7 @@ SQLITE_FILE = re.compile(r"(?:\./)?((?:[\w-][\w.-]*/)*[\w.-]+\.(?:db|sqlite3?))"
 LOGGERS = ("FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler", "WatchedFileHandler")
 # A line of requirements.txt that installs the project itself.
 INSTALLS = re.compile(r"^\s*(-e\s+)?\.", re.MULTILINE)
-APT = re.compile(r"apt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&|;]*)")
+APT = re.compile(r"apt(?:-get)?\s+(?:-\S+\s+)*install\s+([^&|;\n]*)")
 
 
 @dataclass
@@ -68,6 +80,9 @@ class Source:
     listed: str = ""  # what requirements.txt has
     alembic: str = ""  # what alembic.ini has, where env.py takes the database from it
     modules: dict[str, ast.Module] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)  # names that modules and packages have somewhere in the source
+    packages: Listed | None = None  # what it depends on, where that can be read
+    python: int = 0  # the Python that it gets, as 12 of 3.12, where that can be told
 
 
 @dataclass(frozen=True)
@@ -78,20 +93,27 @@ class Needs:
     names: list[str]
 
 
-def hints(folder: Path, source: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """A sentence for each thing that the source asks for; `settings` are those of the role app."""
+def hints(folder: Path, source: Mapping[str, Any], settings: Mapping[str, Any], python: str = "") -> list[str]:
+    """A sentence for each thing that the source asks for.
+
+    `settings` are those of the role app, and `python` is the version that the host has.
+    """
     try:
         known = read(folder, str(source.get("subdirectory", "")).strip("/"), source.get("include", ()))
+        depend(known, folder, settings, python)
     except (ReleaseError, OSError):
         return []  # which the module `release` says
     found: list[Callable[[Source, Mapping[str, Any]], Iterator[str]]] = [
         entrypoints,
         dependencies,
+        missing,
         environment,
         migrations,
         workers,
         front_ends,
         packages,
+        compiled,
+        wheels,
         writes,
     ]
     return [sentence for hint in found for sentence in hint(known, settings)]
@@ -108,6 +130,8 @@ def read(folder: Path, subdirectory: str, include: Sequence[str]) -> Source:
         environments = [path for path in known.files if path.endswith("/env.py")]
         if not any(CHANGES_URL.search(text_of(folder / below / path)) for path in environments):
             known.alembic = text_of(folder / below / "alembic.ini")
+    of_python = [path.with_suffix("") for path in listed if path.suffix == ".py" and "site-packages" not in path.parts]
+    known.own = {part for path in of_python for part in path.parts}
     described = [path for path in listed if is_described(path) and not ASIDE & set(path.parts)]
     known.above = {str(path): text_of(folder / path) for path in described}
     modules = [path for path in sorted(known.files) if path.endswith(".py") and not ASIDE & set(path.split("/"))]
@@ -119,6 +143,23 @@ def read(folder: Path, subdirectory: str, include: Sequence[str]) -> Source:
     return known
 
 
+def depend(known: Source, folder: Path, settings: Mapping[str, Any], python: str) -> None:
+    """Read what a source depends on, and which Python it gets; what is wrong with that is refused elsewhere."""
+    project = folder / known.below
+    chosen = forms.Chosen(settings.get("app_extras") or (), settings.get("app_groups") or ())
+    pyproject: Mapping[str, Any] = {}
+    with contextlib.suppress(ReleaseError):
+        pyproject = read_pyproject(project)
+    with contextlib.suppress(ReleaseError):
+        wish = Wish.read(str(settings.get("app_python") or ""), folder, project, pyproject)
+        version = wish.version if wish.version and not wish.is_range else python
+        if re.fullmatch(r"3\.[0-9]+", version) and allows(wish.version if wish.is_range else "", version):
+            known.python = int(version.removeprefix("3."))
+    with contextlib.suppress(ReleaseError):
+        form = forms.detect_form(folder, project, str(settings.get("app_dependencies") or "auto"))
+        known.packages = packages_of(form, folder, project, chosen, pyproject)
+
+
 def is_described(path: PurePosixPath) -> bool:
     """Whether a file says how an app or a front end is built or run."""
     return path.name in ("Dockerfile", "package.json", "pyproject.toml") or COMPOSE.fullmatch(path.name) is not None
@@ -126,12 +167,12 @@ def is_described(path: PurePosixPath) -> bool:
 
 def text_of(file: Path) -> str:
     """The text of a file, if it is not too long."""
-    return file.read_text(encoding="utf-8", errors="replace") if file.stat().st_size <= MOST_BYTES else ""
+    return forms.text_of(file) if file.stat().st_size <= MOST_BYTES else ""
 
 
 def entrypoints(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     """An entry point that the source does not have, or none."""
-    there = [f"{module_of(path)}:{name}" for path, tree in source.modules.items() for name in apps_of(tree)]
+    there = apps(source)
     wanted = str(settings.get("app_entrypoint") or "")
     module = wanted.partition(":")[0].replace(".", "/")
     at_top, in_src = ({f"{folder}{module}{end}" for end in (".py", "/__init__.py")} for folder in ("", "src/"))
@@ -145,6 +186,11 @@ def entrypoints(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"app_entrypoint: the app's folder has no module {wanted.partition(':')[0]}{which}."
     elif not wanted and there and not any("[tool.fastapi]" in text for text in source.above.values()):
         yield f"app_entrypoint: write {' or '.join(there[:3])}, which the source has."
+
+
+def apps(source: Source) -> list[str]:
+    """The entry points that a source has."""
+    return [f"{module_of(path)}:{name}" for path, tree in source.modules.items() for name in apps_of(tree)]
 
 
 def module_of(path: str) -> str:
@@ -166,6 +212,31 @@ def dependencies(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     empty = source.listed.strip() == "" and "requirements.txt" in source.files
     if empty and settings.get("app_dependencies", "auto") in ("auto", "requirements.txt"):
         yield "app_dependencies: requirements.txt is empty; write there what the app needs, FastAPI first."
+
+
+def missing(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Packages that the app needs, and that nothing which it depends on is known to bring."""
+    listed = source.packages
+    if listed is None or not listed.extras:
+        return
+    given = settings.get("app_environment") or {}
+    commands = [str(each.get("command", "")) for each in settings.get("app_processes") or []]
+    commands += [str(settings.get("app_migrate_command") or "")]
+    words = [word for command in commands for word in re.split(r"[\s=]+", command)]
+    entries = [str(settings.get("app_entrypoint") or "") or next(iter(apps(source)), ""), *words]
+    folders = [path.removeprefix("./").rstrip("/") for path in str(given.get("PYTHONPATH", "")).split(":")]
+    roots = ["", "src/", *(f"{path}/" for path in folders if path not in ("", ".", "src"))]
+    found = missing_packages(reached(source.modules, roots, entries, source.own), listed, given, commands)
+    if found:
+        have = {
+            each.package: f"; {listed.optional[each.package]} has it"
+            for each in found
+            if each.package in listed.optional
+        }
+        named = ", ".join(f"{each.package} ({each.because}{have.get(each.package, '')})" for each in found)
+        like = f", with {listed.like} as the others have" if listed.like else ""
+        doubt = "" if listed.complete else ", unless another package brings it"
+        yield f"app_dependencies: {listed.form} does not name {named}; add it there{like}{doubt}."
 
 
 def environment(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -218,12 +289,22 @@ def required(node: ast.ClassDef, classes: Mapping[str, ast.ClassDef], *, checked
 
 def prefix_of(node: ast.ClassDef) -> str:
     """What the names of a class of settings begin with in the environment."""
+    named = {name_of(target): value for target, value in assigned(node)}
     for each in ast.walk(node):
         if isinstance(each, ast.keyword) and each.arg == "env_prefix":
-            return next(constants([each.value]), "")
+            return next(constants([named.get(name_of(each.value), each.value)]), "")
         if isinstance(each, ast.Assign) and name_of(each.targets[0]) == "env_prefix":
             return next(constants([each.value]), "")
     return ""
+
+
+def assigned(node: ast.ClassDef) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """The names of a class that have a value, and the value."""
+    for each in node.body:
+        if isinstance(each, ast.Assign):
+            yield each.targets[0], each.value
+        elif isinstance(each, ast.AnnAssign) and each.value:
+            yield each.target, each.value
 
 
 def at_import(tree: ast.AST) -> Iterator[ast.AST]:
@@ -288,27 +369,65 @@ def packages(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     """Packages that the image of the app installs."""
     if settings.get("app_packages"):
         return
+    told = to_compile(source.packages, ()).lacks if source.packages else []
     for path, text in source.above.items():
         if path.rpartition("/")[2] != "Dockerfile":
             continue
-        installed = [word for found in APT.findall(text.replace("\\\n", " ")) for word in found.split()]
-        named = [word for word in installed if re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", word) and word not in USUAL]
-        if named:
+        said = re.sub(r"^\s*#.*\n?", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+        installed = [word for found in APT.findall(said) for word in found.split()]
+        named = [word for word in installed if re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", word)]
+        if named := [word for word in named if word not in {*USUAL, *COMPILER, *told}]:
             yield f"app_packages: {path} installs {', '.join(dict.fromkeys(named))}; write what the app needs of them."
+
+
+def compiled(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Packages of Debian without which packages of an index cannot be compiled."""
+    found = to_compile(source.packages, settings.get("app_packages") or ()) if source.packages else None
+    if found and found.lacks:
+        given = [*(settings.get("app_packages") or ()), *found.lacks]
+        yield (
+            f"app_packages: there is no wheel of {in_words(found.packages)}, so that it has to be compiled; write"
+            f" [{', '.join(given)}]."
+        )
+
+
+def wheels(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Versions that are older than the Python which they would be installed for."""
+    found = too_old(source.packages, source.python) if source.packages and source.python else None
+    if found and found.pins:
+        lacks = [each for each in COMPILER if each not in (settings.get("app_packages") or ())]
+        build = f", and {in_words(lacks)} in app_packages" if found.compiled and lacks else ""
+        yield (
+            f"app_python: {in_words(found.pins[:MOST_NAMED])} {'have' if found.pins[1:] else 'has'} no wheel for Python"
+            f" {found.python}; write"
+            f' "{found.better}"{build}.'
+        )
 
 
 def writes(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     """Folders and files of the source that the app makes, where it may not write unless they are shared."""
-    found = [name for tree in source.modules.values() for name in made_by(tree)]
+    found = [part for tree in source.modules.values() for name in made_by(tree) for part in beside(name, source)]
     found += named_in(settings.get("app_environment") or {})
     made = {str(PurePosixPath(source.below) / name) for name in found}
     shared = {str(path).strip("/") for path in settings.get("app_shared") or []}
-    missing = sorted(made - shared)[:MOST_NAMED]
+    above = {path for path in made if {str(parent) for parent in PurePosixPath(path).parents} & (made | shared)}
+    missing = sorted(made - shared - above)[:MOST_NAMED]
     if missing:
         yield (
             f"app_shared: the app seems to write to {', '.join(missing)} in its source; write [{', '.join(missing)}],"
             " because a release cannot be written to."
         )
+
+
+def beside(path: str, source: Source) -> Iterator[str]:
+    """The first part of a path that has no code in it, so that it can be shared.
+
+    Of a database it is the file alone, and of a folder that has to be there (with a slash at its end) all of it.
+    """
+    parts = path.rstrip("/").split("/") if not path.endswith(".py") else []
+    shortest = len(parts) if SQLITE_FILE.fullmatch(path) or path.endswith("/") else 1
+    starts = ("/".join(parts[:count]) for count in range(shortest, len(parts) + 1))
+    yield from [start for start in starts if not any(each.startswith(f"{start}/") for each in source.modules)][:1]
 
 
 def named_in(environment: Mapping[str, Any]) -> Iterator[str]:
@@ -327,14 +446,17 @@ def made_by(tree: ast.Module) -> Iterator[str]:
             continue
         called, inner = name_of(node.func), getattr(node.func, "value", None)
         named = [keyword.value for keyword in node.keywords if keyword.arg == "filename"]
-        if called in ("makedirs", *LOGGERS):
+        # A file of loguru.
+        if called in ("makedirs", *LOGGERS) or (called == "add" and name_of(inner or node) == "logger"):
             yield from relative(constants([*node.args[:1], *named]))
         if called == "basicConfig":
             yield from relative(constants(named))
         if called == "connect" and name_of(inner or node) in ("sqlite3", "aiosqlite"):
             yield from (found[1] for text in constants(node.args[:1]) if (found := SQLITE_FILE.fullmatch(text)))
-        if called == "open" and any(set(mode) & set("wax+") for mode in constants(node.args[1:2])):
+        modes = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+        if called == "open" and any(set(mode) & set("wax+") for mode in constants(modes)):
             yield from relative(constants(node.args[:1]))
+            yield from relative(folders_written(node.args[:1], tree))
         if called == "mkdir" and isinstance(inner, ast.Call) and name_of(inner.func) == "Path":
             yield from relative(constants(inner.args[:1]))
     if any(isinstance(node, ast.Attribute) and node.attr in ("mkdir", "makedirs") for node in ast.walk(tree)):
@@ -342,9 +464,19 @@ def made_by(tree: ast.Module) -> Iterator[str]:
         yield from relative(constants([node.right for node in joined if OF_SOURCE.search(ast.unparse(node.left))]))
 
 
+def folders_written(nodes: Sequence[ast.AST], tree: ast.Module) -> Iterator[str]:
+    """The folders of paths whose last part is made up, such as f"uploads/{name}", with a slash at their end."""
+    names = [node.id for node in nodes if isinstance(node, ast.Name)]
+    assigns = [each for each in ast.walk(tree) if isinstance(each, ast.Assign) and name_of(each.targets[0]) in names]
+    for node in [*nodes, *(each.value for each in assigns)]:
+        start = next(constants(node.values[:1]), "") if isinstance(node, ast.JoinedStr) else ""
+        folder, slash, _name = start.rpartition("/")
+        yield from [f"{folder}{slash}"] if folder else []
+
+
 def relative(texts: Iterator[str]) -> Iterator[str]:
-    """The first part of paths that lie in the source: a folder, or a file at its top."""
+    """The paths that lie in the source."""
     for text in texts:
-        first, *rest = text.removeprefix("./").split("/")
-        if re.fullmatch(r"[\w-]+" if rest else r"[\w-][\w.-]*", first) and not text.startswith(("/", "..")):
-            yield first
+        path = text.removeprefix("./")
+        if re.fullmatch(r"([\w-]+/)*([\w-][\w.-]*)?", path) and not text.startswith(("/", "..")):
+            yield path

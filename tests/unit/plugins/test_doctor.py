@@ -65,6 +65,17 @@ def test_a_problem_is_one_sentence_with_what_to_do(changes, sentence):
     assert found[0].startswith(sentence)
 
 
+def test_what_the_source_asks_for_stands_once_and_at_the_end():
+    source = {"refused": ["pins x.", "python y."], "hints": ["hint one.", "hint two."]}
+    seen = told(source=source, preflight=["Task failed: pins x.", "app_name is missing."])
+    other = told(source={"refused": [], "hints": ["hint one."]})
+    groups = {**GROUPS, "app_servers": ["web1", "web2"]}
+    found = examination(groups, {"web1": {"seen": seen}, "web2": {"seen": other}}, "seen")
+    assert found["problems"] == ["web1: app_name is missing.", "web1: pins x.", "web1: python y."]
+    title = "Hints, seen in the source of the app, which can be wrong:"
+    assert found["lines"][-3:] == [title, "  hint one.", "  hint two."]
+
+
 @pytest.mark.parametrize(
     ("said", "fix"),
     [

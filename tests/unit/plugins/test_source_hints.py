@@ -55,8 +55,9 @@ def write(folder: Path, path: str, text: str = "") -> None:
     (folder / path).write_text(text)
 
 
-def told(folder: Path, subdirectory: str = "", **settings: Any) -> list[str]:
-    return hints(folder, {"subdirectory": subdirectory}, {**DEFAULTS, "app_entrypoint": "main:app", **settings})
+def told(folder: Path, subdirectory: str = "", python: str = "3.13", **settings: Any) -> list[str]:
+    given = {**DEFAULTS, "app_entrypoint": "main:app", **settings}
+    return hints(folder, {"subdirectory": subdirectory}, given, python)
 
 
 def test_an_app_that_asks_for_nothing(source: Path) -> None:
@@ -131,8 +132,233 @@ def test_a_layout_with_src_has_to_be_installed_or_named(source: Path) -> None:
 def test_migrations_of_a_database_that_is_written_down(source: Path, url: str, text: str, host: str) -> None:
     write(source, "alembic.ini", f"[alembic]\nsqlalchemy.url = {url}\n")
     write(source, "alembic/env.py", text)
+    write(source, "requirements.txt", "fastapi\nalembic\n")
     found = f"app_migrate_command: alembic.ini has a database at {host}, and env.py takes no other one."
     assert told(source, app_migrate_command="alembic upgrade head") == ([found] if host else [])
+
+
+def test_the_folder_of_code_is_not_shared(source: Path) -> None:
+    write(source, "shop/files.py", "open('shop/data/state.json', 'w')\nos.makedirs('shop')")
+    assert [each for each in told(source) if "write [shop/data]," in each]
+
+
+def test_the_beginning_of_names_may_be_one_of_the_class(source: Path) -> None:
+    settings = [
+        "class Settings(BaseSettings):",
+        "    _prefix: ClassVar[str] = 'POSTGRES_'",
+        "    model_config = SettingsConfigDict(env_prefix=_prefix)",
+        "    host: str",
+    ]
+    write(source, "config.py", "\n".join(settings))
+    assert told(source) == ["app_environment: write POSTGRES_host, which config.py reads and has no default for."]
+
+
+def test_packages_of_an_image_are_no_words_of_comments(source: Path) -> None:
+    lines = ["FROM python:3.13", "# RUN apt-get install telnet", "RUN apt-get update \\", "  # what psycopg2 needs"]
+    write(
+        source, "Dockerfile", "\n".join([*lines, "  && apt-get install -y libpq5 \\", "  && rm -r /var", "RUN ls -l"])
+    )
+    assert told(source) == ["app_packages: Dockerfile installs libpq5; write what the app needs of them."]
+
+
+@pytest.mark.parametrize(
+    ("code", "packages"),
+    [
+        ("import httpx", "httpx (main.py imports it)"),
+        ("import shop.mail", "httpx (shop/mail.py imports it)"),
+        ("from shop import mail", "httpx (shop/mail.py imports it)"),
+        ("from shop.mail import send", "httpx (shop/mail.py imports it)"),
+        ("import shop.near", "boto3 (shop/deep.py imports it)"),
+        ("import jwt, yaml, PIL.Image", "pyjwt (main.py imports it), pyyaml (main.py imports it), pillow (main.py"),
+        ("from jose import jwt", "python-jose (main.py imports it)"),
+        ("class A:\n    import httpx", "httpx (main.py imports it)"),
+        ("try:\n    import httpx\nfinally:\n    pass", "httpx (main.py imports it)"),
+        ("try:\n    import httpx\nexcept ImportError:\n    httpx = None", ""),
+        ("try:\n    import httpx\nexcept Exception:\n    raise", ""),
+        ("if TYPE_CHECKING:\n    import httpx", ""),
+        ("def send():\n    import httpx", ""),
+        ("import uvicorn, starlette, pydantic, typing_extensions, json, distutils", ""),
+        ("import shared.things", ""),
+        ("from pydantic import EmailStr\nclass A:\n    mail: EmailStr", "email-validator (main.py uses EmailStr)"),
+        ("from pydantic import EmailStr", ""),
+        ("from fastapi import Form as F\ndef f(a = F()): pass", "python-multipart (main.py uses Form)"),
+        ("from fastapi import UploadFile\ndef f(a: UploadFile): pass", "python-multipart (main.py uses UploadFile)"),
+        (
+            "from fastapi.security import OAuth2PasswordRequestForm as O\ndef f(a: O): pass",
+            "python-multipart (main.py uses OAuth2PasswordRequestForm)",
+        ),
+        ("from fastapi.templating import Jinja2Templates\nt = Jinja2Templates('t')", "jinja2 (main.py uses Jinja2Tem"),
+        (
+            "from starlette.middleware.sessions import SessionMiddleware as S\nmake(S)",
+            "itsdangerous (main.py uses SessionMiddleware)",
+        ),
+        ("c = CryptContext(schemes=['bcrypt'])", "bcrypt (main.py hashes passwords by it)"),
+    ],
+)
+def test_packages_that_nothing_names(source: Path, code: str, packages: str) -> None:
+    write(source, "main.py", f"from fastapi import FastAPI\napp = FastAPI()\n{code}\n")
+    write(source, "shop/mail.py", "from . import other\nimport httpx")
+    write(source, "shop/other.py", "from .mail import send\nfrom ..main import app")
+    write(source, "shop/near.py", "from .deep import boto3")
+    write(source, "shop/deep.py", "import boto3")
+    write(source, "vendor/shared/things.py")
+    sentence = f"app_dependencies: requirements.txt does not name {packages}"
+    assert [each.startswith(sentence) for each in told(source)] == ([True] if packages else [])
+
+
+@pytest.mark.parametrize(
+    ("requirements", "ending"),
+    [
+        ("fastapi\n", "add it there, unless another package brings it."),
+        ("fastapi==0.1\n", "add it there, with a version as the others have, unless another package brings it."),
+        (
+            "fastapi==0.1\nstarlette==0.1\npydantic==1.0\n",
+            "add it there, with a version as the others have.",
+        ),
+        (
+            "fastapi==0.1 --hash=sha256:0\nstarlette==0.1\npydantic==1.0\n",
+            "add it there, with a version and a hash as the others have.",
+        ),
+    ],
+)
+def test_a_list_of_all_packages_is_a_firm_one(source: Path, requirements: str, ending: str) -> None:
+    write(source, "main.py", "import bcrypt\napp = FastAPI()\n")
+    write(source, "requirements.txt", requirements)
+    assert told(source) == [
+        f"app_dependencies: requirements.txt does not name bcrypt (main.py imports it); {ending}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "requirements",
+    [
+        "fastapi\nbcrypt",
+        "fastapi\npasslib[bcrypt]>=1",
+        "fastapi[all]\npasslib [ bcrypt ] ; python_version > '3'",
+        "fastapi\ngit+https://git.example.com/x.git#egg=bcrypt",
+        "fastapi\nbcrypt @ https://example.com/x.whl",
+        "fastapi\n-r more.txt",
+    ],
+)
+def test_packages_that_something_names(source: Path, requirements: str) -> None:
+    write(source, "main.py", "import bcrypt\napp = FastAPI()\n")
+    write(source, "requirements.txt", requirements)
+    write(source, "more.txt", "fastapi\nbcrypt")
+    assert told(source) == []
+
+
+def test_a_list_of_powershell_is_read(source: Path) -> None:
+    write(source, "main.py", "import bcrypt\nimport httpx\napp = FastAPI()\n")
+    (source / "requirements.txt").write_bytes("fastapi==0.1\r\nbcrypt==1.0\r\n".encode("utf-16"))
+    assert [each for each in told(source) if " does not name httpx (" in each]
+
+
+def test_an_extra_that_has_what_is_missing_is_named(source: Path) -> None:
+    (source / "requirements.txt").unlink()
+    write(source, "main.py", "import bcrypt\napp = FastAPI()\n")
+    project = '[project]\nname = "shop"\ndependencies = ["fastapi"]\n'
+    write(source, "pyproject.toml", f'{project}[project.optional-dependencies]\nsafe = ["bcrypt"]\n')
+    named = "bcrypt (main.py imports it; app_extras: [safe] has it)"
+    assert [each for each in told(source) if f"pyproject.toml does not name {named}; add it" in each]
+    assert told(source, app_extras=["safe"]) == []
+    write(source, "pyproject.toml", f'{project}[dependency-groups]\nsafe = ["bcrypt", {{include-group = "a"}}]\n')
+    assert [each for each in told(source) if "app_groups: [safe] has it" in each]
+    assert told(source, app_groups=["safe"]) == []
+
+
+def test_a_lock_is_a_firm_one(source: Path) -> None:
+    (source / "requirements.txt").unlink()
+    write(source, "main.py", "import bcrypt\nimport fastapi\napp = FastAPI()\n")
+    write(source, "pyproject.toml", '[project]\nname = "shop"\n')
+    lock = '[[package]]\nname = "shop"\ndependencies = [{name = "fastapi"}]\n'
+    lock += '[[package]]\nname = "bcrypt"\nversion = "1"\n'  # of a group that is not installed
+    write(source, "uv.lock", f'{lock}[[package]]\nname = "fastapi"\nversion = "0.1"\n')
+    assert told(source) == ["app_dependencies: uv.lock does not name bcrypt (main.py imports it); add it there."]
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("postgresql+asyncpg://a:secret@db/shop", "asyncpg (DB asks for asyncpg)"),
+        ("postgresql://a:secret@db/shop", "psycopg2-binary (DB is the URL of a database)"),
+        ("mysql+mysqldb://a:secret@db/shop", "mysqlclient (DB asks for mysqldb)"),
+        ("sqlite:////srv/shop/shared/shop.db", ""),
+        ("https://example.com", ""),
+    ],
+)
+def test_drivers_of_databases(source: Path, url: str, package: str) -> None:
+    found = [each for each in told(source, app_environment={"DB": url}) if "app_dependencies" in each]
+    assert [f"does not name {package}; add" in each and "secret" not in each for each in found] == [True] * bool(
+        package
+    )
+    write(source, "requirements.txt", "fastapi\nasyncpg\npsycopg2-binary\nmysqlclient\n")
+    given = {"app_environment": {"DB": url}, "app_packages": ["build-essential"]}
+    assert not [each for each in told(source, **given) if "app_dependencies" in each]
+
+
+def test_programs_of_processes_and_what_they_import(source: Path) -> None:
+    write(source, "shop/tasks.py", "import httpx")
+    processes = [{"name": "worker", "command": "celery --app=shop.tasks:app worker"}]
+    assert told(source, app_processes=processes) == [
+        "app_dependencies: requirements.txt does not name httpx (shop/tasks.py imports it), celery (celery"
+        " --app=shop.tasks:app worker is to be run); add it there, with a version as the others have, unless another"
+        " package brings it."
+    ]
+
+
+def test_a_factory_imports_when_the_app_starts(source: Path) -> None:
+    write(source, "main.py", "def create_app():\n    from shop import routes\n")
+    write(source, "shop/routes.py", "import httpx")
+    for entrypoint in ("main:create_app", "main:create_app()"):
+        assert [each for each in told(source, app_entrypoint=entrypoint) if "httpx (shop/routes.py imports it)" in each]
+
+
+def test_what_has_to_be_compiled_names_all_packages_of_debian(source: Path) -> None:
+    write(source, "requirements.txt", "fastapi\npsycopg2==2.9.9\npsycopg[c]\npsycopg2-binary\n")
+    write(source, "Dockerfile", "RUN apt-get install libpq-dev gcc")
+    sentence = "app_packages: there is no wheel of psycopg2 and psycopg-c, so that it has to be compiled; write"
+    assert told(source) == [f"{sentence} [libpq-dev, python3-dev, build-essential]."]
+    assert told(source, app_packages=["gcc", "git"]) == [f"{sentence} [gcc, git, libpq-dev, python3-dev]."]
+    assert told(source, app_packages=["gcc", "libpq-dev", "python3-dev"]) == []
+
+
+@pytest.mark.parametrize(
+    ("pins", "python", "sentence"),
+    [
+        (
+            "orjson==3.6.9\ngreenlet==2.0.2",
+            "3.13",
+            'orjson 3.6.9 and greenlet 2.0.2 have no wheel for Python 3.13; write "3.10"',
+        ),
+        ("greenlet==2.0.2", "3.13", 'greenlet 2.0.2 has no wheel for Python 3.13; write "3.11"'),
+        ("greenlet==2.0.2", "3.11", ""),
+        ("greenlet==2.0.2", "", ""),
+        ("greenlet==0.4", "3.13", 'write "3.10", and python3-dev and build-essential in app_packages'),
+        ("pydantic==2.5.0", "3.13", 'pydantic 2.5.0 has no wheel for Python 3.13; write "3.12"'),
+        ("pydantic==1.10.7", "3.13", ""),
+        ("greenlet>=1", "3.13", ""),
+        ("greenlet==9.0", "3.15", ""),
+    ],
+)
+def test_pins_that_are_older_than_the_python(source: Path, pins: str, python: str, sentence: str) -> None:
+    write(source, "requirements.txt", f"fastapi==0.115.0\n{pins}\n")
+    found = told(source, python=python)
+    assert [each.startswith("app_python: ") and f"{sentence}." in each for each in found] == [True] * bool(sentence)
+    assert (
+        told(source, python=python, app_python="3.10", app_packages=["python3-dev", "gcc", "build-essential"])[1:] == []
+    )
+
+
+def test_the_python_is_what_the_source_asks_for(source: Path) -> None:
+    write(source, "requirements.txt", "fastapi==0.115.0\ngreenlet==2.0.2\n")
+    write(source, "Dockerfile", "FROM python:3.11-slim")
+    assert told(source) == []
+    write(source, ".python-version", "3.12")
+    assert [each for each in told(source) if "no wheel for Python 3.12; write" in each]
+    (source / ".python-version").unlink()
+    write(source, "pyproject.toml", '[project]\nname = "x"\nrequires-python = ">=3.11,<3.13"\n')
+    assert told(source, python="3.13") == []
+    assert told(source, python="3.12")
 
 
 def test_what_other_platforms_do_besides(source: Path) -> None:
@@ -176,6 +402,10 @@ def test_what_other_platforms_do_besides(source: Path) -> None:
         ("open('state.json', 'w')", "state.json"),
         ("open('state.json')", ""),
         ("open('/tmp/state.json', 'w')", ""),
+        ("open('files.py', 'w')", ""),
+        ("path = f'uploads/images/{name}'\nopen(path, mode='wb+')", "uploads/images"),
+        ("logger.add('app.log', level='INFO')", "app.log"),
+        ("numbers.add('app.log')", ""),
     ],
 )
 def test_where_the_app_writes(source: Path, text: str, path: str) -> None:
