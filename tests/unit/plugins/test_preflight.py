@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,44 @@ def test_a_secret_inside_a_setting_is_not_shown():
     shown = masked(options_of("nginx")["nginx_sites"], [site, {"name": "blog"}])
     assert shown == [{"name": "shop", "password": "********"}, {"name": "blog"}]
     assert site["password"] == "pl4nted"
+
+
+READS = """
+- hosts: app_servers
+  gather_facts: false
+  connection: local
+  vars_files: ["{{ of_roles }}/app/defaults/main.yml", "{{ of_roles }}/app/vars/main.yml"]
+  tasks:
+    - block:
+        - production.fastapi.preflight:
+            role: app
+            host: {distribution: debian, distribution_version: "13", python_version: "3.13", managed: "{{ managed }}"}
+            thorough: "{{ thorough }}"
+          register: checked
+      rescue:
+        - ansible.builtin.debug: {msg: "said {{ ansible_failed_result.msg }}"}
+    - ansible.builtin.debug: {var: checked.source}
+"""
+
+
+@pytest.mark.parametrize("thorough", [True, False])
+def test_a_source_is_told_of_at_the_end_or_at_once(run: Any, tmp_path: Path, thorough: bool) -> None:
+    (tmp_path / "hosts.ini").write_text("[app_servers]\none\n")
+    (tmp_path / "play.yml").write_text(READS)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/main.py").write_text("import httpx\napp = FastAPI()\n")
+    (tmp_path / "source/requirements.txt").write_text("fastapi\nuvicorn==0.20.0\n")
+    app = {"app_name": "shop", "app_domains": [], "app_entrypoint": "main:app", "app_source": {"folder": "source"}}
+    given = {**app, "thorough": thorough, "managed": {}, "of_roles": str(ROLES), "app_batches": ["x"]}
+    done = run("-e", json.dumps(given))
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = yaml.safe_load(done.stdout.rpartition("ok: [one] =>")[2].partition("PLAY RECAP")[0])["checked.source"]
+    assert "said app_batches is " in done.stdout
+    assert isinstance(shown, dict) is thorough
+    if thorough:
+        assert "cannot be served with: uvicorn 0.20.0" in shown["refused"][0]
+        assert "requirements.txt does not name httpx" in shown["hints"][0]
+        assert done.stdout.count("does not name httpx") == 1
+    for managed, warned in (({}, not thorough), ({"gunicorn-shop": 1}, False)):
+        again = run("-e", json.dumps({**given, "app_batches": [1], "managed": managed}))
+        assert ("does not name httpx" in again.stderr) is warned
