@@ -522,6 +522,7 @@ class Release:
             environment=self.spec.build_environment,
             pins={} if wanted.locked else self.spec.resolving.given,
             ignored=self.spec.ignore_pins,
+            serving=requirements,
         )
         former = (
             {}

@@ -28,6 +28,9 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.forms 
     pins_of,
     text_of,
 )
+from ansible_collections.production.fastapi.plugins.module_utils._release.forms import (
+    requirements as lines_of,
+)
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import (
     Account,
     Confinement,
@@ -192,6 +195,7 @@ class Installer:
     environment: Mapping[str, str] = field(default_factory=dict)  # what builds a package may go by
     pins: Mapping[str, str] = field(default_factory=dict)  # versions to take where no lock says it
     ignored: Sequence[str] = ()  # packages that serve the app, whatever it pins of them
+    serving: Sequence[str] = ()  # the requirements of what serves the app
     links: bool = False  # whether files may be other names of those in the cache, because no code will run here
 
     @property
@@ -215,9 +219,9 @@ class Installer:
         if wanted.form == "uv.lock":
             self._sync(wanted, local=False)
         elif wanted.arguments:
-            # What is ignored is moved when all is there, and the app's own pin of it holds until then.
+            # What a lock says of what is ignored holds until all is there, and it is moved then.
             pins = {package: version for package, version in self.pins.items() if package not in self.ignored}
-            words = [*wanted.arguments, *replace(self, pins=pins)._constraints({})]
+            words = [*wanted.arguments, *self._overrides(wanted), *replace(self, pins=pins)._constraints({})]
             self._install(words, wanted.form, wanted.project)
 
     def prefer(self, former: Mapping[str, str], wanted: Wanted, requirements: Sequence[str]) -> Installer:
@@ -237,11 +241,23 @@ class Installer:
         self.place.outside(pins).write_text(as_constraints(former))
         self.place.account.own(self.place.outside(pins))
         asked = ["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", str(self.python)]
+        options += self._overrides(wanted)
         code, _output = self._uv([*asked, "--output-file", str(pins), *self.options, *options, *files], wanted.project)
         found = pins_of(read_plain(self.place.outside(pins)).decode(errors="replace"))
         with contextlib.suppress(OSError):
             self.place.outside(pins).unlink()
         return replace(self, pins=found) if code == 0 else self
+
+    def _overrides(self, wanted: Wanted) -> list[str]:
+        """Take what is ignored in a version that serves the app, so that nothing comes which only an old one needs."""
+        lines = []
+        for requirement in self.serving:
+            name, range_ = split_requirement(requirement)
+            if name in self.ignored:
+                lines.append(f"{name}{wanted.extras_of(name)}{range_}\n")
+        if not lines or wanted.form in LOCKED_FORMS or "--require-hashes" in wanted.arguments:
+            return []
+        return ["--override", self._note("serving.txt", "".join(lines))]
 
     def _constraints(self, installed: Mapping[str, str]) -> list[str]:
         pins = {**self.pins, **installed}
@@ -430,6 +446,16 @@ class Wanted:
         if is_list(self.form):
             return pins_all(text_of(self.project / self.form))
         return self.form in LOCKED_FORMS
+
+    def extras_of(self, package: str) -> str:
+        """The extras that the source asks of a package, in brackets; empty where it asks for none."""
+        lines = list(self.arguments)
+        if is_list(self.form):
+            lines = list(lines_of(text_of(self.project / self.form)))
+        elif self.form == "pyproject.toml":
+            lines += read_pyproject(self.project).get("project", {}).get("dependencies", [])
+        found = (re.match(r"([\w.-]*\w)\s*(\[[^\]]*\])", line) for line in lines)
+        return next((each[2] for each in found if each and normalise(each[1]) == package), "")
 
     @classmethod
     def read(cls, form: str, project: Path, chosen: Chosen) -> Wanted:

@@ -220,3 +220,4 @@ def test_a_source_is_told_of_at_the_end_or_at_once(run: Any, tmp_path: Path, tho
     for managed, warned in (({}, not thorough), ({"gunicorn-shop": 1}, False)):
         again = run("-e", json.dumps({**given, "app_batches": [1], "managed": managed}))
         assert ("does not name httpx" in again.stderr) is warned
+        assert ("does not name httpx" in again.stdout) is (thorough and not managed)

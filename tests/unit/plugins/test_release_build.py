@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -547,6 +548,31 @@ def test_a_pin_that_is_ignored_is_moved_and_no_other_one(tmp_path, monkeypatch, 
     ((requirement, _option, constraints),) = asked
     assert requirement == "gunicorn>=25,<28"
     assert place.outside(Path(constraints)).read_text() == "click==8.2.0\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "overrides"),
+    [
+        ("requirements.txt", "Uvicorn[standard]==0.15.0\na==1\n", "uvicorn[standard]>=0.30,<1\n"),
+        ("requirements.txt", "uvicorn==0.15.0 --hash=sha256:0\n", ""),
+        ("pyproject.toml", '[project]\nname="a"\ndependencies=["uvicorn[standard] ==0.15.0"]\n', "uvicorn[standard]>="),
+        ("pylock.toml", "", ""),
+    ],
+)
+def test_nothing_comes_that_only_an_ignored_version_needs(tmp_path, monkeypatch, form, text, overrides):
+    asked, place = [], place_in(tmp_path)
+    place.prepare()
+    (tmp_path / form).write_text(text)
+    monkeypatch.setattr(release_install.Installer, "_pip", lambda _self, words, _folder: asked.append(words) or (0, ""))
+    serving = ["gunicorn>=25", "uvicorn>=0.30,<1"]
+    installer = release_install.Installer(Path("/bin/false"), place, Settings(), ignored=["uvicorn"], serving=serving)
+    installer.install(release_install.Wanted.read(form, tmp_path, Chosen()))
+    replace(installer, ignored=()).install(release_install.Wanted.read(form, tmp_path, Chosen()))
+    given, plain = asked
+    assert "--override" not in plain
+    assert ("--override" in given) is bool(overrides)
+    if overrides:
+        assert place.outside(Path(given[-1])).read_text().startswith(overrides)
 
 
 def test_a_source_with_a_pin_that_is_ignored_is_built_and_has_a_name_of_its_own(source, monkeypatch):
