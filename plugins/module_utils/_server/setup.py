@@ -97,8 +97,15 @@ def _apt(words: Sequence[str], doing: str, run: Run) -> None:
             return
         if not BUSY.search(output) or time.monotonic() > until:
             said = re.findall(r"^E: (.+)$", output, re.MULTILINE) or output.strip().splitlines()[-1:]
-            raise SetupError(f"apt cannot {doing}: {' '.join(said)}")
+            others = (f"; name {' or '.join(names)} instead of {name}" for name, names in _real_names(output))
+            raise SetupError(f"apt cannot {doing}: {' '.join(said)}{''.join(others)}")
         time.sleep(1)
+
+
+def _real_names(output: str) -> Iterator[tuple[str, list[str]]]:
+    """The names that stand for other packages, of which apt wants one to be named."""
+    for found in re.finditer(r"^Package (\S+) is a virtual package provided by:\n((?: .*\n)+)", output, re.MULTILINE):
+        yield found[1], list(dict.fromkeys(line.split()[0] for line in found[2].splitlines()))
 
 
 @contextlib.contextmanager

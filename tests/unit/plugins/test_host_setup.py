@@ -100,6 +100,14 @@ def test_what_apt_says_is_told(root: Path) -> None:
         install(["gitt"], root=root, run=refused)
 
 
+def test_a_name_that_stands_for_others_comes_with_theirs(root):
+    said = "Package netcat is a virtual package provided by:\n  netcat-openbsd 1.2\n  netcat-openbsd:i386 1\n\n"
+    refused = Apt((100, f"{said}E: Package 'netcat' has no installation candidate\n"))
+    named = "candidate; name netcat-openbsd or netcat-openbsd:i386 instead of netcat$"
+    with pytest.raises(SetupError, match=rf"^apt cannot install netcat: Package 'netcat' has no installation {named}"):
+        install(["netcat"], root=root, run=refused)
+
+
 def answer(policy: Path, unit: str) -> int:
     return subprocess.run([policy, unit, "start"], check=False).returncode
 
