@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.plugin_utils import unit_sandbox
 from ansible_collections.production.fastapi.plugins.plugin_utils.background import job_units, process_units
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.values import boolean, endpoint, number
@@ -31,6 +32,8 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "not_started": NOT_STARTED,
         "on_tcp": [] if binds_to_path(settings) else [{"unit": settings["gunicorn_name"]}],
         "processes": process_units(settings["gunicorn_processes"]),
+        "sandbox_of_standby": unit_sandbox.standby(),
+        "sandbox_of_trigger": unit_sandbox.trigger(),
         "sockets": " ".join(f"{each['socket']}.socket" for each in triggers(settings)),
         "triggers": triggers(settings),
         "trusted_proxies": trusted_proxies(settings, view),

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.plugin_utils import unit_sandbox
 from ansible_collections.production.fastapi.plugins.plugin_utils.certificates import certificates, given_files
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View, numbers
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.inventories import other_sites
@@ -65,8 +66,9 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     openssl = installed(view, "libssl3t64") or installed(view, "libssl3")
     live = [f"/etc/ssl/sites/{site['name']}/live" for site in sites]
     decided = choices(settings, version(view))
+    placed = plan(view.facts.get("nginx", {}), decided)
     return {
-        **asdict(plan(view.facts.get("nginx", {}), decided)),
+        **asdict(placed),
         "acme_directory": DIRECTORIES.get(settings["nginx_acme_directory"], settings["nginx_acme_directory"]),
         "address_site": next((site["name"] for site in names if has_address(site)), ""),
         "caches": bool(others) or any(route["cache"] or route["immutable"] for s in planned for route in s["routes"]),
@@ -91,7 +93,9 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "read_timeout": milliseconds(settings["nginx_proxy_read_timeout"]),
         "real": [site["name"] for site in certificates(sites, mode) if site["mode"] != "self-signed"],
         "remembered": remembered(certificates(sites, mode), inventory, others),
-        "sandbox": asdict(sandbox(settings)),
+        "sandbox": sandbox(settings, shared=placed.shared),
+        "sandbox_of_certificates": unit_sandbox.certificates(shared=placed.shared),
+        "sandbox_of_exporter": unit_sandbox.exporter(),
         "sites": planned,
         "sites_over_tls": [
             {"name": site["name"], "upstream_certificate": site["upstream_certificate"]}

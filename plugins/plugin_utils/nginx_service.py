@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.production.fastapi.plugins.plugin_utils import unit_sandbox
 
 Command = dict[str, Any]
 
@@ -32,23 +33,15 @@ NOT_COUNTED = (
 )
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    """What the unit of Nginx keeps from it."""
-
-    home: str
-    private_tmp: bool
-    refuses_resources: bool
-
-
-def sandbox(settings: Mapping[str, Any]) -> Sandbox:
+def sandbox(settings: Mapping[str, Any], *, shared: bool) -> list[str]:
     """A site of ours may have its socket or its files there, and what is added to nginx.conf may need such a right."""
     extra = [settings["nginx_http_extra_config"], settings["nginx_main_extra_config"]]
     named = json.dumps([settings["nginx_sites"], *extra], default=str)
-    return Sandbox(
-        home="read-only" if any(home in named for home in HOMES) else "yes",
-        private_tmp="/tmp/" not in named,  # noqa: S108  # it is looked for
-        refuses_resources=not any(each in named for each in SCHEDULING),
+    return unit_sandbox.nginx(
+        shared=shared,
+        reads_homes=any(home in named for home in HOMES),
+        reads_tmp="/tmp/" in named,  # noqa: S108  # it is looked for
+        schedules=any(each in named for each in SCHEDULING),
     )
 
 

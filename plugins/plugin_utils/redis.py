@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.production.fastapi.plugins.plugin_utils import unit_sandbox
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import (
     Groups,
@@ -42,6 +43,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
         "addresses": [address_in(bind) for bind in binds],
         "apply": appliers(),
         "verify": verifiers(settings["redis_bind"]),
+        "sandbox_of_sentinel": unit_sandbox.sentinel(),
         "missing": [] if "redis-server" in view.facts.get("packages", {}) else ["redis-server"],
         "would_install": "apt would install redis-server",
         "allowed": list(dict.fromkeys([*allowed, *settings["redis_allowed_addresses"]])),

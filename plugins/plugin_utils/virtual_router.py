@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.plugin_utils import unit_sandbox
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import (
     Groups,
@@ -46,6 +47,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     router = virtual_router(view.groups, view.hostvars, view.host, address, view.facts.get("addresses", {}))
     return {
         **router,
+        "sandbox": unit_sandbox.keepalived(),
         "apply": apply,
         "validate": [{"command": ["sh", "-c", TEST], "requires": ["/usr/sbin/keepalived"], "hint": REFUSED}],
         "verify": [{"command": "systemctl is-active --quiet keepalived", "hint": NOT_RUNNING}],

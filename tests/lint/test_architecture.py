@@ -132,6 +132,15 @@ def test_the_house_gets_no_more_complicated(what: str) -> None:
     assert figure <= BOUNDS[what], f"{what}: {figure}; decide it in Python, where it is already"
 
 
+def test_a_sandbox_is_written_in_python_alone() -> None:
+    """By `_app/sandbox` and `unit_sandbox`; what Debian's unit of Redis has is taken back where it has no network."""
+    setting = re.compile(r"(?m)^(?:Protect|Private|Restrict|SystemCall|Capability|NoNew|Lock|Keyring|MemoryDeny)\w+=.*")
+    found = {path.name: setting.findall(path.read_text()) for path in TEMPLATES}
+    assert {name: lines for name, lines in found.items() if lines} == {
+        "redis-server.service.d.conf.j2": ["RestrictAddressFamilies=", "RestrictAddressFamilies=AF_UNIX"]
+    }
+
+
 def imports(path: Path) -> Iterator[str]:
     """The modules of ours that a file imports, below `plugins`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

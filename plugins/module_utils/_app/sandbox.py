@@ -14,30 +14,40 @@ from pathlib import Path
 
 from ansible_collections.production.fastapi.plugins.module_utils._host.state_folder import STATE
 
-# Neither more rights, nor other kinds of sockets, nor the kernel's own business.
-_CONFINED = (
-    "PrivateTmp=yes",
+# What no unit of the roles may do: gain rights, use devices, change the kernel or its modules.
+LEAST = (
+    "NoNewPrivileges=yes",
     "PrivateDevices=yes",
-    "PrivateIPC=yes",
-    "ProtectClock=yes",
     "ProtectControlGroups=yes",
-    "ProtectHostname=yes",
-    "ProtectKernelLogs=yes",
     "ProtectKernelModules=yes",
     "ProtectKernelTunables=yes",
+    "RestrictNamespaces=yes",
+    # The first list decides whether the filter names what is allowed or what is refused, so all others come after it.
+    "SystemCallFilter=@system-service",
+)
+# Nor what else is the system's own business; plugin_utils/unit_sandbox has what the roles' other units have besides.
+COMMON = (
+    *LEAST,
+    "LockPersonality=yes",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+)
+
+# Neither more rights, nor other kinds of sockets.
+_CONFINED = (
+    *COMMON,
+    "PrivateTmp=yes",
+    "PrivateIPC=yes",
     "ProtectProc=invisible",
-    "NoNewPrivileges=yes",
     "CapabilityBoundingSet=",
     "AmbientCapabilities=",
     # The last one is how a program asks for the addresses of its host.
     "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-    "RestrictNamespaces=yes",
-    "RestrictRealtime=yes",
-    "RestrictSUIDSGID=yes",
-    "LockPersonality=yes",
     "KeyringMode=private",
-    "SystemCallArchitectures=native",
-    "SystemCallFilter=@system-service",
     "SystemCallFilter=~@privileged @resources",
     # Without capabilities it only gives away what is one's own, and unpacking an archive needs it.
     "SystemCallFilter=@chown",

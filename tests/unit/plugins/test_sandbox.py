@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from ansible_collections.production.fastapi.plugins.filter.sandbox import sandbox
-from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox import additions, service_sandbox
+from ansible_collections.production.fastapi.plugins.module_utils._app.sandbox import (
+    LEAST,
+    additions,
+    build_sandbox,
+    service_sandbox,
+)
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import Account
 from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
+from ansible_collections.production.fastapi.plugins.plugin_utils import unit_sandbox
 
 SHOP = Path("/srv/shop")
 PLACE = Place("shop", SHOP, SHOP / "releases" / "one", Account("shop_", 990, 990))
+
+NGINX = [
+    dict(zip(("shared", "reads_homes", "reads_tmp", "schedules"), each, strict=True))
+    for each in itertools.product([False, True], repeat=4)
+]
+SANDBOXES = {
+    "release": service_sandbox(["/srv/shop/shared", "/var/spool/shop"]),
+    "build": build_sandbox(),
+    "standby": unit_sandbox.standby(),
+    "trigger": unit_sandbox.trigger(),
+    "sentinel": unit_sandbox.sentinel(),
+    "keepalived": unit_sandbox.keepalived(),
+    "exporter": unit_sandbox.exporter(),
+    "certificates": unit_sandbox.certificates(shared=False),
+    "certificates beside others": unit_sandbox.certificates(shared=True),
+} | {f"nginx {each}": unit_sandbox.nginx(**each) for each in NGINX}
+
+
+@pytest.mark.parametrize("name", SANDBOXES)
+def test_a_sandbox_has_the_least_and_says_nothing_twice(name: str) -> None:
+    lines = SANDBOXES[name]
+    assert set(LEAST) <= set(lines)
+    # The first list decides whether the filter names what is allowed or what is refused.
+    assert next(line for line in lines if line.startswith("SystemCallFilter=")) == "SystemCallFilter=@system-service"
+    adding = {"SystemCallFilter", "ReadWritePaths", "BindPaths", "BindReadOnlyPaths"}
+    settings = Counter(line.partition("=")[0] for line in lines)
+    assert [setting for setting, times in settings.items() if times > 1 and setting not in adding] == []
+    assert len(set(lines)) == len(lines)
+
+
+@pytest.mark.parametrize("name", SANDBOXES)
+def test_only_what_needs_them_keeps_capabilities(name: str) -> None:
+    (rights,) = [line for line in SANDBOXES[name] if line.startswith("CapabilityBoundingSet=")]
+    assert (rights == "CapabilityBoundingSet=") is not name.startswith(("nginx", "certificates", "keepalived"))
 
 
 def test_an_addition_to_the_unit_is_part_of_the_sandbox_and_of_nothing_else() -> None:
