@@ -36,11 +36,12 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     binds = [bind_of(member, view.hostvars) for member in group]
     others = addresses(view.groups, view.hostvars, view.host, GROUP) if group else []
     servers = addresses(view.groups, view.hostvars, view.host, "app_servers")
-    allowed = ["localhost", address_in(settings["redis_bind"]), *map(address_in, binds), *others, *servers]
+    own = address_in(settings["redis_bind"])
+    allowed = ["localhost", own, *map(address_in, binds), *others, *servers]
     return {
         "group": group,
-        "binds": binds,
-        "addresses": [address_in(bind) for bind in binds],
+        "members": [f"{address_in(bind)} {bind.rpartition(':')[2]}" for bind in binds],
+        "sentinels": [*(address for address in map(address_in, binds) if address != own), *([own] if group else [])],
         "apply": appliers(),
         "verify": verifiers(settings["redis_bind"]),
         "sandbox_of_sentinel": unit_sandbox.sentinel(),

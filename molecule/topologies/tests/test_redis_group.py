@@ -115,5 +115,6 @@ def test_what_leaves_the_variables_leaves_the_host(run):
         host = server(number)
         assert not host.service("redis-sentinel").is_running
         assert "role:master" in on(host, "redis-cli -s /run/redis/redis-server.sock info replication")
-        for path in ("/etc/redis/group", "/var/lib/redis-sentinel", "/etc/systemd/system/redis-sentinel.service"):
+        for path in ("/etc/redis/group", "/etc/redis/group.conf", "/var/lib/redis-sentinel"):
             assert not host.file(path).exists, path
+        assert not host.file("/etc/systemd/system/redis-sentinel.service").exists

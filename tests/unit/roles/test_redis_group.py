@@ -17,6 +17,8 @@ from conftest import role_variables
 from test_redis import problems
 
 Render = Callable[..., str]
+SETTINGS = ("redis.conf", "sentinel.conf", "group.conf")
+PROGRAM = Path(__file__).parents[3] / "roles/redis/files/group.sh"
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 APPS = "pl4nted: the apps'"
 THEIRS = "pl4nted: \"their' own"
@@ -52,11 +54,14 @@ class Host:
 
     def configure(self, addresses: list[str] | None = None) -> None:
         variables = inventory(self.name, self.redis_port, addresses) | {"__redis_sentinel_port": self.sentinel_port}
-        for name in ("redis.conf", "sentinel.conf", "group"):
-            text = self.render("redis", f"{name}.j2", variables)
-            for part in ("/etc/redis", "/run/redis", "/var/lib/redis-sentinel"):
-                text = text.replace(part, f"{self.folder}{part}")
-            (self.folder / "etc/redis" / name).write_text(text.replace("chown redis:redis", "true"))
+        for name in SETTINGS:
+            self.write(name, self.render("redis", f"{name}.j2", variables))
+        self.write("group", PROGRAM.read_text())
+
+    def write(self, name: str, text: str) -> None:
+        for part in ("/etc/redis", "/run/redis", "/var/lib/redis-sentinel"):
+            text = text.replace(part, f"{self.folder}{part}")
+        (self.folder / "etc/redis" / name).write_text(text.replace("chown redis:redis", "true"))
 
     def group(self, word: str) -> str:
         script = self.folder / "etc/redis/group"
@@ -228,4 +233,12 @@ def test_the_members_get_through_to_each_other(render: Render) -> None:
 
 def test_the_passwords_reach_only_secret_files() -> None:
     secret = {entry["template"] for entry in role_variables("redis")["__redis_files"] if entry.get("secret")}
-    assert {"redis.conf.j2", "sentinel.conf.j2", "group.j2"} == secret
+    assert {f"{name}.j2" for name in SETTINGS} == secret
+
+
+def test_sentinel_is_restarted_for_each_file_that_it_is_started_from(render: Render) -> None:
+    text = render("redis", "redis-sentinel.service.j2", inventory("redis2"))
+    files = ["/etc/redis/sentinel.conf", "/etc/redis/group", "/etc/redis/group.conf"]
+    unit = "/etc/systemd/system/redis-sentinel.service"
+    assert f"sha256sum {' '.join([*files, unit])} >/run/redis-sentinel/started" in text
+    assert set(re.findall(r"/etc/redis/[a-z.]+", PROGRAM.read_text())) <= set(files)

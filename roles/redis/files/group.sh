@@ -1,27 +1,25 @@
 #!/bin/sh
-# {{ ansible_managed }}: role production.fastapi.redis. Change the group redis_servers or redis_sentinel_password instead.
+# Written by the role production.fastapi.redis. There is nothing to change here.
 # What the units of Redis and Sentinel ask of the group: who is the primary, and that another one becomes it.
 #   group primary    address and port of the primary
 #   group start      before Redis starts: write of whom it is a replica
 #   group handover   before Redis stops: let a replica become the primary, if this is it
 #   group state      before Sentinel starts: write its file, from ours and from what it knew
 set -u
-here='{{ __redis_address }} {{ __redis_port }}'
-# This host's comes last: it is stopped together with Redis.
-sentinels='{{ (__redis_addresses | reject('equalto', __redis_address) | list + [__redis_address]) | join(' ') }}'
-members='{% for address in __redis_addresses %}{{ address }} {{ __redis_binds[loop.index0].split(':') | last }}{{ '' if loop.last else '\n' }}{% endfor %}'
+# HERE, FIRST, MEMBERS, SENTINELS, SENTINEL_PORT and the password for redis-cli.
+# shellcheck source=/dev/null
+. /etc/redis/group.conf
 state=/var/lib/redis-sentinel/sentinel.conf
-export REDISCLI_AUTH={{ redis_sentinel_password | quote }}
 
 ask() {
   address=$1
   shift
-  timeout 1 redis-cli --user group --no-auth-warning -h "$address" -p {{ __redis_sentinel_port }} sentinel "$@" 2>/dev/null
+  timeout 1 redis-cli --user group --no-auth-warning -h "$address" -p "$SENTINEL_PORT" sentinel "$@" 2>/dev/null
 }
 
 # By the one that knows the newest; nothing when none answers.
 primary() {
-  for each in $sentinels; do
+  for each in $SENTINELS; do
     ask "$each" master primary |
       awk 'NR % 2 { key = $0; next } { value[key] = $0 } END { if ("ip" in value) print value["config-epoch"], value["ip"], value["port"] }'
   done | sort -n | tail -n 1 | cut -d ' ' -f 2-
@@ -29,18 +27,18 @@ primary() {
 
 # What this host's Sentinel knew when it stopped; at the very first start, the first of the group.
 known() {
-  sed -n 's/^sentinel monitor primary \(.*\) [0-9]*$/\1/p' "$state" 2>/dev/null | grep . || echo '{{ __redis_first }}'
+  sed -n 's/^sentinel monitor primary \(.*\) [0-9]*$/\1/p' "$state" 2>/dev/null | grep . || echo "$FIRST"
 }
 
 # Whether another one has to become the primary: it is this host, or one that has left the group.
 leaves() {
   found=$(primary)
-  [ "$found" = "$here" ] || { [ -n "$found" ] && ! echo "$members" | grep -qxF "$found"; }
+  [ "$found" = "$HERE" ] || { [ -n "$found" ] && ! echo "$MEMBERS" | grep -qxF "$found"; }
 }
 
 handover() {
   leaves || return 0
-  for each in $sentinels; do
+  for each in $SENTINELS; do
     ask "$each" failover primary | grep -qE '^OK|INPROG' || continue
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
       leaves || return 0
@@ -58,7 +56,7 @@ case $1 in
     handover
     found=$(primary)
     found=${found:-$(known)}
-    if [ "$found" = "$here" ]; then line='# the primary'; else line="replicaof $found"; fi
+    if [ "$found" = "$HERE" ]; then line='# the primary'; else line="replicaof $found"; fi
     echo "$line" >/run/redis/primary.conf
     chmod 644 /run/redis/primary.conf
     ;;
@@ -67,7 +65,7 @@ case $1 in
       sed "s/^sentinel monitor primary .* \([0-9]*\)$/sentinel monitor primary $(known) \1/" /etc/redis/sentinel.conf
       grep -E '^sentinel (myid|current-epoch|config-epoch|leader-epoch) ' "$state" 2>/dev/null
       # Who has left the group is forgotten.
-      for each in $sentinels; do
+      for each in $SENTINELS; do
         grep -E '^sentinel known-(replica|sentinel) ' "$state" 2>/dev/null | grep -F " primary $each "
       done
     } >"$state.new"
