@@ -17,6 +17,8 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.sites import st
 # Seconds for which Nginx keeps an idle connection to an app: by the default of its role, and by its own.
 NGINX_IDLE = 2
 ANY_NGINX_IDLE = 60
+# What the processes of a release are started with, and then reload.
+PROGRAMS = ("gunicorn.conf", "drain_worker", "kept_files", "workers_for_host")
 NOT_STARTED = "The release does not start with this configuration, so the former one is back."
 NOT_PYTHON = "gunicorn_extra_config is not Python; look at the line that is named."
 
@@ -61,7 +63,7 @@ def given_certificates(settings: Mapping[str, Any]) -> list[dict[str, str]]:
 def is_python(name: str) -> dict[str, Any]:
     """Whether the files are Python, by that of the system, which only parses: nothing of the app runs as root."""
     program = "import ast, sys; [ast.parse(open(path).read(), path) for path in sys.argv[1:]]"
-    files = [f"{{stage}}/etc/{name}/{file}" for file in ("gunicorn.conf.py", "drain_worker.py", "kept_files.py")]
+    files = [f"{{stage}}/etc/{name}/{file}.py" for file in PROGRAMS]
     return {"command": ["/usr/bin/python3", "-c", program, *files], "hint": NOT_PYTHON}
 
 

@@ -216,7 +216,7 @@ def start(tmp_path: Path, python: Path, render: Callable[..., str]) -> Iterator[
         }
         config = render("gunicorn", "gunicorn.conf.py.j2", {**options, **variables})
         (tmp_path / "gunicorn.conf.py").write_text(config)
-        for file in ("drain_worker.py", "kept_files.py"):
+        for file in ("drain_worker.py", "kept_files.py", "workers_for_host.py"):
             shutil.copy(REPOSITORY / "roles/gunicorn/files" / file, tmp_path)
         address = tmp_path / "notify"
         address.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ansible.template import Templar
 from conftest import examined, role_variables
 
 Render = Callable[..., str]
+FILES = Path(__file__).parents[3] / "roles/gunicorn/files"
 WORKER = "one_more_at_most = int\n\n\nclass DrainWorker:\n    shutdown_grace = 3.0\n"
 
 
@@ -53,6 +55,7 @@ def config(render: Render, tmp_path: Path) -> Callable[..., SimpleNamespace]:
 
     def execute(**variables: Any) -> SimpleNamespace:
         (tmp_path / "drain_worker.py").write_text(WORKER)
+        shutil.copy(FILES / "workers_for_host.py", tmp_path)
         file = tmp_path / "gunicorn.conf.py"
         file.write_text(render("gunicorn", "gunicorn.conf.py.j2", {"gunicorn_name": "shop", **variables}))
         names: dict[str, Any] = {"__file__": str(file), "__name__": "gunicorn_conf"}
@@ -98,16 +101,24 @@ def group(folder: Path, cpu: str, memory: str) -> None:
 
 
 def test_control_groups_bound_cores_and_memory(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = config().usable_cores.__globals__
+    made = config()
+    names = made.usable_cores.__globals__
     monkeypatch.setitem(names, "CGROUPS", tmp_path / "cgroup")
     own = Path("/proc/self/cgroup").read_text()
     inner = next((line[4:] for line in own.splitlines() if line.startswith("0::/")), "")
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     group(tmp_path / "cgroup" / inner, "max 100000", "max")
-    assert names["usable_cores"]() == 8
+    assert made.usable_cores() == 8
     group(tmp_path / "cgroup" / inner, "150000 100000", str(512 * 2**20))
-    assert names["usable_cores"]() == 2
-    assert names["usable_memory"]() == 512
+    assert made.usable_cores() == 2
+    assert made.usable_memory() == 512
+
+
+def test_the_host_keeps_a_reserve_of_its_memory(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config()
+    monkeypatch.setitem(made.usable_cores.__globals__, "CGROUPS", Path("/nowhere"))
+    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 1000 * 256, "SC_PAGE_SIZE": 4096}.__getitem__)
+    assert made.usable_memory() == 1000 - role_variables("gunicorn")["__gunicorn_memory_reserve"]
 
 
 def test_the_group_around_ours_counts_too(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +205,11 @@ def test_extra_config_is_heard(config: Any, lines: str) -> None:
     assert hasattr(made, "statsd_host") is lines.startswith("statsd_host")
     assert (made.threads, made.reload, made.preload_app, made.control_socket_disable) == (1, False, False, True)
     assert made.worker_tmp_dir == "/dev/shm"
+
+
+def test_extra_config_may_ask_the_host(config: Any) -> None:
+    made = config(gunicorn_extra_config="raw_env = [f'CORES={usable_cores()}', f'MEMORY={usable_memory()}']")
+    assert made.raw_env == [f"CORES={made.usable_cores()}", f"MEMORY={made.usable_memory()}"]
 
 
 @pytest.mark.parametrize(
@@ -497,6 +513,22 @@ def test_a_release_whose_migration_is_still_to_come_is_not_tried(
     assert [line for path in tmp_path.glob("tried") for line in path.read_text().split()] == tried
 
 
+def test_a_program_beside_the_configuration_is_written_tried_and_watched(render: Render) -> None:
+    static = [{"url": "/assets/", "folder": "dist", "immutable": True}]
+    variables = {"gunicorn_name": "shop", "app_source": {"folder": "shop"}, "app_static": static}
+    loaded = re.findall(r'with_name\("(.+?)"\)', render("gunicorn", "gunicorn.conf.py.j2", variables))
+    assert len(loaded) == len(list(FILES.glob("*.py"))) - len({"run", "schema", "standby"})
+    role = role_variables("gunicorn")
+    folder = "{{ __gunicorn_config_folder }}"
+    paths = {f"{folder}/{file}" for file in ["gunicorn.conf.py", *loaded]}
+    assert paths == {path for path in role["__gunicorn_reload_files"] if path.endswith(".py")}
+    assert {f"{folder}/{file}": file for file in loaded}.items() <= {
+        entry["dest"]: entry.get("src") for entry in role["__gunicorn_files"]
+    }.items()
+    tried = examined("gunicorn", variables).derived["validate"][0]["command"]
+    assert {path.replace("{stage}/etc/shop", folder) for path in tried if path.startswith("{stage}")} == paths
+
+
 def test_every_file_says_who_wrote_it(render: Render) -> None:
     folder = Path(__file__).parents[3] / "roles/gunicorn/templates"
     item = {"unit": "shop", "name": "cleanup", "command": "true", "stop_timeout": 1, "timeout": 1, "schedule": "daily"}
@@ -509,7 +541,7 @@ def test_every_file_says_who_wrote_it(render: Render) -> None:
 
 def supported() -> dict[str, tuple[str, str]]:
     """The lowest version of each package that the worker takes, and the first one that is too new."""
-    source = (Path(__file__).parents[3] / "roles/gunicorn/files/drain_worker.py").read_text()
+    source = (FILES / "drain_worker.py").read_text()
     names: dict[str, Any] = {}
     exec(re.search(r"^SUPPORTED = .*$", source, re.MULTILINE)[0], names)  # type: ignore[index]
     return names["SUPPORTED"]  # type: ignore[no-any-return]
