@@ -132,6 +132,12 @@ def test_the_house_gets_no_more_complicated(what: str) -> None:
     assert figure <= BOUNDS[what], f"{what}: {figure}; decide it in Python, where it is already"
 
 
+def test_what_depends_on_nothing_is_a_file() -> None:
+    """A template has an expression besides who wrote it."""
+    texts_of_templates = {path: re.sub(r"\{\{ *ansible_managed.*?\}\}", "", path.read_text()) for path in TEMPLATES}
+    assert [path.name for path, text in texts_of_templates.items() if not re.search(r"\{\{|\{%", text)] == []
+
+
 def test_a_sandbox_is_written_in_python_alone() -> None:
     """By `_app/sandbox` and `unit_sandbox`; what Debian's unit of Redis has is taken back where it has no network."""
     setting = re.compile(r"(?m)^(?:Protect|Private|Restrict|SystemCall|Capability|NoNew|Lock|Keyring|MemoryDeny)\w+=.*")

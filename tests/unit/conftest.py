@@ -65,12 +65,17 @@ def checked(role: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], li
 
 @pytest.fixture(scope="session")
 def render() -> Render:
-    """`render("nginx", "http.conf.j2", {"nginx_sites": []})`: the text the role would write with these variables."""
+    """`render("nginx", "http.conf.j2", {"nginx_sites": []})`: the text the role would write with these variables.
+
+    `render("nginx", "maps.conf")`: a file that it copies as it is.
+    """
     from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS
     from ansible_collections.production.fastapi.plugins.plugin_utils.rendering import render_file
 
     def render_template(role: str, template: str, variables: Mapping[str, Any] | None = None) -> str:
         folder = REPOSITORY / "roles" / role
+        if not template.endswith(".j2"):
+            return (folder / "files" / template).read_text()
         values = {**role_variables(role), **(variables or {})}
         if role in CHECKS:
             settings = checked(role, values)[0]

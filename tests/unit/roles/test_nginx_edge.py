@@ -129,7 +129,7 @@ def test_answers_are_kept_only_where_a_route_says_so_and_never_with_credentials(
 
 @pytest.mark.parametrize(("listed", "told"), [([], "443|80"), ([8443, 443], "443|80|8443")])
 def test_the_app_gets_a_port_that_is_listed_and_cached_answers_are_kept_apart_by_it(snippet, listed, told):
-    ports = block(snippet("snippets/maps", nginx_public_ports=listed), "map $http_host $fastapi_host_port")
+    ports = block(snippet("http", nginx_public_ports=listed), "map $http_host $fastapi_host_port")
     assert f'"~(?<fastapi_port>:(?:{told}))$" $fastapi_port;' in ports
     route = block(snippet("site", with_route(cache=1)), "location /api")
     assert directives(route, "proxy_cache_key") == ["$scheme$host$fastapi_host_port$request_uri"]
@@ -225,7 +225,7 @@ def test_a_front_end_at_the_root_leaves_the_app_what_is_its_own(snippet):
     assert "error_page" not in block(text, "location /api/")
 
 
-def test_hashed_files_that_the_app_serves_are_kept_by_nginx(snippet):
+def test_hashed_files_that_the_app_serves_are_kept_by_nginx(render, snippet):
     site = with_route(immutable=True)
     route = block(snippet("site", site), "location /api")
     assert directives(route, "proxy_cache") == ["fastapi_kept"]
@@ -235,7 +235,7 @@ def test_hashed_files_that_the_app_serves_are_kept_by_nginx(snippet):
     assert directives(route, "proxy_cache_bypass") == [], "browsers send their cookies for such files, too"
     assert "proxy_cache" not in rest(snippet("site", site))
     assert "production.fastapi/cache.conf" in directives(snippet("http", site), "include")
-    zones = [words.split()[2] for words in directives(snippet("snippets/cache", site), "proxy_cache_path")]
+    zones = [words.split()[2] for words in directives(render("nginx", "cache.conf"), "proxy_cache_path")]
     assert "keys_zone=fastapi_kept:10m" in zones
 
 

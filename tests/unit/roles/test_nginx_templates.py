@@ -4,8 +4,18 @@ import re
 
 import pytest
 
-SNIPPETS = ("cache", "challenges", "clients", "errors", "headers", "limits", "logs", "maps", "proxy", "tls")
-OUTSIDE = ("main", "http", "server", "snippets/maps")
+FILES = (
+    "cache.conf",
+    "errors.conf",
+    "headers.conf",
+    "logs.conf",
+    "maps.conf",
+    "proxy.conf",
+    "site-certificates.timer",
+    "timers.target.conf",
+)
+TEMPLATES = ("main", "http", "server", *(f"snippets/{name}" for name in ("challenges", "clients", "limits", "tls")))
+OUTSIDE = ("main.conf.j2", "http.conf.j2", "server.conf.j2", "maps.conf")
 DEBIAN_12 = {
     "distribution": "debian",
     "distribution_version": "12",
@@ -45,7 +55,7 @@ def main(render):
 
     def text(**variables):
         values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP], **variables}
-        return "".join(render("nginx", f"{name}.conf.j2", values) for name in OUTSIDE)
+        return "".join(render("nginx", name, values) for name in OUTSIDE)
 
     return text
 
@@ -73,8 +83,8 @@ def block(text, opening):
 
 def test_every_file_begins_with_its_author_and_the_variable_to_change(render, site):
     values = {"__fastapi_host": DEBIAN_13, "nginx_sites": [SHOP]}
-    templates = ["main.conf", "http.conf", "server.conf", *(f"snippets/{name}.conf" for name in SNIPPETS)]
-    for text in [*(render("nginx", f"{name}.j2", values) for name in templates), site(SHOP)]:
+    names = [*(f"{name}.conf.j2" for name in TEMPLATES), *FILES]
+    for text in [*(render("nginx", name, values) for name in names), site(SHOP)]:
         assert "ritten by the role production.fastapi.nginx" in text.splitlines()[0]
 
 
