@@ -18,6 +18,9 @@ Site = Mapping[str, Any]
 Settings = Mapping[str, Any]
 
 KEPT_FOR = "30d"  # files that do not change their names
+CREDENTIALS = ("$http_authorization", "$http_cookie", "$http_x_api_key")
+# For a page that people have uploaded: it is none of this site.
+POWERLESS = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 # Who sets it in a text of their own is not second-guessed.
 OWN_TIMEOUT = "proxy_read_timeout"
 
@@ -26,7 +29,8 @@ OWN_TIMEOUT = "proxy_read_timeout"
 class StaticPlan:
     """Files that Nginx serves itself: `tries` are their places below `root`, or there is one folder, the `alias`.
 
-    `last` is what follows where there is no such file, `fallback` the page of a front end in `folder`.
+    `last` is what follows where there is no such file, `fallback` the page of a front end in `folder`, and `answers`
+    are the directives that say what goes with a file.
     """
 
     url: str
@@ -38,10 +42,8 @@ class StaticPlan:
     root: str
     tries: list[str]
     alias: str
-    untrusted_below: str
-    immutable: bool
-    expires: str
-    precompressed: str
+    answers: list[str]
+    body_size: str  # of what goes on to the app
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ class SitePlan:
     redirect_to: str
     is_placeholder: bool  # whether its certificate stays self-signed
     maintenance: Mapping[str, Any]  # empty when it is in none
-    headers: list[str]  # by which some route counts clients
+    counted: list[str]  # the headers by which some route counts clients
     zones: list[str]
-    caches: bool
+    credentials: str  # what an answer that is kept may not depend on; empty where none is kept
     upstream: list[str]
     scheme: str
     verifies_servers: bool
@@ -93,6 +95,7 @@ def site_plan(site: Site, settings: Settings, maintenance: Mapping[str, Any]) ->
     found = routes(site)
     counts = settings["nginx_rate_limit_mode"] != "disabled"
     limits = [limit for route in found for limit in route["limits"]] if counts else []
+    headers, caches = limited_headers([site]), any(route["cache"] for route in found)
     secure = bool(site.get("upstream_certificate"))
     return SitePlan(
         name=site["name"],
@@ -103,31 +106,30 @@ def site_plan(site: Site, settings: Settings, maintenance: Mapping[str, Any]) ->
         redirect_to=next((domain for domain in domains if domain not in redirects), ""),
         is_placeholder=mode_of(dict(site), settings["nginx_certificate"]) == "self-signed",
         maintenance=maintenance.get(site["name"], {}),
-        headers=limited_headers([site]),
+        counted=headers if counts else [],
         zones=[
             f"$fastapi_{limit['variable']} zone=fastapi_{limit['zone']}:10m rate={limit['rate']}" for limit in limits
         ],
-        caches=sum(route["cache"] for route in found) > 0,
+        credentials="".join([*CREDENTIALS, *(f"$http_{header}" for header in headers)]) if caches else "",
         upstream=upstream(site),
         scheme="https" if secure else "http",
         verifies_servers=secure,
         is_closed=bool(site.get("password") or site.get("allow")),
         allow=list(site.get("allow", [])),
         asks_password=bool(site.get("password")),
-        static=[static_plan(entry) for entry in site.get("static", [])],
+        static=[static_plan(entry, found) for entry in site.get("static", [])],
         routes=[route_plan(site, route, settings) for route in found],
         extra_config=str(site.get("extra_config", "")).strip(),
     )
 
 
-def static_plan(entry: Mapping[str, Any]) -> StaticPlan:
+def static_plan(entry: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> StaticPlan:
     """Files of this release, else of one before, for a page that a browser has open; or all from one folder."""
     url, folder, former = entry["url"], entry["folder"], entry.get("former", "")
     fallback = str(entry.get("fallback") or "")
     folder = folder.rstrip("/")
     root = os.path.commonpath([folder, former]) if former else folder
     tries = [f"/{os.path.relpath(each, root)}$uri" for each in (folder, former)] if former else []
-    untrusted = entry.get("untrusted_below", "")
     return StaticPlan(
         url=url,
         place="/" if url == "/" else f"^~ {url}",
@@ -138,11 +140,25 @@ def static_plan(entry: Mapping[str, Any]) -> StaticPlan:
         root=root,
         tries=tries or (["$uri"] if fallback else []),
         alias=f"{folder}/",
-        untrusted_below=untrusted,
-        immutable=bool(entry.get("immutable", False)),
-        expires=str(entry.get("expires", KEPT_FOR)),
-        precompressed="off" if untrusted else "on",
+        answers=answers(entry),
+        body_size=next((route["body_size"] for route in found if route["path"] == url == "/"), ""),
     )
+
+
+def answers(entry: Mapping[str, Any]) -> list[str]:
+    """What goes with a file. Of what people have uploaded, no link leads out."""
+    untrusted, immutable = entry.get("untrusted_below", ""), entry.get("immutable", False)
+    headers = [
+        *([f'Content-Security-Policy "{POWERLESS}" always'] if untrusted else []),
+        *(['Cache-Control "public, max-age=31536000, immutable"'] if immutable else []),
+    ]
+    return [
+        *([f"disable_symlinks on from={untrusted}"] if untrusted else []),
+        *(["include production.fastapi/headers.conf"] if headers else []),
+        *(f"add_header {header}" for header in headers),
+        *([] if immutable else [f"expires {entry.get('expires', KEPT_FOR)}"]),
+        f"gzip_static {'off' if untrusted else 'on'}",
+    ]
 
 
 def route_plan(site: Site, route: Mapping[str, Any], settings: Settings) -> RoutePlan:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.plugin_utils.nginx import leading_numbers
-from ansible_collections.production.fastapi.plugins.plugin_utils.nginx_site import SitePlan, site_plan
+from ansible_collections.production.fastapi.plugins.plugin_utils.nginx_site import POWERLESS, SitePlan, site_plan
 from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import examine
 from conftest import view_of
 
@@ -19,6 +19,8 @@ SETTINGS = {
     "nginx_rate_limit_burst": 20,
     "nginx_rate_limit_mode": "enforce",
 }
+HEADERS = "include production.fastapi/headers.conf"
+IMMUTABLE = 'add_header Cache-Control "public, max-age=31536000, immutable"'
 BESIDE = {"name": "blog", "domains": ["blog.example.com"], "servers": ["127.0.0.1:9000"]}
 FACTS = {"drained": {}, "inventory": "mine", "sites": {}, "packages": {}}
 
@@ -63,7 +65,46 @@ def test_files_of_a_release_before_are_tried_below_the_folder_that_both_share() 
     assert (both.pattern, both.root) == ("^/s[.]t/(.*)$", "/srv/shop/public")
     assert both.tries == ["/current/s$uri", "/kept/s$uri"]
     (one,) = planned(static=[{"url": "/m/", "folder": "/srv/m/", "untrusted_below": "/srv"}]).static
-    assert (one.tries, one.alias, one.expires, one.precompressed) == ([], "/srv/m/", "30d", "off")
+    assert (one.tries, one.alias) == ([], "/srv/m/")
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({}, ["expires 30d", "gzip_static on"]),
+        ({"immutable": True}, [HEADERS, IMMUTABLE, "gzip_static on"]),
+        (
+            {"untrusted_below": "/srv", "expires": "1h"},
+            [
+                "disable_symlinks on from=/srv",
+                HEADERS,
+                f'add_header Content-Security-Policy "{POWERLESS}" always',
+                "expires 1h",
+                "gzip_static off",
+            ],
+        ),
+    ],
+)
+def test_what_goes_with_a_file(entry: dict[str, Any], expected: list[str]) -> None:
+    (one,) = planned(static=[{"url": "/m/", "folder": "/srv/m/", **entry}]).static
+    assert one.answers == expected
+
+
+def test_only_a_front_end_takes_bodies_for_the_app() -> None:
+    routes = [{"path": "/", "body_size": "5m"}]
+    front, other = planned(
+        static=[{"url": "/", "folder": "/f", "fallback": "index.html"}, {"url": "/m/", "folder": "/m"}], routes=routes
+    ).static
+    assert (front.body_size, other.body_size) == ("5m", "")
+
+
+def test_clients_are_counted_by_headers_where_limits_hold_and_answers_never_depend_on_them() -> None:
+    route = {"path": "/api", "cache": 3, "limits": [{"key": "X-Tenant", "rate": "1/s"}]}
+    credentials = "$http_authorization$http_cookie$http_x_api_key$http_x_tenant"
+    for mode, counted in (("enforce", ["x_tenant"]), ("disabled", [])):
+        plan = planned({"nginx_rate_limit_mode": mode}, routes=[route])
+        assert (plan.counted, plan.credentials) == (counted, credentials)
+    assert planned(routes=[{**route, "cache": 0}]).credentials == ""
 
 
 def test_the_plan_of_a_site_has_no_password() -> None:
