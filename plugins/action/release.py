@@ -28,6 +28,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.app import KIND
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import structure
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
+from ansible_collections.production.fastapi.plugins.plugin_utils.known_release import answer
 
 # They can hold credentials, so the module shows them masked and gets the truth sealed.
 SEALED = (
@@ -96,6 +97,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if known.get("complete"):
             # Found earlier in this run: a branch that moves meanwhile must not give the hosts different releases.
             return {"changed": False, **{name: known[name] for name in KEPT if name in known}}
+
+        host = task_vars.get("__fastapi_host")
+        there = host.get("releases", {}).get(options["name"], {}) if isinstance(host, Mapping) and not found else {}
+        if self._task.check_mode and (told := answer(options, there)):
+            return {"changed": False, **told, "key": key}
 
         arguments = seal(options)
         if not self._task.check_mode:

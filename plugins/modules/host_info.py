@@ -217,6 +217,14 @@ standing:
   returned: success
   type: dict
   sample: {shop: {live: 3f1c9a0b7d2e-5d0c11aa, settled: true, health_path: /healthz}}
+releases:
+  description:
+    - Of each app that the role gunicorn has configured, the C(live) release and what its C(release.json) says, the
+      names of the C(complete) ones, what Nginx has C(copies) of, and mode, owner and group of the C(folders).
+    - Empty for an app of which M(production.fastapi.release) has to look itself.
+  returned: success
+  type: dict
+  sample: {shop: {live: 3f1c9a0b7d2e-5d0c11aa, complete: [3f1c9a0b7d2e-5d0c11aa], copies: {}, unfinished: false}}
 is_systemd:
   description: Whether the host was booted with systemd.
   returned: success

@@ -349,8 +349,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History, ended_well
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import DeployLock
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import is_unfinished
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask, secrets_of, secrets_of_urls
 from ansible_collections.production.fastapi.plugins.module_utils._release.build import Release, Spec
 from ansible_collections.production.fastapi.plugins.module_utils._release.host import SYSTEM_BUNDLE, Settings
@@ -430,7 +429,7 @@ def build(module: AnsibleModule, options: dict[str, Any], secrets: set[str]) -> 
     live = release.live()
     standing = {
         "live": live,
-        "unfinished": DeployLock(spec.name).file.exists() or not ended_well(History(Path("/"), spec.name).read(), live),
+        "unfinished": is_unfinished(Path("/"), spec.name, live),
         "former": dict(release.former.pins),
         "resolution": release.resolution,
     }

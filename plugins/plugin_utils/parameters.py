@@ -70,8 +70,8 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "undrain": {"server": "the entry of app_servers to use again"},
 }
 
-# What another playbook calls it: a rollback would ignore the version and go to the release before, a deploy would ignore the
-# release and take the newest code.
+# What another playbook calls it. A rollback would ignore the version and go to the release before, and a deploy would
+# ignore the release and take the newest code.
 ELSEWHERE = {("rollback", "version"): "release", ("deploy", "release"): "version"}
 
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.history import History, ended_well
 from ansible_collections.production.fastapi.plugins.module_utils._host.record_file import (
     close_folder,
     replace_record,
@@ -37,6 +38,11 @@ class LockError(Exception):
         """What to say and whose lock it is."""
         super().__init__(message)
         self.lock = lock
+
+
+def is_unfinished(root: Path, name: str, live: str) -> bool:
+    """Whether a deploy of the app goes on, was killed, or has failed with the live release."""
+    return DeployLock(name, root).file.exists() or not ended_well(History(root, name).read(), live)
 
 
 def deploy_of(controller: Mapping[str, str]) -> str:

@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
@@ -51,6 +49,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.instal
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.marks import COMPLETE, UNDER_WAY, build_lock
 from ansible_collections.production.fastapi.plugins.module_utils._release.media import open_media
+from ansible_collections.production.fastapi.plugins.module_utils._release.naming import name_of
 from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Live, Resolving
 from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
 from ansible_collections.production.fastapi.plugins.module_utils._release.public import Public
@@ -70,24 +69,23 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
     missing_module,
     project_folder,
     quote,
-    release_name,
-    slug,
 )
-from ansible_collections.production.fastapi.plugins.module_utils._release.shared import Shared, normal
+from ansible_collections.production.fastapi.plugins.module_utils._release.shared import Shared
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import read_plain, take
+from ansible_collections.production.fastapi.plugins.module_utils._release.there import (
+    FORMER_NAMES,
+    WEB_GROUP,
+    group_id,
+    known_folder,
+    wanted_folders,
+)
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import unpack
 
 IMPORT_TIMEOUT = 60  # seconds
 BUILD_TIMEOUT = 1800  # seconds, for each command of app_build
 
-# Changes when releases are made in another way, so that a host gets new ones: those of before stay what they are.
-LAYOUT = 2
-
 # So many files take longer to compile than a process takes to start.
 MANY = 300
-
-# Who reads the files for Nginx.
-WEB_GROUP = "www-data"
 
 # Arguments: the entry point, and what to print when it is a function that makes the app, which has to be called.
 CHECK_ENTRYPOINT = """
@@ -206,33 +204,21 @@ class Release:
     def folders(self, *, check: bool) -> bool:
         """Make the folders of the app and hand them to who needs them; returns whether something changes."""
         root = Account(None) if os.geteuid() else Account("root", 0, 0)
-        web = replace(root, gid=_group(WEB_GROUP) if root.name else root.gid)
-        # Who may pass through to what the app saves for Nginx, and list nothing.
-        shared = (replace(self.account, gid=web.gid), 0o710) if self.spec.media else (self.account, 0o750)
-        # Others may pass through to what is theirs below, and see nothing on the way.
-        owners = {
-            "": (root, 0o711),
-            "releases": (root, 0o711),
-            "shared": shared,
-            # Nginx lists it; the app passes through to the files of other releases, which are public as well.
-            "public": (web, 0o751),
-            "build": (root, 0o700),
-        }
+        web = group_id(WEB_GROUP) if root.name else root.gid
+        app = (self.account.uid, self.account.gid)
+        wanted = wanted_folders(app, web, (root.uid, root.gid), media=bool(self.spec.media))
         changed = self._remove_former_cache(check=check) | self._rename_variables(check=check)
-        for name, (owner, mode) in owners.items():
+        for name, (mode, uid, gid) in wanted.items():
             folder = self.spec.directory / name
-            wanted = (mode, owner.uid, owner.gid)
-            if folder.is_dir():
-                known = folder.stat()
-                if (known.st_mode & 0o7777, known.st_uid, known.st_gid) == wanted:
-                    continue
+            if known_folder(folder) == [mode, uid, gid]:
+                continue
             changed = True
             if not check:
                 folder.mkdir(parents=True, exist_ok=True)
-                os.chown(folder, owner.uid, owner.gid)
+                os.chown(folder, uid, gid)
                 folder.chmod(mode)
         for path in self.spec.media:
-            changed |= open_media(self.spec.directory / "shared", path, self.account, web.gid, check=check)
+            changed |= open_media(self.spec.directory / "shared", path, self.account, web, check=check)
         return changed
 
     def _remove_former_cache(self, *, check: bool) -> bool:
@@ -255,7 +241,7 @@ class Release:
         for path in (self.spec.directory / "releases").glob(f"*/{COMPLETE}"):
             file = path.with_name("release.env")
             known = read_plain(file).decode(errors="replace")
-            new = re.sub(r"^APP_(?=(NAME|RELEASE|ENTRYPOINT|DIRECTORY)=)", PREFIX, known, flags=re.MULTILINE)
+            new = FORMER_NAMES.sub(PREFIX, known)
             # In a folder of somebody else, root writes nothing.
             if new != known and path.parent.stat().st_uid == os.geteuid():
                 former.append((file, new))
@@ -312,41 +298,8 @@ class Release:
         return Place(self.spec.name, self.spec.directory, self.path, self.builder)
 
     def _name(self, resolution: str = "") -> str:
-        source = self.spec.source
-        if "package" in source:
-            identity = source_id = f"{source['package']}-{source['version']}"
-        else:
-            identity = self.commit or source.get("tree") or source.get("checksum", "").removeprefix("sha256:")
-            source_id = identity[:12] or slug(source.get("version") or "HEAD")
-        build = {
-            "layout": LAYOUT,
-            "source": identity,
-            "python": self.spec.python or OWN.resolve().name,
-            "dependencies": self.spec.dependencies,
-            # The one there is: what was built by earlier versions keeps its name.
-            "installer": "uv",
-            "entrypoint": self.spec.entrypoint,
-            "subdirectory": source.get("subdirectory", ""),
-            "requirements": list(self.spec.requirements),
-            "index_url": self.spec.settings.index_url,
-            "install_options": list(self.spec.install_options),
-            "extras": sorted(self.spec.extras),
-            "groups": sorted(self.spec.groups),
-        }
-        if self.spec.ignore_pins:
-            build["ignore_pins"] = sorted(self.spec.ignore_pins)
-        if self.spec.build_commands:
-            build |= {
-                "build_commands": list(self.spec.build_commands),
-                "build_environment": dict(self.spec.build_environment),
-            }
-        elif self.spec.build_environment:
-            build["build_environment"] = dict(self.spec.build_environment)
-        if self.spec.shared:
-            build["shared"] = sorted(map(normal, self.spec.shared))
-        if resolution:
-            build["resolution"] = resolution
-        return release_name(source_id, build)
+        asked = {**vars(self.spec), "index_url": self.spec.settings.index_url}
+        return name_of(asked, self.commit, OWN.resolve().name, resolution)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -682,13 +635,6 @@ class Release:
 def build_account(user: str) -> str:
     """The user that builds for an app's user: no app has such a name, and no package of Debian makes one."""
     return f"{user}_"
-
-
-def _group(name: str) -> int:
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return 0
 
 
 def _remove(path: Path) -> None:

@@ -41,6 +41,11 @@ class Live:
             known: dict[str, Any] = json.loads((releases / name / "release.json").read_text()) if name else {}
         except (OSError, ValueError):
             return cls()
+        return cls.of(known, name)
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any], name: str) -> Live:
+        """The release of that name, of which this is known."""
         pins = known.get("pins", {})
         of_release = known.get("base", name), known.get("resolution", ""), known.get("dependencies", "")
         return cls(*of_release, pins, known.get("unpacked", {}))

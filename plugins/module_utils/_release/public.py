@@ -59,15 +59,9 @@ class Public:
 
         The files of those of them that are `kept` outlive their release.
         """
-        wanted = {"folders": _normal(folders), KEPT: _normal(kept)}
-        present = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        stale = [
-            name
-            for name in releases
-            if _copied(self.folder / name) != wanted and (wanted["folders"] or name in present)
-        ]
-        gone = sorted(present - set(releases))
+        stale, gone = stale_copies(releases, self.copies(), folders, kept)
         if not check:
+            wanted = _wanted(folders, kept)
             for name in gone:
                 shutil.rmtree(self.folder / name)
             for name in stale:
@@ -75,6 +69,11 @@ class Public:
             if gone or stale:
                 keep_files(self.directory / "public")
         return bool(stale or gone)
+
+    def copies(self) -> dict[str, dict[str, list[str]]]:
+        """What there is a copy of, by the name of its release."""
+        present = list(self.folder.iterdir()) if self.folder.is_dir() else []
+        return {path.name: _copied(path) for path in present}
 
     def _copy(self, release: str, wanted: Mapping[str, Sequence[str]]) -> None:
         self.folder.mkdir(mode=0o755, exist_ok=True)
@@ -112,6 +111,19 @@ class Public:
             self.warn(f"app_static: Nginx gets no {folder} of release {release.name}: {error}")
         if left:
             self.warn(f"app_static: {left[0]} in {folder} is a link out of it, so Nginx does not get it.")
+
+
+def stale_copies(
+    releases: Sequence[str], copies: Mapping[str, Any], folders: Sequence[str], kept: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The releases whose copies have to be made again, and the copies that belong to none of them."""
+    wanted = _wanted(folders, kept)
+    stale = [name for name in releases if copies.get(name, {}) != wanted and (wanted["folders"] or name in copies)]
+    return stale, sorted(set(copies) - set(releases))
+
+
+def _wanted(folders: Sequence[str], kept: Sequence[str]) -> dict[str, list[str]]:
+    return {"folders": _normal(folders), KEPT: _normal(kept)}
 
 
 def keep_files(public: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils._config_tree.digest import digests_on
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.locking import is_unfinished
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.standing import standing
 from ansible_collections.production.fastapi.plugins.module_utils._host.installed import (
     installed_apps,
@@ -29,6 +30,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._nginx.certific
     Store,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import existing
+from ansible_collections.production.fastapi.plugins.module_utils._release.there import read_there
 
 TIMEOUT = 30
 SERVICES = ["nginx", "redis-server", "redis-sentinel", "prometheus-nginx-exporter", "keepalived"]
@@ -52,6 +54,7 @@ def survey(root: Path, candidates: Iterable[str], services: Iterable[str], key: 
         "trees": digests_on(root, key),
         "certificates": Store(Path(DIRECTORY), RENEW_DAYS, run).survey(),
         "standing": {app: standing(root, app) for app in host["apps"]},
+        "releases": {app: releases_of(root, app) for app in host["apps"]},
     }
 
 
@@ -88,6 +91,12 @@ def read_host(root: Path, candidates: Iterable[str], services: Iterable[str]) ->
         **read_names(root),
         "is_systemd": (root / "run/systemd/system").is_dir(),
     }
+
+
+def releases_of(root: Path, app: str) -> dict[str, Any]:
+    """What the host has of the releases of an app; empty when the module `release` has to look itself."""
+    there = read_there(root, app, own_python(root))
+    return there and there | {"unfinished": is_unfinished(root, app, there["live"])}
 
 
 def asked_for(root: Path, what: str) -> dict[str, Any]:
@@ -139,9 +148,14 @@ def os_release(text: str) -> dict[str, str]:
     return dict(part.split("=", 1) for part in shlex.split(text, comments=True) if "=" in part)
 
 
+def own_python(root: Path) -> str:
+    """The name that `/usr/bin/python3` leads to."""
+    return (root / "usr/bin/python3").resolve().name
+
+
 def python_version(root: Path) -> str:
-    """The version in the name that `/usr/bin/python3` leads to."""
-    name = (root / "usr/bin/python3").resolve().name
+    """The version in that name."""
+    name = own_python(root)
     return name.removeprefix("python") if name.startswith("python3.") else ""
 
 
