@@ -21,8 +21,18 @@ SYSTEM_BUNDLES = ("", "/etc/ssl/certs/ca-certificates.crt")
 
 # Options of the module by what they are; what is of another kind, the module converts or refuses.
 TEXTS = ("name", "directory", "user", "dependencies", "python", "entrypoint", "index_url", "ca_bundle")
-LISTS = ("requirements", "install_options", "ignore_pins", "extras", "groups", "build_commands")
-LISTS += ("static", "static_kept", "media", "shared")
+LISTS = (
+    "requirements",
+    "install_options",
+    "ignore_pins",
+    "extras",
+    "groups",
+    "build_commands",
+    "static",
+    "static_kept",
+    "media",
+    "shared",
+)
 
 
 def answer(asked: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any] | None:
