@@ -397,6 +397,8 @@ def wheels(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     if found and found.pins:
         lacks = [each for each in COMPILER if each not in (settings.get("app_packages") or ())]
         build = f", and {in_words(lacks)} in app_packages" if found.compiled and lacks else ""
+        if found.better == found.python and not build:
+            return
         yield (
             f"app_python: {in_words(found.pins[:MOST_NAMED])} {'have' if found.pins[1:] else 'has'} no wheel for Python"
             f" {found.python}; write"

@@ -66,7 +66,7 @@ class Checks:
 
     def refusals(self) -> Iterator[ReleaseError]:
         """All that is refused."""
-        for check in (self._describe, self._enter, self._form, self._choose, self._pins, self._indexes, self._python):
+        for check in (self._describe, self._enter, self._form, self._choose, self._python, self._pins, self._indexes):
             try:
                 check()
             except ReleaseError as error:
@@ -90,7 +90,7 @@ class Checks:
         form, asked = self.found.form, self.asked
         pins = pinned(form, self.root, self.project, asked.chosen) if form else {}
         heeded = {name: version for name, version in pins.items() if name not in asked.ignore_pins}
-        refuse_pins(heeded, asked.requirements, form)
+        refuse_pins(heeded, asked.requirements, form, self.found.wish.version)
 
     def _indexes(self) -> None:
         self.asked.credentials.check(project_indexes(self.root, self.project), self.asked.install_options)

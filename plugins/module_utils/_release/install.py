@@ -41,6 +41,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.index 
 from ansible_collections.production.fastapi.plugins.module_utils._release.pins import as_constraints
 from ansible_collections.production.fastapi.plugins.module_utils._release.place import Place
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
+    TYPING,
     ReleaseError,
     explain_install,
     explain_refusal,
@@ -48,6 +49,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
     normalise,
     split_requirement,
     unfit,
+    unfit_typing,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.take import read_plain
 
@@ -251,7 +253,7 @@ class Installer:
     def _overrides(self, wanted: Wanted) -> list[str]:
         """Take what is ignored in a version that serves the app, so that nothing comes which only an old one needs."""
         lines = []
-        for requirement in self.serving:
+        for requirement in (*self.serving, TYPING):
             name, range_ = split_requirement(requirement)
             if name in self.ignored:
                 lines.append(f"{name}{wanted.extras_of(name)}{range_}\n")
@@ -515,9 +517,9 @@ def is_buildable(project: Path) -> bool:
     return "build-system" in described and not no_package
 
 
-def refuse_pins(pins: Mapping[str, str], requirements: Sequence[str], form: str) -> None:
+def refuse_pins(pins: Mapping[str, str], requirements: Sequence[str], form: str, python: str = "") -> None:
     """Refuse, before anything is installed, what a source pins and cannot be served with."""
-    if outside := unfit(pins, requirements):
+    if outside := unfit(pins, requirements) | unfit_typing(pins, python):
         raise ReleaseError(_conflict(outside, form))
 
 

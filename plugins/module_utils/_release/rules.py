@@ -162,6 +162,18 @@ def unfit(installed: Mapping[str, str], requirements: Iterable[str]) -> dict[str
     return found
 
 
+# What Uvicorn needs besides on a Python before 3.11, which apps of 2021 pin an older one of.
+TYPING = "typing-extensions>=4"
+
+
+def unfit_typing(pins: Mapping[str, str], python: str) -> dict[str, tuple[str, str]]:
+    """That package, where it is pinned too old for Uvicorn on this Python, such as 3.10."""
+    package, supported = split_requirement(TYPING)
+    if package not in pins or in_range(pins[package], supported) or not re.fullmatch(r"3\.\d+", python):
+        return {}
+    return {package: (pins[package], f"{supported} with Python {python}")} if in_range(python, "<3.11") else {}
+
+
 # How uv and pip say that an index does not let one in, and where.
 _REFUSALS = (
     re.compile(r"An index URL \((?P<url>\S+)\) could not be queried .*\((?P<status>40[13]) \w+\)"),

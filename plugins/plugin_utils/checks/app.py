@@ -21,7 +21,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.inventory impor
 from ansible_collections.production.fastapi.plugins.plugin_utils.sites import static_entries, static_of
 
 HIGHEST = 10**9
-SERVING = ("gunicorn", "uvicorn", "uvicorn-worker", "uvloop", "httptools", "websockets")
+SERVING = ("gunicorn", "uvicorn", "uvicorn-worker", "uvloop", "httptools", "websockets", "typing-extensions")
 KEYS = {
     "git": ("git", "version", "subdirectory", "key"),
     "folder": ("folder", "include", "subdirectory"),

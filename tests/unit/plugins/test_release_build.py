@@ -570,8 +570,11 @@ def test_nothing_comes_that_only_an_ignored_version_needs(tmp_path, monkeypatch,
     replace(installer, ignored=()).install(release_install.Wanted.read(form, tmp_path, Chosen()))
     given, plain = asked
     assert "--override" not in plain
+    old = replace(installer, ignored=["typing-extensions"])._overrides(release_install.Wanted("a", tmp_path))
+    assert place.outside(Path(old[1])).read_text() == "typing-extensions>=4\n"
     assert ("--override" in given) is bool(overrides)
     if overrides:
+        replace(installer).install(release_install.Wanted.read(form, tmp_path, Chosen()))
         assert place.outside(Path(given[-1])).read_text().startswith(overrides)
 
 

@@ -344,9 +344,7 @@ def test_pins_that_are_older_than_the_python(source: Path, pins: str, python: st
     write(source, "requirements.txt", f"fastapi==0.115.0\n{pins}\n")
     found = told(source, python=python)
     assert [each.startswith("app_python: ") and f"{sentence}." in each for each in found] == [True] * bool(sentence)
-    assert (
-        told(source, python=python, app_python="3.10", app_packages=["python3-dev", "gcc", "build-essential"])[1:] == []
-    )
+    assert told(source, python=python, app_python="3.10", app_packages=["python3-dev", "gcc", "build-essential"]) == []
 
 
 def test_the_python_is_what_the_source_asks_for(source: Path) -> None:

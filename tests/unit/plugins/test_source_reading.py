@@ -51,7 +51,7 @@ def test_a_repository_is_read_as_a_folder_is(repository: Path, version: str | No
 
 
 def test_all_that_a_run_would_refuse_is_told_at_once(repository: Path) -> None:
-    pins, python = found({"git": f"file://{repository}"}, view())["refused"]
+    python, pins = found({"git": f"file://{repository}"}, view())["refused"]
     assert pins.startswith("The app asks for versions that it cannot be served with: uvicorn 0.20.0 (supported: >=0.30")
     assert "websockets 10.3" in pins
     assert python == 'app_python: .python-version says pypy3.10; set app_python to a version such as "3.12".'
@@ -61,6 +61,17 @@ def test_all_that_a_run_would_refuse_is_told_at_once(repository: Path) -> None:
     assert found({"git": f"file://{repository}", "subdirectory": "api"}, view())["refused"] == [
         "app_source.subdirectory: the source has no folder api."
     ]
+
+
+@pytest.mark.parametrize(("python", "refused"), [("3.10", True), ("3.11", False), ("", False)])
+def test_what_uvicorn_needs_on_an_old_python_is_told_as_well(repository: Path, python: str, refused: bool) -> None:
+    (repository / "requirements.txt").write_text("fastapi==0.65.2\ntyping_extensions==3.10.0.0\n")
+    (repository / ".python-version").unlink()
+    source, seen = {"folder": str(repository)}, view(inventory_dir="/", playbook_dir="/")
+    told = found(source, seen, app_python=python)["refused"]
+    named = "typing-extensions 3.10.0.0 (supported: >=4 with Python 3.10); change them in requirements.txt, or set"
+    assert [named in each and "app_ignore_pins: [typing-extensions]" in each for each in told] == [True] * refused
+    assert found(source, seen, app_python=python, app_ignore_pins=["typing-extensions"])["refused"] == []
 
 
 def test_credentials_of_indexes_are_compared_with_the_project(repository: Path) -> None:
