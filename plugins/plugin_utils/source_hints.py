@@ -110,6 +110,7 @@ def hints(folder: Path, source: Mapping[str, Any], settings: Mapping[str, Any], 
         environment,
         migrations,
         workers,
+        schedules,
         front_ends,
         packages,
         compiled,
@@ -348,6 +349,15 @@ def workers(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
     if commands:
         named = ", ".join(f'{{name: worker{number}, command: "{each}"}}' for number, each in enumerate(commands, 1))
         yield f"app_processes: Docker Compose runs workers; write [{named}] to run them here."
+
+
+def schedules(_source: Source, settings: Mapping[str, Any]) -> Iterator[str]:
+    """A beat of Celery, which keeps its schedule in a file of the folder where it runs unless another is named."""
+    for each in settings.get("app_processes") or []:
+        words = str(each.get("command", "")).split()
+        if {"celery", "beat"} <= set(words) and not [word for word in words if re.match(r"-s|--schedule\b", word)]:
+            file = f"/srv/{settings.get('app_name', '')}/shared/celerybeat-schedule"
+            yield f"app_processes: add -s {file} to the command of {each.get('name', 'beat')}, which writes that file."
 
 
 def front_ends(source: Source, settings: Mapping[str, Any]) -> Iterator[str]:

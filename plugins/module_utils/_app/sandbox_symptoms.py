@@ -89,11 +89,17 @@ _PORT = (
     ' gunicorn_workers: "1".'
 )
 
+_BEAT = (
+    "The app can write only in {shared} and in /tmp; add -s {shared}/celerybeat-schedule to the command of Celery's"
+    " beat in app_processes."
+)
+
 # The first that is found counts: a sentence, or what makes one of the line.
 _RULES: tuple[tuple[str, str | Callable[[str, str, str], str]], ...] = (
     (r"unable to open database file|attempt to write a readonly database", _DATABASE),
     (r"Address family not supported by protocol", _FAMILY),
     (r"No usable sandbox|Failed to move to new namespace|unshare.*Operation not permitted", _NAMESPACE),
+    (_REFUSED + r":? ['\"]celerybeat-schedule", _BEAT),
     (_REFUSED, _write),
     (r"Operation not permitted", _CALL),
     (

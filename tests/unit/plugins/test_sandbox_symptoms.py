@@ -59,6 +59,10 @@ TROUBLESHOOTING = Path(__file__).parents[3] / "docs" / "how-to" / "troubleshooti
             ' "pg_type_typname_nsp_index"',
             "Several workers have made the same tables",
         ),
+        (
+            "[2026-11-30: WARNING] [Errno 30] Read-only file system: 'celerybeat-schedule'",
+            f"{ONLY}add -s {SHARED}/celerybeat-schedule to the command of Celery's beat",
+        ),
         ("OSError: [Errno 98] Address already in use", "Each worker opens this port, and only the first can"),
         ("ModuleNotFoundError: No module named 'shop'", ""),
         ("INFO: note: permission cache: Permission denied for guests", ""),

@@ -306,6 +306,15 @@ def test_programs_of_processes_and_what_they_import(source: Path) -> None:
     ]
 
 
+def test_the_schedule_of_beat_needs_a_place(source: Path) -> None:
+    write(source, "requirements.txt", "fastapi\ncelery\n")
+    for command, hinted in (("beat", True), ("beat -s x", False), ("beat --schedule=x", False), ("worker", False)):
+        processes = [{"name": "clock", "command": f"celery -A shop {command}"}]
+        found = told(source, app_processes=processes, app_name="shop")
+        sentence = "app_processes: add -s /srv/shop/shared/celerybeat-schedule to the command of clock, which writes"
+        assert [each.startswith(sentence) for each in found] == [True] * hinted
+
+
 def test_a_factory_imports_when_the_app_starts(source: Path) -> None:
     write(source, "main.py", "def create_app():\n    from shop import routes\n")
     write(source, "shop/routes.py", "import httpx")
