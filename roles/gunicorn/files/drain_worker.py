@@ -361,9 +361,9 @@ class DrainServer(Server):
             websocket.transport = Parting(websocket.transport)
         self.config.timeout_graceful_shutdown = math.ceil(max(0.1, end - now()))  # Uvicorn counts whole seconds
         try:
-            async with asyncio.timeout(max(0.1, end - now()) + worker.shutdown_grace):
-                await super().shutdown(sockets)
-        except TimeoutError:
+            # Python 3.10 has no asyncio.timeout, and an error of its own.
+            await asyncio.wait_for(super().shutdown(sockets), max(0.1, end - now()) + worker.shutdown_grace)
+        except asyncio.TimeoutError:  # noqa: UP041
             worker.log.error("The app's shutdown took longer than %s s and was given up.", worker.shutdown_grace)
 
     def _open(self, *, websockets: bool) -> list[Any]:
@@ -526,9 +526,8 @@ class DrainWorker(UvicornWorker):
             "state": state.copy(),
         }
         try:
-            async with asyncio.timeout(5):
-                await self.config.loaded_app(scope, receive, send)
-        except TimeoutError:
+            await asyncio.wait_for(self.config.loaded_app(scope, receive, send), 5)
+        except asyncio.TimeoutError:  # noqa: UP041
             return HTTPStatus.GATEWAY_TIMEOUT
         except Exception:
             self.log.exception("GET %s raised", path)
