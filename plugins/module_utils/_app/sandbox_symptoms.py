@@ -93,6 +93,10 @@ _BEAT = (
     "The app can write only in {shared} and in /tmp; add -s {shared}/celerybeat-schedule to the command of Celery's"
     " beat in app_processes."
 )
+_RESOURCES = (
+    "setuptools has no pkg_resources any more since its version 82, and what asks for it is older; add setuptools<82 to"
+    " what the app depends on."
+)
 
 # The first that is found counts: a sentence, or what makes one of the line.
 _RULES: tuple[tuple[str, str | Callable[[str, str, str], str]], ...] = (
@@ -107,4 +111,5 @@ _RULES: tuple[tuple[str, str | Callable[[str, str, str], str]], ...] = (
         _TABLES,
     ),
     (r"Address already in use", _PORT),
+    (r"No module named '?pkg_resources", _RESOURCES),
 )

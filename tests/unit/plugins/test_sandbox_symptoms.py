@@ -64,6 +64,7 @@ TROUBLESHOOTING = Path(__file__).parents[3] / "docs" / "how-to" / "troubleshooti
             f"{ONLY}add -s {SHARED}/celerybeat-schedule to the command of Celery's beat",
         ),
         ("OSError: [Errno 98] Address already in use", "Each worker opens this port, and only the first can"),
+        ("ModuleNotFoundError: No module named 'pkg_resources'", "setuptools has no pkg_resources any more"),
         ("ModuleNotFoundError: No module named 'shop'", ""),
         ("INFO: note: permission cache: Permission denied for guests", ""),
     ],
