@@ -47,7 +47,7 @@ def test_no_output_has_a_secret(tmp_path, source, ends):
         "redis_bind": "127.0.0.1:6379",
         "redis_password": f"{PLANTED} of Redis",
         "app_index_url": f"https://user:{PLANTED}@index.example.com/simple",
-        "app_index_credentials": {"private": {"username": "bot", "password": PLANTED}},
+        "app_index_credentials": {"https://private.example.com/simple": {"username": "bot", "password": PLANTED}},
         "app_proxy": f"http://user:{PLANTED}@127.0.0.1:1",
         "app_install_options": ["--extra-index-url", f"https://{PLANTED}@other.example.com/"],
         "app_minimum_free_disk_mb": 0,
