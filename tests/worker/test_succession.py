@@ -13,7 +13,10 @@ IMPORT = 6.0  # seconds, of which half is longer than any answer takes on a busy
 
 
 def slow_to_import(start: Start, **variables: object) -> Gunicorn:
-    return start(environment={"SLOW_IMPORT": str(IMPORT)}, gunicorn_workers=2, **variables)
+    """Two workers that are ready, both of them: one that is told to go while it imports does so at once."""
+    gunicorn = start(environment={"SLOW_IMPORT": str(IMPORT)}, gunicorn_workers=2, **variables)
+    assert gunicorn.ready(within=60), gunicorn.log()  # `start` has waited for the first
+    return gunicorn
 
 
 def longest_wait(gunicorn: Gunicorn, seconds: float) -> float:
