@@ -9,8 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -19,10 +18,10 @@ from ansible_collections.production.fastapi.plugins.module_utils._app.environmen
 from ansible_collections.production.fastapi.plugins.module_utils._app.files import file_problems, file_texts
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils._release.checking import Asked, Checks
-from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files, pack, tree_hash
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import pack, tree_hash
 from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
 from ansible_collections.production.fastapi.plugins.module_utils._release.index import Credentials
-from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, project_folder
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import file_hash
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.indexes import index_credentials_problems
@@ -159,10 +158,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _check_form(self, folder: Path, subdirectory: str, include: Sequence[str]) -> None:
         """Refuse a folder whose dependencies cannot be read or served before a host changes; it finds the rest."""
-        sent = set(list_files(folder, include))
-        project = project_folder(folder, subdirectory)
-        has = partial(_is_sent, sent, folder)
-        Checks(folder, project, asked_of(self._task.args), has).passed()
+        Checks.of_folder(folder, subdirectory, include, asked_of(self._task.args)).passed()
 
     def _module(self, arguments: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
@@ -236,10 +232,6 @@ def asked_of(given: Mapping[str, Any]) -> Asked:
         install_options=listed("install_options"),
         credentials=Credentials(given.get("index_credentials") or {}),
     )
-
-
-def _is_sent(sent: set[PurePosixPath], folder: Path, path: Path) -> bool:
-    return PurePosixPath(path.relative_to(folder).as_posix()) in sent
 
 
 def seal(options: Mapping[str, Any]) -> dict[str, Any]:

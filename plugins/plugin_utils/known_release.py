@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils._release.host import SYSTEM_BUNDLE
 from ansible_collections.production.fastapi.plugins.module_utils._release.naming import name_of
 from ansible_collections.production.fastapi.plugins.module_utils._release.pins import Live
 from ansible_collections.production.fastapi.plugins.module_utils._release.public import stale_copies
@@ -17,7 +18,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
 from ansible_collections.production.fastapi.plugins.module_utils._release.there import wanted_folders
 
 # Authorities that are trusted without being looked for.
-SYSTEM_BUNDLES = ("", "/etc/ssl/certs/ca-certificates.crt")
+SYSTEM_BUNDLES = ("", SYSTEM_BUNDLE)
 
 # Options of the module by what they are; what is of another kind, the module converts or refuses.
 TEXTS = ("name", "directory", "user", "dependencies", "python", "entrypoint", "index_url", "ca_bundle")

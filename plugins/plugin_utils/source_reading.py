@@ -10,19 +10,17 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils._release.checking import Asked, Checks
-from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
 from ansible_collections.production.fastapi.plugins.module_utils._release.index import Credentials
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
     ReleaseError,
     last_line,
     plain_url,
-    project_folder,
 )
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import folders_of, path_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
@@ -135,12 +133,7 @@ def refusals(folder: Path, source: Mapping[str, Any], settings: Mapping[str, Any
         credentials=Credentials(credentials if isinstance(credentials, Mapping) else {}),
     )
     try:
-        sent = set(list_files(folder, source.get("include") or ()))
-        project = project_folder(folder, str(source.get("subdirectory", "")))
+        checks = Checks.of_folder(folder, str(source.get("subdirectory", "")), source.get("include") or (), asked)
     except ReleaseError as error:
         return [str(error)]
-
-    def has(path: Path) -> bool:
-        return PurePosixPath(path.relative_to(folder).as_posix()) in sent
-
-    return [str(error) for error in Checks(folder, project, asked, has).refusals()]
+    return [str(error) for error in checks.refusals()]

@@ -75,8 +75,10 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.take i
 from ansible_collections.production.fastapi.plugins.module_utils._release.there import (
     FORMER_NAMES,
     WEB_GROUP,
+    complete_in,
     group_id,
     known_folder,
+    live_in,
     wanted_folders,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import unpack
@@ -198,8 +200,7 @@ class Release:
 
     def live(self) -> str:
         """The release that `current` names; empty when there is none. Whether it runs is not asked."""
-        link = self.spec.directory / "current"
-        return link.readlink().name if link.is_symlink() else ""
+        return live_in(self.spec.directory)
 
     def folders(self, *, check: bool) -> bool:
         """Make the folders of the app and hand them to who needs them; returns whether something changes."""
@@ -256,9 +257,9 @@ class Release:
 
     def publish(self, *, check: bool) -> bool:
         """Let Nginx have its files of all complete releases; returns whether something changes."""
-        folder = self.spec.directory / "releases"
-        complete = sorted(path.parent.name for path in folder.glob(f"[!.]*/{COMPLETE}")) if folder.is_dir() else []
-        return self.public.publish(complete, self.spec.static, self.spec.static_kept, check=check)
+        return self.public.publish(
+            complete_in(self.spec.directory), self.spec.static, self.spec.static_kept, check=check
+        )
 
     def build(self, upload: Path | None) -> dict[str, Any]:
         """Build the release at its final place; after any failure nothing of it is left."""

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ansible_collections.production.fastapi.plugins.module_utils._release.folder import list_files
 from ansible_collections.production.fastapi.plugins.module_utils._release.forms import (
     PLAIN,
     Chosen,
@@ -22,7 +23,11 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.instal
     refuse_pins,
 )
 from ansible_collections.production.fastapi.plugins.module_utils._release.python import Wish
-from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError, find_entrypoint
+from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
+    ReleaseError,
+    find_entrypoint,
+    project_folder,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,16 @@ class Checks:
         """`has` says whether a file is one of the source."""
         self.root, self.project, self.asked, self.has = root, project, asked, has
         self.found = Checked()
+
+    @classmethod
+    def of_folder(cls, folder: Path, subdirectory: str, include: Sequence[str], asked: Asked) -> Checks:
+        """Those of a folder of the controller, by the files that would be sent; raises `ReleaseError`."""
+        sent = set(list_files(folder, include))
+
+        def has(path: Path) -> bool:
+            return PurePosixPath(path.relative_to(folder).as_posix()) in sent
+
+        return cls(folder, project_folder(folder, subdirectory), asked, has)
 
     def passed(self) -> Checked:
         """What the checks have found out; raises the first `ReleaseError`."""

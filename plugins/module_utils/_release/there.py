@@ -55,6 +55,17 @@ def group_id(name: str) -> int:
         return 0
 
 
+def live_in(directory: Path) -> str:
+    """The release that `current` names; empty when there is none. Whether it runs is not asked."""
+    link = directory / "current"
+    return link.readlink().name if link.is_symlink() else ""
+
+
+def complete_in(directory: Path) -> list[str]:
+    """The releases that are complete."""
+    return sorted(path.parent.name for path in (directory / "releases").glob(f"[!.]*/{COMPLETE}"))
+
+
 def is_former(directory: Path) -> bool:
     """Whether an earlier version has left something that is otherwise now."""
     texts = (read_plain(file).decode(errors="replace") for file in (directory / "releases").glob("*/release.env"))
@@ -64,8 +75,7 @@ def is_former(directory: Path) -> bool:
 def read_there(root: Path, app: str, python: str) -> dict[str, Any]:
     """What a host has of an app; empty when it has no live release. `python` is the host's own, as `python3.13`."""
     directory = root / "srv" / app
-    link = directory / "current"
-    live = link.readlink().name if link.is_symlink() else ""
+    live = live_in(directory)
     try:
         release = json.loads((directory / "releases" / live / COMPLETE).read_text()) if live else {}
         user = pwd.getpwnam(app)
@@ -73,11 +83,10 @@ def read_there(root: Path, app: str, python: str) -> dict[str, Any]:
         return {}
     if not release or is_former(directory):  # which is for the module to change
         return {}
-    complete = sorted(path.parent.name for path in (directory / "releases").glob(f"[!.]*/{COMPLETE}"))
     return {
         "live": live,
         "release": release,
-        "complete": complete,
+        "complete": complete_in(directory),
         "copies": Public(directory, warn=lambda _text: None).copies(),
         "folders": {name: known_folder(directory / name) for name in wanted_folders((0, 0), 0, (0, 0), media=False)},
         "app": [user.pw_uid, user.pw_gid],
