@@ -25,13 +25,12 @@ options:
     description:
       - V(listed) only looks.
       - V(chosen) only looks too, and fails when there is no release to go back to.
-      - V(pruned) removes releases. The O(keep) that were built or made live last stay, and so do in any case the live
-        one, the one before, and what runs or would start with the host. What killed builds have left goes, too, unless
-        a build is under way.
-      - V(ended) records that the deploy of O(release) has ended as O(outcome) says, removes releases as V(pruned) does,
-        and gives back the lock of O(deploy).
+      - V(ended) records that the deploy of O(release) has ended as O(outcome) says, removes releases, and gives back
+        the lock of O(deploy). The O(keep) that were built or made live last stay, and so do in any case the live one,
+        the one before, and what runs or would start with the host. What killed builds have left goes, too, unless a
+        build is under way.
     type: str
-    choices: [listed, chosen, pruned, ended]
+    choices: [listed, chosen, ended]
     default: listed
   release:
     description:
@@ -46,8 +45,7 @@ options:
     type: bool
     default: false
   keep:
-    description: With O(state=pruned) and O(state=ended), how many complete releases stay, with the live one and the one
-      before, from 1.
+    description: With O(state=ended), how many complete releases stay, with the live one and the one before, from 1.
     type: int
     default: 5
   deploy:
@@ -76,7 +74,7 @@ author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
   check_mode:
-    description: Tells what would be removed.
+    description: Reads only.
     support: full
   diff_mode:
     description: The names of what is removed are in the result.
@@ -94,12 +92,6 @@ EXAMPLES = r"""
     name: shop
     state: chosen
   register: shop
-
-- name: Keep the last three
-  production.fastapi.releases:
-    name: shop
-    state: pruned
-    keep: 3
 """
 
 RETURN = r"""
@@ -125,8 +117,8 @@ chosen:
   type: str
   sample: 17ab3c9d0e1f-8b1c2d3e
 removed:
-  description: The releases that were removed, or would be in check mode, the oldest first.
-  returned: when O(state=pruned) or O(state=ended)
+  description: The releases that were removed, the oldest first.
+  returned: when O(state=ended)
   type: list
   elements: str
   sample: [0d1f22aa901b-8b1c2d3e]
@@ -190,7 +182,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "directory": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["listed", "chosen", "pruned", "ended"], "default": "listed"},
+            "state": {"type": "str", "choices": ["listed", "chosen", "ended"], "default": "listed"},
             "release": {"type": "str", "default": ""},
             "insist": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 5},
@@ -203,15 +195,12 @@ def main() -> None:
         required_if=[("state", "ended", ["release"])],
         supports_check_mode=True,
     )
-    name, state, keep = (module.params[option] for option in ("name", "state", "keep"))
-    if keep < 1:
-        module.fail_json(msg=f"keep is {keep}; write a whole number from 1.")
+    name, state = module.params["name"], module.params["state"]
+    if module.params["keep"] < 1:
+        module.fail_json(msg=f"keep is {module.params['keep']}; write a whole number from 1.")
     releases = Releases(Host(), name, module.params["directory"] or f"/srv/{name}")
     result: dict[str, Any] = {"name": name, "changed": False}
-    if state == "pruned":
-        removed = releases.prune(keep, check=module.check_mode)
-        result |= {"changed": bool(removed), "removed": removed}
-    elif state == "ended" and not module.check_mode:
+    if state == "ended" and not module.check_mode:
         result |= end(releases, DeployLock(name), module.params)
     elif state == "chosen":
         try:
@@ -230,7 +219,7 @@ def end(releases: Releases, lock: DeployLock, options: dict[str, Any]) -> dict[s
         with contextlib.suppress(OSError):
             result["changed"] = releases.end(options["release"], options["outcome"], **told)
         with contextlib.suppress(OSError):
-            result["removed"] = releases.prune(options["keep"], check=False)
+            result["removed"] = releases.prune(options["keep"])
     finally:
         lock.release(options["deploy"])
     return result

@@ -118,6 +118,13 @@ options:
         C(tried), and M(production.fastapi.releases) with C(state=ended) adds C(live) or C(failed).
     type: bool
     default: false
+  keep:
+    description:
+      - How many complete releases stay, with the live one and the one before, which do in any case. The others are
+        removed, the least recently used first, when something was done, and after a failure too. C(0) removes none.
+      - It needs O(current), beside which the releases are.
+    type: int
+    default: 0
   standing:
     description:
       - What M(production.fastapi.host_info) has in C(standing) for the app. Where it says that O(release) is live and
@@ -184,9 +191,13 @@ reasons:
   sample: ["/etc/shop/environment changed since release 4f2a9c01d3e5-8b1c2d3e started"]
 """
 
+import contextlib
 import os
+from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.listing import Releases
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.running import SwitchError
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
@@ -215,18 +226,33 @@ def main() -> None:
             "lock_timeout": {"type": "float", "default": 900},
             "check_memory": {"type": "bool", "default": False},
             "trial": {"type": "bool", "default": False},
+            "keep": {"type": "int", "default": 0},
             "standing": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     if module.params["state"] == "live" and not module.params["release"]:
         module.fail_json(msg="release: name the release to make live.")
-    switch = Switch(host=Host(), **{name: value for name, value in module.params.items() if name != "standing"})
+    options = {name: value for name, value in module.params.items() if name not in ("keep", "standing")}
+    switch = Switch(host=Host(), **options)
     try:
-        result = switch.look() if module.check_mode else switch.run()
+        result = switch.look() if module.check_mode else run(switch, module.params["keep"])
     except SwitchError as error:
         module.fail_json(msg=str(error), **error.result)
     module.exit_json(**result)
+
+
+def run(switch: Switch, keep: int) -> dict[str, Any]:
+    """Switch, and remove the oldest releases; after a failure too, so that a day of failed deploys fills no disk."""
+    result: dict[str, Any] = {}
+    try:
+        result = switch.run()
+        return result
+    finally:
+        if keep and switch.current and result.get("changed", True):
+            # A disk on which nothing can be removed must not fail a switch that is over.
+            with contextlib.suppress(OSError):
+                Releases(switch.host, switch.name, str(Path(switch.current).parent)).prune(keep)
 
 
 if __name__ == "__main__":

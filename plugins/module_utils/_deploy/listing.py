@@ -205,11 +205,8 @@ class Releases:
             goes += [known.name for known in self.all if known.leftover and known.name not in held]
         return goes[::-1]
 
-    def prune(self, keep: int, *, check: bool) -> list[str]:
-        """Remove what may go; returns the names, which in check mode are those that would go."""
-        if check:
-            with self._builds_end() as free:
-                return self.surplus(keep, building=not free)
+    def prune(self, keep: int) -> list[str]:
+        """Remove what may go; returns the names."""
         with alone(self.host, self.name), self._builds_end() as free:
             self._read()
             names = self.surplus(keep, building=not free)

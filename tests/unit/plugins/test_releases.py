@@ -105,7 +105,7 @@ def test_the_table(server: Server) -> None:
 def test_a_host_without_releases(tmp_path: Path) -> None:
     releases = Releases(Quiet(tmp_path), "shop", "/srv/shop")
     assert (releases.live, releases.previous, releases.all) == ("", "", [])
-    assert releases.prune(1, check=False) == []
+    assert releases.prune(1) == []
 
 
 # The way back
@@ -202,24 +202,22 @@ def test_a_record_that_is_none_holds_nobody_up(server: Server) -> None:
 def test_the_oldest_go(server: Server) -> None:
     server.built("a", "b", "c", "d", "e")
     server.went_live("d", "e")
-    assert server.releases.prune(3, check=True) == ["a", "b"]
-    assert server.names() == ["a", "b", "c", "d", "e"]
-    assert server.releases.prune(3, check=False) == ["a", "b"]
+    assert server.releases.prune(3) == ["a", "b"]
     assert server.names() == ["c", "d", "e"]
-    assert server.releases.prune(3, check=False) == []
+    assert server.releases.prune(3) == []
 
 
 def test_what_was_live_lately_is_not_old(server: Server) -> None:
     server.built("a", "b", "c", "d")
     server.went_live("a", "c", "d")
-    server.releases.prune(3, check=False)
+    server.releases.prune(3)
     assert server.names() == ["a", "c", "d"]
 
 
 def test_the_live_one_and_the_one_before_stay_however_old(server: Server) -> None:
     server.built("a", "b", "c", "d")
     server.went_live("b", "a")
-    server.releases.prune(1, check=False)
+    server.releases.prune(1)
     assert server.names() == ["a", "b"]
 
 
@@ -230,14 +228,14 @@ def test_what_runs_or_would_start_with_the_host_stays(server: Server) -> None:
     wants.mkdir(parents=True)
     (wants / "shop@a.service").touch()
     host = Quiet(server.root, ("d", "b"))
-    Releases(host, "shop", "/srv/shop").prune(1, check=False)
+    Releases(host, "shop", "/srv/shop").prune(1)
     assert server.names() == ["a", "b", "d"]
 
 
 def test_while_nothing_runs_the_link_says_what_stays(server: Server) -> None:
     server.built("a", "b", "c")
     server.went_live("a")
-    Releases(Quiet(server.root), "shop", "/srv/shop").prune(1, check=False)
+    Releases(Quiet(server.root), "shop", "/srv/shop").prune(1)
     assert "a" in server.names()
 
 
@@ -247,14 +245,14 @@ def test_what_killed_builds_and_killed_removals_left_goes(server: Server) -> Non
     server.killed_build("b")
     (server.folder / "killed-at-once").mkdir()
     (server.folder / ".old.gone" / "venv").mkdir(parents=True)
-    assert sorted(server.releases.prune(5, check=False)) == ["b", "killed-at-once"]
+    assert sorted(server.releases.prune(5)) == ["b", "killed-at-once"]
     assert server.names() == ["a"]
 
 
 def test_a_folder_of_somebody_else_stays(server: Server) -> None:
     (server.folder / "notes").mkdir()
     (server.folder / "notes" / "todo").touch()
-    assert server.releases.prune(1, check=False) == []
+    assert server.releases.prune(1) == []
 
 
 def test_a_build_that_is_under_way_stays(server: Server) -> None:
@@ -262,7 +260,7 @@ def test_a_build_that_is_under_way_stays(server: Server) -> None:
     server.went_live("b", "c")
     server.killed_build("new")
     with hold(build_lock("shop"), "builds shop", root=server.releases.host.root):
-        assert server.releases.prune(2, check=False) == ["a"]
+        assert server.releases.prune(2) == ["a"]
     assert server.names() == ["b", "c", "new"]
 
 

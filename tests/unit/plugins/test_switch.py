@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import os
 import socket
 import socketserver
 import ssl
@@ -23,6 +24,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._deploy.running
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.standing import standing
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.switching import Switch
 from ansible_collections.production.fastapi.plugins.module_utils._host.systemd import Host
+from ansible_collections.production.fastapi.plugins.modules import switch as switch_module
 
 WANTS = "etc/systemd/system/multi-user.target.wants"
 TIMERS = "etc/systemd/system/timers.target.wants"
@@ -909,3 +911,50 @@ def test_processes_of_an_app_whose_name_begins_alike_are_left_alone(working: Fak
     for unit in ("shop-two.mailer-1@one.service", "shop.check@one.service", "shop.run-7.service"):
         working.active[unit] = "active"
     assert not switch(working, "one").run()["changed"]
+
+
+# The releases that stay
+
+
+@pytest.fixture
+def built(host: FakeHost) -> FakeHost:
+    """A host with four releases, of which the last two in the alphabet were built last; `one` is live."""
+    for number, release in enumerate(("a", "b", "one", "two")):
+        folder = host.at(f"/srv/shop/releases/{release}")
+        folder.mkdir(exist_ok=True)
+        (folder / "release.json").write_text('{"source": "folder"}')
+        os.utime(folder / "release.json", (1000 + number,) * 2)
+    switch(host, "one").run()
+    return host
+
+
+def there(host: FakeHost) -> list[str]:
+    return sorted(path.name for path in host.at("/srv/shop/releases").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("keep", "stay"), [(0, ["a", "b", "one", "two"]), (1, ["one", "two"]), (3, ["b", "one", "two"])]
+)
+def test_a_switch_removes_the_oldest_releases(built: FakeHost, keep: int, stay: list[str]) -> None:
+    assert switch_module.run(switch(built, "two"), keep)["live"] == "two"
+    assert there(built) == stay
+
+
+def test_a_switch_that_is_refused_removes_them_too(built: FakeHost) -> None:
+    built.broken.add("shop@two.service")
+    with pytest.raises(SwitchError):
+        switch_module.run(switch(built, "two"), 1)
+    assert there(built) == ["one"]
+
+
+def test_where_nothing_is_done_nothing_is_removed(built: FakeHost) -> None:
+    switch_module.run(switch(built, "one"), 1)
+    assert there(built) == ["a", "b", "one", "two"]
+
+
+def test_what_cannot_be_removed_does_not_fail_a_switch(built: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_words: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(switch_module.Releases, "prune", refuse)
+    assert switch_module.run(switch(built, "two"), 1)["live"] == "two"
