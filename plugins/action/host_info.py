@@ -10,6 +10,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory_name import inventory_name
+from ansible_collections.production.fastapi.plugins.plugin_utils.readiness import refusal
 from ansible_collections.production.fastapi.plugins.plugin_utils.run_key import KEY
 
 ABOUT_THE_TASK = {"ansible_facts", "changed", "deprecations", "failed", "invocation", "warnings"}
@@ -19,7 +20,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
     """See the module of the same name for the options."""
 
     _supports_check_mode = True
-    _VALID_ARGS = frozenset(("refresh", "candidates"))
+    _VALID_ARGS = frozenset(("refresh", "candidates", "ready"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The known result, or that of the module."""
@@ -28,7 +29,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         host = known_host(task_vars.get("__fastapi_host"))
         if host is None or boolean(self._task.args.get("refresh", False), strict=False):
             arguments = {**self._task.args, "key": KEY}
+            ready = boolean(arguments.pop("ready", False), strict=False)
             host = self._execute_module("production.fastapi.host_info", module_args=arguments, task_vars=task_vars)
+            if ready and not host.get("failed") and (refused := refusal(host, task_vars, self._execute_module)):
+                return result | {"changed": False} | refused
         return {**result, "changed": False, **host, "inventory": inventory_name(task_vars)}
 
 

@@ -17,6 +17,12 @@ options:
     description: Ask the host even though C(__fastapi_host) is known, for example after packages were installed.
     type: bool
     default: false
+  ready:
+    description:
+      - Whether to fail, with all sentences in one message, on a host that is new and has something in the way by
+        M(production.fastapi.readiness). A host on which the roles of all its groups have ended before is not looked at.
+    type: bool
+    default: false
   candidates:
     description: Packages whose version is looked up in apt's lists where they are not installed.
     type: list
@@ -243,6 +249,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "refresh": {"type": "bool", "default": False},
+            "ready": {"type": "bool", "default": False},
             "candidates": {"type": "list", "elements": "str", "default": ["nginx"]},
             "services": {"type": "list", "elements": "str", "default": SERVICES},
             "key": {"type": "str", "no_log": True},

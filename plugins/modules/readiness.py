@@ -12,21 +12,12 @@ version_added: 0.2.0
 description:
   - Looks which programs hold ports that the roles need, whether C(ufw) lets others reach these, at disk, memory and
     clock, and whether apt can install.
-  - Refuses a host with something in the way, with all sentences in one message.
-  - A host on which the roles of all its groups have ended before is not looked at, unless O(always) says so.
+  - Only returns what it finds; M(production.fastapi.host_info) with C(ready) refuses a host that is new.
 options:
   host:
     description: What M(production.fastapi.host_info) has returned.
     type: dict
     required: true
-  always:
-    description: Look at hosts that are set up, too.
-    type: bool
-    default: false
-  required:
-    description: Whether to fail when something is in the way, or only to return it.
-    type: bool
-    default: true
 author:
   - The production.fastapi maintainers (@production-fastapi)
 attributes:
@@ -43,9 +34,10 @@ EXAMPLES = r"""
   production.fastapi.host_info:
   register: __fastapi_host
 
-- name: Refuse a host that cannot be set up
+- name: Look whether it can be set up
   production.fastapi.readiness:
     host: "{{ __fastapi_host }}"
+  register: __readiness
 """
 
 RETURN = r"""
@@ -157,14 +149,10 @@ def _output(*command: str) -> tuple[int, str]:
 
 
 def main() -> None:
-    """Read this host. The options are for the action, which has been here before."""
+    """Read this host. The option is for the action, which has been here before."""
     # The action of the same name has read these; what a module accepts has to be what is documented.
     module = AnsibleModule(
-        argument_spec={
-            "host": {"type": "dict", "required": True},
-            "always": {"type": "bool", "default": False},
-            "required": {"type": "bool", "default": True},
-        },
+        argument_spec={"host": {"type": "dict", "required": True}},
         supports_check_mode=True,
     )
     module.exit_json(changed=False, **read(Path("/")))

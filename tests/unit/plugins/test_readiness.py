@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.checks.readines
     ports_of,
     problems,
 )
+from ansible_collections.production.fastapi.plugins.plugin_utils.readiness import in_the_way, refusal
 
 LISTENING = """\
 LISTEN 0      128          0.0.0.0:22        0.0.0.0:*    users:(("sshd",pid=61,fd=3))
@@ -202,3 +205,37 @@ dpkg --configure <package> or the configure menu option in dselect:
 """
     assert unfinished_packages(audit) == ["base-files", "tzdata"]
     assert unfinished_packages("") == []
+
+
+# Who is looked at
+
+SET_UP = {"managed": dict.fromkeys(("nginx", "gunicorn-app", "redis"))}
+KNOWN = {"inventory_hostname": "web1", "groups": GROUPS, "hostvars": HOSTVARS}
+
+
+def looked(seen: dict[str, Any]) -> Any:
+    """The module's way to the host, which has `seen` this."""
+    return lambda _name, **_options: {**SEEN, "now": time.time(), "took": 0.0} | seen
+
+
+def test_a_new_host_with_something_in_the_way_is_refused() -> None:
+    refused = refusal(FACTS, KNOWN, looked({"interrupted": True, "listening": line("*:80", "apache2")}))
+    assert refused["failed"]
+    assert re.fullmatch(r"web1: port 80 is taken .* web1: dpkg was interrupted, .*", refused["msg"])
+
+
+def test_a_new_host_with_nothing_in_the_way_is_not() -> None:
+    assert refusal(FACTS, KNOWN, looked({})) == {}
+
+
+def test_a_host_that_cannot_be_looked_at_says_so() -> None:
+    assert refusal(FACTS, KNOWN, looked({"failed": True, "msg": "no"}))["msg"] == "no"
+
+
+def test_a_host_that_is_set_up_is_not_asked() -> None:
+    assert refusal(FACTS | SET_UP, KNOWN, None) == {}  # type: ignore[arg-type]  # nobody to ask
+
+
+def test_doctor_is_told_of_a_host_that_is_set_up_too() -> None:
+    (problem,) = in_the_way(FACTS | SET_UP, KNOWN, looked({"now": time.time() - 60}))["problems"]
+    assert problem.startswith("its clock is 60 s behind")
