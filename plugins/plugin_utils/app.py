@@ -24,6 +24,7 @@ def derived(settings: Mapping[str, Any], view: View) -> dict[str, Any]:
     return {
         "environment": environment(settings),
         "media": static_folders(static, source, "shared"),
+        "migrates": bool(settings["app_before_switch"]) or settings["app_migrate_command"] != "",
         "missing": [name for name in packages(settings) if name not in view.facts.get("packages", {})],
         "packages": packages(settings),
         "static": static_folders(static, source),

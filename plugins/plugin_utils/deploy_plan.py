@@ -24,13 +24,30 @@ class Step:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What one server says of the deploy: the fact `__deploy`, see playbooks/steps/app.yml."""
+    """What a server has live, the release that it is to have, and how; `changes` if that is a deploy."""
 
     app: str
+    release: str
     live: str
     changes: bool
     batches: Sequence[int | str]
     migrates: bool
+
+
+def wishes_of(variables: Mapping[str, Any]) -> Wishes | None:
+    """What a server says of the deploy, by what the checks have registered; None where it has not been looked at."""
+    found, checked = variables.get("app_release"), variables.get("__app_checked")
+    if not found or not checked:
+        return None
+    release, settings = str(found["release"]["name"]), checked["settings"]
+    return Wishes(
+        app=str(settings["app_name"]),
+        release=release,
+        live=str(found["live"]),
+        changes=bool(found["unfinished"]) or not found["complete"] or found["live"] != release,
+        batches=settings["app_batches"],
+        migrates=bool(checked["derived"]["migrates"]),
+    )
 
 
 def deploy_plan(
@@ -38,14 +55,13 @@ def deploy_plan(
 ) -> dict[str, dict[str, Any]]:
     """For each app its servers in this run, whether any of them gets another release, the batches and the steps.
 
-    `app_servers` are those of the inventory; `all` has those of the app, whether they are in this run or not.
+    `app_servers` are those of the inventory; `all` has those of the app, whether they are in this run or not. `wishes`
+    has those of each server, which what is registered later in the run does not say any more.
     """
     apps: dict[str, dict[str, Wishes]] = {}
     for host in hosts:
-        wishes = hostvars[host].get("__deploy")
-        if wishes is not None:
-            known = Wishes(**{name: wishes[name] for name in Wishes.__dataclass_fields__})
-            apps.setdefault(known.app, {})[host] = known
+        if wishes := wishes_of(hostvars[host]):
+            apps.setdefault(wishes.app, {})[host] = wishes
     return {app: {**plan(servers), "all": servers_of(app_servers, app, hostvars)} for app, servers in apps.items()}
 
 
@@ -62,7 +78,14 @@ def plan(servers: Mapping[str, Wishes]) -> dict[str, Any]:
     named = [{**asdict(step), "of": of} for step in found]
     # A server that had no release before has no clients yet.
     canaries = [host for host in divided[0] if servers[host].changes and servers[host].live]
-    return {"servers": list(servers), "new": new, "batches": divided, "canaries": canaries, "steps": named}
+    return {
+        "servers": list(servers),
+        "wishes": {host: asdict(wishes) for host, wishes in servers.items()},
+        "new": new,
+        "batches": divided,
+        "canaries": canaries,
+        "steps": named,
+    }
 
 
 def steps(number_of_batches: int, *, migrates: bool) -> list[Step]:

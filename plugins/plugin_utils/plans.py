@@ -114,8 +114,8 @@ def deploy(run: Run, _given: Given) -> Plan:
 
 
 def deploy_ended(run: Run, given: Given) -> Plan:
-    """The `outcome` and the `message` of a deploy of these `servers`, by those still `reached` and the `troubles`."""
-    return Plan(dict(deploy_end(given["servers"], run.hostvars, given["reached"], given["troubles"])))
+    """The `outcome` and the `message` of a deploy, by the `wishes` of its servers, those `reached`, the `troubles`."""
+    return Plan(dict(deploy_end(given["wishes"], run.hostvars, given["reached"], given["troubles"])))
 
 
 def deployed(run: Run, given: Given) -> Plan:

@@ -42,7 +42,40 @@ STEPS = Path(__file__).parents[3] / "playbooks/steps/deploy"
 
 
 def wishes(app="shop", *, changes=True, sizes=(1,), migrates=False):
-    return {"__deploy": {"app": app, "changes": changes, "batches": list(sizes), "migrates": migrates, "live": "one"}}
+    """What the checks have registered on a server."""
+    release = {"name": "two" if changes else "one"}
+    return {
+        "app_release": {"release": release, "live": "one", "complete": True, "unfinished": False},
+        "__app_checked": {"settings": {"app_name": app, "app_batches": list(sizes)}, "derived": {"migrates": migrates}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "changes"),
+    [
+        ({}, False),
+        ({"live": "zero"}, True),
+        ({"live": ""}, True),
+        ({"complete": False}, True),
+        ({"unfinished": True}, True),
+    ],
+    ids=str,
+)
+def test_a_deploy_is_what_changes_the_live_release_or_ends_one_that_was_interrupted(found, changes):
+    hostvars = {"app1": wishes(changes=False)}
+    hostvars["app1"]["app_release"] |= found
+    plan = deploy_plan(["app1"], hostvars)["shop"]
+    assert plan["new"] is changes
+    assert plan["wishes"] == {
+        "app1": {
+            "app": "shop",
+            "release": "one",
+            "live": found.get("live", "one"),
+            "changes": changes,
+            "batches": [1],
+            "migrates": False,
+        }
+    }
 
 
 def names(plan):
@@ -58,7 +91,7 @@ def test_a_new_release_goes_through_all_steps():
 
 def test_a_canary_is_a_server_of_the_first_batch_that_had_a_release():
     hostvars = {name: wishes(sizes=(2,)) for name in SERVERS[:3]}
-    hostvars["app2"]["__deploy"]["live"] = ""
+    hostvars["app2"]["app_release"]["live"] = ""
     plan = deploy_plan(SERVERS[:3], hostvars)["shop"]
     assert (plan["batches"], plan["canaries"]) == ([["app1", "app2"], ["app3"]], ["app1"])
 
@@ -83,6 +116,7 @@ def test_each_batch_but_the_last_is_watched():
 
 def test_without_a_new_release_there_is_one_batch_and_nothing_to_begin():
     plan = deploy_plan(SERVERS[:3], {name: wishes(changes=False) for name in SERVERS[:3]})["shop"]
+    assert [wished["changes"] for wished in plan.pop("wishes").values()] == [False] * 3
     assert plan == {
         "servers": SERVERS[:3],
         "new": False,
@@ -110,7 +144,7 @@ def test_each_app_has_a_plan_of_its_own():
 
 def test_apps_share_a_step_only_when_they_have_the_same_steps():
     hostvars = {"shop": wishes(changes=False), "blog": wishes("blog"), "wiki": wishes("wiki"), "news": wishes("news")}
-    hostvars["news"]["__deploy"]["migrates"] = True
+    hostvars["news"]["__app_checked"]["derived"]["migrates"] = True
     plans = deploy_plan(list(hostvars), hostvars)
     assert plans["blog"]["steps"] == plans["wiki"]["steps"]
     for one, other in (("shop", "blog"), ("blog", "news"), ("shop", "news")):
@@ -121,13 +155,13 @@ PLAY = """
 - hosts: all
   gather_facts: false
   connection: local
-  vars: {{__steps: deploy, __troubles: [], __trouble: ""}}
+  vars: {{__steps: deploy, __troubles: []}}
   tasks:
     - production.fastapi.plan: {{of: deploy}}
       run_once: true
       register: __planned
     - ansible.builtin.include_tasks: {guarded}
-      loop: "{{{{ __planned.plan[__deploy.app].steps }}}}"
+      loop: "{{{{ __planned.plan[__app_checked.settings.app_name].steps }}}}"
       loop_control: {{loop_var: __step}}
 """
 

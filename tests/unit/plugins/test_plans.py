@@ -208,7 +208,7 @@ def test_releases_are_told_without_what_ansible_adds() -> None:
 
 
 def test_a_deploy_without_trouble_has_no_last_word() -> None:
-    given = {"servers": ["app1"], "reached": ["app1"], "troubles": []}
+    given = {"wishes": {}, "reached": ["app1"], "troubles": []}
     assert PLANS["deploy_end"](RUN, given).values == {"outcome": "live", "message": ""}
 
 
