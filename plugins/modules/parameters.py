@@ -30,7 +30,9 @@ options:
       - maintenance
       - patch
       - releases
+      - reload
       - remove
+      - restart
       - rollback
       - status
       - undrain

@@ -52,12 +52,14 @@ PARAMETERS: dict[str, dict[str, str]] = {
         "drain_timeout": "seconds for what is under way, 60 by default",
     },
     "releases": {"json": "the file to write"},
+    "reload": {},
     "remove": {
         "app": "the app that leaves its servers",
         "data": "whether its data goes, too",
         "everything": "whether all of the collection leaves",
         "packages": "the packages that leave with everything, with commas between them",
     },
+    "restart": {},
     "rollback": {
         "release": "the release to go back to; the beginning of its name will do",
         "insist": "whether one that failed or was interrupted is taken",
@@ -73,6 +75,8 @@ PARAMETERS: dict[str, dict[str, str]] = {
 # What another playbook calls it. A rollback would ignore the version and go to the release before, and a deploy would
 # ignore the release and take the newest code.
 ELSEWHERE = {("rollback", "version"): "release", ("deploy", "release"): "version"}
+# What says that a part of the servers is meant. A restart would ignore it, and restart all.
+PART = ("server", "servers", "only", "limit")
 
 
 def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
@@ -86,6 +90,11 @@ def parameter_problems(playbook: str, given: Iterable[str]) -> list[str]:
         if name in declared or name.startswith(OTHERS):
             continue
         elsewhere = ELSEWHERE.get((playbook, name), "")
+        if name in PART:
+            elsewhere = next((parameter for parameter in PART if parameter in declared), "")
+            if not elsewhere:
+                problems.append(f"{name} is not a parameter of this playbook; write --limit and the names of servers.")
+                continue
         if meant := elsewhere or next((parameter for parameter in declared if resembles(name, parameter)), ""):
             problems.append(f"{name} is not a parameter of this playbook; write -e {meant}=…, {declared[meant]}.")
     return problems

@@ -39,6 +39,16 @@ def test_a_mistyped_parameter_is_refused_with_the_nearest_name(playbook: str, gi
     assert problem.startswith(f"{given} is not a parameter of this playbook; write -e {meant}=…, ")
 
 
+@pytest.mark.parametrize("playbook", sorted(PARAMETERS))
+@pytest.mark.parametrize("given", ["server", "servers", "only", "limit"])
+def test_who_means_a_part_of_the_servers_is_told_how(playbook: str, given: str) -> None:
+    named = {"drain": "server", "undrain": "server", "patch": "only"}.get(playbook, "")
+    problems = [problem.partition(",")[0] for problem in parameter_problems(playbook, [given])]
+    how = f"-e {named}=…" if named else "--limit and the names of servers."
+    expected = f"{given} is not a parameter of this playbook; write {how}"
+    assert problems == ([] if given == named else [expected])
+
+
 @pytest.mark.parametrize(
     ("playbook", "given"),
     [
