@@ -19,8 +19,6 @@ from ansible_collections.production.fastapi.plugins.module_utils._app.files impo
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils._release.checking import Asked, Checks
 from ansible_collections.production.fastapi.plugins.module_utils._release.folder import pack, tree_hash
-from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
-from ansible_collections.production.fastapi.plugins.module_utils._release.index import Credentials
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import ReleaseError
 from ansible_collections.production.fastapi.plugins.module_utils._release.tree import file_hash
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import KINDS, folders_of, source_of
@@ -217,21 +215,9 @@ def _include(source: dict[str, Any]) -> list[str]:
 
 
 def asked_of(given: Mapping[str, Any]) -> Asked:
-    """What the task says of its source, of which templates may have made texts."""
-
-    def listed(name: str) -> list[Any]:
-        return list(structure("list", given.get(name) or []))
-
-    return Asked(
-        dependencies=str(given.get("dependencies") or "auto"),
-        entrypoint=str(given.get("entrypoint") or ""),
-        python=str(given.get("python") or ""),
-        chosen=Chosen(listed("extras"), listed("groups")),
-        requirements=listed("requirements"),
-        ignore_pins=listed("ignore_pins"),
-        install_options=listed("install_options"),
-        credentials=Credentials(given.get("index_credentials") or {}),
-    )
+    """What the task says of its source; templates may have made texts of its lists."""
+    lists = ("extras", "groups", "requirements", "ignore_pins", "install_options")
+    return Asked.of({**given, **{name: structure("list", given.get(name) or []) for name in lists}})
 
 
 def seal(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils._host.masking import mask_url
 from ansible_collections.production.fastapi.plugins.module_utils._release.checking import Asked, Checks
-from ansible_collections.production.fastapi.plugins.module_utils._release.forms import Chosen
-from ansible_collections.production.fastapi.plugins.module_utils._release.index import Credentials
 from ansible_collections.production.fastapi.plugins.module_utils._release.rules import (
     ReleaseError,
     last_line,
@@ -122,16 +120,12 @@ def refusals(folder: Path, source: Mapping[str, Any], settings: Mapping[str, Any
     """All sentences with which a run would refuse a source."""
     get = view.variables.get
     credentials = get("app_index_credentials")
-    asked = Asked(
-        dependencies=str(settings.get("app_dependencies") or "auto"),
-        entrypoint=str(settings.get("app_entrypoint") or ""),
-        python=str(settings.get("app_python") or ""),
-        chosen=Chosen(settings.get("app_extras") or [], settings.get("app_groups") or []),
-        requirements=get("__app_stack_requirements") or [],
-        ignore_pins=settings.get("app_ignore_pins") or [],
-        install_options=settings.get("app_install_options") or [],
-        credentials=Credentials(credentials if isinstance(credentials, Mapping) else {}),
-    )
+    options = {name.removeprefix("app_"): value for name, value in settings.items()}
+    options |= {
+        "requirements": get("__app_stack_requirements"),
+        "index_credentials": credentials if isinstance(credentials, Mapping) else {},
+    }
+    asked = Asked.of(options)
     try:
         checks = Checks.of_folder(folder, str(source.get("subdirectory", "")), source.get("include") or (), asked)
     except ReleaseError as error:

@@ -44,6 +44,20 @@ class Asked:
     credentials: Credentials = NONE
     package: str = ""
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Asked:
+        """By options of the module `release`; one that is left out or empty has its default."""
+        return cls(
+            dependencies=str(options.get("dependencies") or "auto"),
+            entrypoint=str(options.get("entrypoint") or ""),
+            python=str(options.get("python") or ""),
+            chosen=Chosen(options.get("extras") or [], options.get("groups") or []),
+            requirements=options.get("requirements") or [],
+            ignore_pins=options.get("ignore_pins") or [],
+            install_options=options.get("install_options") or [],
+            credentials=Credentials(options.get("index_credentials") or {}),
+        )
+
 
 @dataclass
 class Checked:
