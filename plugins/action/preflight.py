@@ -14,8 +14,8 @@ from ansible_collections.production.fastapi.plugins.plugin_utils.app import fold
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.settings import converted
 from ansible_collections.production.fastapi.plugins.plugin_utils.preflight import CHECKS, STEPS, examine
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_reading import findings
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.hints import hints
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.reading import findings
 
 
 class Variables(Mapping[str, Any]):

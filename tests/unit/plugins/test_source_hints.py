@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.hints import hints
 from conftest import role_variables
 
 SETTINGS = """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_reading import findings
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.reading import findings
 from ansible_collections.production.fastapi.tests.unit.plugins.release_helpers import commit, git
 from conftest import role_variables
 

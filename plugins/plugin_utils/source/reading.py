@@ -23,7 +23,7 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
 from ansible_collections.production.fastapi.plugins.plugin_utils.app import folders_of, path_of
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.host import View
 from ansible_collections.production.fastapi.plugins.plugin_utils.inventory import servers_of
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_hints import hints
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.hints import hints
 
 # Seconds that git may take for a source.
 TIMEOUT = 60

@@ -15,8 +15,8 @@ from ansible_collections.production.fastapi.plugins.module_utils._release.rules 
     OF_PACKAGE,
     OLDEST,
 )
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_imports import Reached
-from ansible_collections.production.fastapi.plugins.plugin_utils.source_packages import (
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.imports import Reached
+from ansible_collections.production.fastapi.plugins.plugin_utils.source.packages import (
     Listed,
     has_module,
     package_of,
