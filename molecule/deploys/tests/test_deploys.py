@@ -4,6 +4,7 @@ Both hosts have the first release, a deploy, and what happens once for all serve
 by the collection, and systemd, uv and Nginx of the other Debian have had their part in it in those tests already.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -91,6 +92,18 @@ def running(source, *, until):
         if until in line:
             return process
     raise AssertionError(f"it ended before it came to {until}:\n{seen}")
+
+
+@contextlib.contextmanager
+def waiting(hosts):
+    """Meanwhile, steps that have begun do not end."""
+    for host in hosts:
+        on(host, "touch /srv/hello/shared/wait")
+    try:
+        yield
+    finally:
+        for host in hosts:
+            on(host, "rm /srv/hello/shared/wait")
 
 
 def steps(hosts):
@@ -236,9 +249,10 @@ def test_after_a_failed_deploy_a_restart_brings_back_what_was_live(one):
 def test_of_two_deploys_at_once_one_is_refused_by_name(one, edition, deploy):
     steps(one)
     with load_on(NAMES[0]):
-        first = running(edition("three"), until="Run python step.py migrate")
-        shown = play(*ONE, playbook=ROOT / "playbooks" / "lock.yml").succeeded()
-        second = deploy(edition("four"), *ONE)
+        with waiting(one):
+            first = running(edition("three"), until="Run python step.py migrate")
+            shown = play(*ONE, playbook=ROOT / "playbooks" / "lock.yml").succeeded()
+            second = deploy(edition("four"), *ONE)
         output, _ = first.communicate(timeout=300)
     assert re.search(r"\S+@\S+ deploys hello \(\S+\) since \d\d:\d\d UTC \(\d min\); its lock ends at", shown.text)
     assert first.returncode == 0, output
@@ -249,8 +263,9 @@ def test_of_two_deploys_at_once_one_is_refused_by_name(one, edition, deploy):
 
 
 def test_a_broken_lock_ends_the_deploy(one, edition):
-    first = running(edition("five"), until="Run python step.py migrate")
-    play(*ONE, playbook=ROOT / "playbooks" / "lock.yml", state="broken").succeeded()
+    with waiting(one):
+        first = running(edition("five"), until="Run python step.py migrate")
+        play(*ONE, playbook=ROOT / "playbooks" / "lock.yml", state="broken").succeeded()
     output, _ = first.communicate(timeout=300)
     assert first.returncode != 0
     assert "The lock of this deploy of hello was broken, so it ends here." in re.sub(r"\s+", " ", output)
