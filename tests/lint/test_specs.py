@@ -113,4 +113,5 @@ def test_the_name_of_a_role_is_a_tag_of_all_that_it_does(role):
             # What it includes does not get the tags of the task, only those that are applied.
             if isinstance(included, str):
                 files.append(included)
+                assert set(task["tags"]) == {"always", role.name}, "who skips a tag would skip tasks without it"
             assert isinstance(included, str) or not included or role.name in included["apply"]["tags"]
