@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Connection, Start, wait_for
+from conftest import ENVIRONMENTS, REPOSITORY, Connection, Start, wait_for
 from test_drain import PATIENT, RELOADS, echo, end, reload, under_load, websocket
 
 CLOSED_1012 = bytes([0x88, 2]) + struct.pack("!H", 1012)
@@ -45,6 +47,35 @@ def test_an_idle_connection_with_tls_gets_its_last_answer_and_is_closed(start: S
     reload(gunicorn)
     answer = connection.ask("/echo", method="POST", body="late")
     assert (answer.status, answer.text, answer.getheader("connection")) == (200, "late", "close")
+
+
+def test_a_drain_waits_for_handshakes_that_are_under_way() -> None:
+    """Uvicorn hears of a connection when its handshake ends, and closes one of which it hears while it shuts down."""
+    program = Path(__file__).with_name("handshakes.py")
+    folder = REPOSITORY / "roles/gunicorn/files"
+    command = [ENVIRONMENTS["newest"] / "bin/python", program, folder]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "made begun: False",
+        "made after: False",
+        "failed begun: False",
+        "failed after: True",
+    ], done.stderr
+
+
+def test_a_connection_whose_handshake_is_under_way_has_its_answer(start: Start, with_tls: dict[str, Any]) -> None:
+    gunicorn = start(**with_tls, **PATIENT)
+    late = socket.socket(socket.AF_UNIX)
+    late.settimeout(30)
+    late.connect(str(gunicorn.folder / "http.sock"))
+    assert gunicorn.ask("/pid", Connection="close").status == 200, "the worker accepts in turn, so it has both"
+    reload(gunicorn)
+    context = ssl.create_default_context(cafile=with_tls["gunicorn_tls_certificate"])
+    with context.wrap_socket(late, server_hostname="shop.internal") as connection:
+        connection.sendall(b"GET /pid HTTP/1.1\r\nHost: shop.internal\r\n\r\n")
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
 
 
 def ending(connection: Connection, within: float = 30) -> bytes:

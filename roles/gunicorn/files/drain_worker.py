@@ -42,7 +42,8 @@ from functools import partial
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+from weakref import WeakSet
 
 # The only place that names the versions this file was tried with: package: (lowest, first one that is too new).
 SUPPORTED = {"gunicorn": ("25", "28"), "uvicorn": ("0.30", "1"), "uvicorn-worker": ("0.3", "1")}
@@ -118,15 +119,25 @@ class Limits(NamedTuple):
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 by httptools with `Limits`: 414 for a long request line, 431 for too many or too long headers."""
 
+    # Connections that were accepted and whose TLS handshake is under way. Uvicorn does not know of them yet, and closes
+    # one that it hears of while it shuts down, although the client takes it for open.
+    arriving: ClassVar[WeakSet[LimitedProtocol]] = WeakSet()
+
     def __init__(self, limits: Limits, **kwargs: Any) -> None:
         """`kwargs` are what Uvicorn gives each connection."""
         super().__init__(**kwargs)
+        self.arriving.add(self)
         self.limits = limits
         self.refusal = HTTPStatus.BAD_REQUEST
         self.head_open = False
         self.head_size = 0
         self.lingers = False
         self.late_at = math.inf
+
+    def connection_made(self, transport: Any) -> None:
+        """From now on Uvicorn knows of the connection."""
+        self.arriving.discard(self)
+        super().connection_made(transport)
 
     def on_message_begin(self) -> None:
         """Begin to count the bytes of a head."""
@@ -372,7 +383,7 @@ class DrainServer(Server):
 
     async def _until_gone(self, deadline: float, *, websockets: bool) -> None:
         now = asyncio.get_running_loop().time
-        while self._open(websockets=websockets) and now() < deadline:
+        while (self._open(websockets=websockets) or LimitedProtocol.arriving) and now() < deadline:
             await asyncio.sleep(0.05)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
