@@ -20,6 +20,14 @@ def program(name: str) -> str:
     return found[-1]
 
 
+def is_alive(process: int) -> bool:
+    """Whether a process has not ended; one that nobody has waited for yet has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class PostgresServer:
     """A postgres on a Unix socket in a folder of its own, with the database `shop`."""
 
@@ -59,10 +67,15 @@ class PostgresServer:
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._process is not None:
+            children = self._children()
             self._signal(signal.SIGSTOP)  # or it would start others in the place of those that end
             self._signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            # As long as one of them has not ended, its memory is in use and the next server refuses to start.
+            give_up = time.monotonic() + 60
+            while any(map(is_alive, children)) and time.monotonic() < give_up:
+                time.sleep(0.01)
             for left in (self.folder / "data/postmaster.pid", *self.folder.glob(".s.PGSQL.*")):
                 left.unlink(missing_ok=True)
 
@@ -98,9 +111,11 @@ class PostgresServer:
         command = ["psql", "-h", self.folder, "-U", SUPERUSER, "-d", database, "-qXAtc", statement]
         return subprocess.run(command, check=False, capture_output=True, text=True)
 
-    def _signal(self, number: int) -> None:
+    def _children(self) -> list[int]:
         main = self._process.pid
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        for process in (main, *map(int, children)):
+        return [int(child) for child in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+
+    def _signal(self, number: int) -> None:
+        for process in (self._process.pid, *self._children()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
