@@ -383,7 +383,7 @@ class DrainServer(Server):
 
     async def _until_gone(self, deadline: float, *, websockets: bool) -> None:
         now = asyncio.get_running_loop().time
-        while (self._open(websockets=websockets) or LimitedProtocol.arriving) and now() < deadline:
+        while (self._open(websockets=websockets) or (LimitedProtocol.arriving and not websockets)) and now() < deadline:
             await asyncio.sleep(0.05)
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
