@@ -44,9 +44,8 @@ def made(protocol: LimitedProtocol) -> None:
     protocol.connection_made(SimpleNamespace(get_extra_info=lambda _name, default=None: default))
 
 
-def failed(protocol: LimitedProtocol) -> None:
+def failed(_protocol: LimitedProtocol) -> None:
     """The client has gone, and nothing refers to the connection any more."""
-    protocol.parser = None
 
 
 asyncio.run(waits("made", made))

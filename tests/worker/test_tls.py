@@ -78,6 +78,20 @@ def test_a_connection_whose_handshake_is_under_way_has_its_answer(start: Start, 
     assert b"connection: close" in answer
 
 
+def test_a_drain_does_not_wait_for_handshakes_that_have_failed(start: Start, with_tls: dict[str, Any]) -> None:
+    gunicorn = start(**with_tls, gunicorn_drain_timeout=600)
+    for words in (b"", b"no TLS"):
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.settimeout(30)
+            stranger.connect(str(gunicorn.folder / "http.sock"))
+            stranger.sendall(words)
+            stranger.shutdown(socket.SHUT_WR)
+            stranger.makefile("rb").read()  # the worker says that it takes no such handshake, and closes
+    assert gunicorn.ask("/pid", Connection="close").status == 200
+    old = reload(gunicorn)
+    wait_for(lambda: not gunicorn.workers() & old)
+
+
 def ending(connection: Connection, within: float = 30) -> bytes:
     """The last bytes that a client reads who sends all the time. One thread: Python's TLS socket is not for two."""
     frame = bytes([0x81, 0x80 | 100]) + bytes(4) + b"x" * 100

@@ -124,18 +124,22 @@ class LimitedProtocol(HttpToolsProtocol):
     arriving: ClassVar[WeakSet[LimitedProtocol]] = WeakSet()
 
     def __init__(self, limits: Limits, **kwargs: Any) -> None:
-        """`kwargs` are what Uvicorn gives each connection."""
-        super().__init__(**kwargs)
+        """Keep `kwargs`, what Uvicorn gives each connection, until the handshake is over.
+
+        What Uvicorn makes of them refers to itself, so Python would keep a connection whose handshake has failed.
+        """
         self.arriving.add(self)
         self.limits = limits
+        self.kwargs = kwargs
+
+    def connection_made(self, transport: Any) -> None:
+        """From now on Uvicorn knows of the connection."""
+        super().__init__(**self.kwargs)
         self.refusal = HTTPStatus.BAD_REQUEST
         self.head_open = False
         self.head_size = 0
         self.lingers = False
         self.late_at = math.inf
-
-    def connection_made(self, transport: Any) -> None:
-        """From now on Uvicorn knows of the connection."""
         self.arriving.discard(self)
         super().connection_made(transport)
 
