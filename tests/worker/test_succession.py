@@ -56,6 +56,24 @@ def test_workers_that_reach_max_requests_are_replaced_one_at_a_time_by_one_that_
     wait_for(lambda: len(gunicorn.workers()) == 2, within=60)  # the new ones had their share of requests too
 
 
+@pytest.mark.every_version
+def test_a_worker_that_is_forked_while_the_master_stops_hears_of_it(start: Start) -> None:
+    """The hook runs in the worker before it has handlers of its own, and returns when the master has told it to go."""
+    hook = """
+def post_fork(arbiter, worker):
+    import signal, time
+    if Path(os.environ["APP_TEST_FOLDER"], "stop").exists():
+        os.kill(arbiter.pid, signal.SIGTERM)
+        longest = time.monotonic() + 20
+        while signal.SIGTERM not in signal.sigpending() and time.monotonic() < longest:
+            time.sleep(0.02)
+"""
+    gunicorn = start(gunicorn_extra_config=hook, gunicorn_graceful_timeout=600)
+    (gunicorn.folder / "stop").touch()
+    gunicorn.kill(*gunicorn.workers())
+    assert gunicorn.process.wait(timeout=60) == 0
+
+
 def test_a_worker_that_dies_while_it_starts_holds_nobody_up(start: Start) -> None:
     gunicorn = slow_to_import(start)
     old = gunicorn.workers()

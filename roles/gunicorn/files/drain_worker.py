@@ -17,6 +17,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   PRODUCTION_FASTAPI_RELEASE names one.
 - A worker that is told to go accepts until its siblings that are starting have started. One that has reached
   max_requests asks for one worker more, and when that one accepts, the oldest goes; one at a time.
+- A worker that is told to go while it is forked hears of it. Gunicorn would wait its whole graceful_timeout for it.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
 - systemd hears each second that a worker is alive, so that `standby` knows when all of them stand still.
 - What the app made while it started is left out of garbage collection, which would go through all of it each time.
@@ -98,6 +99,9 @@ YOUNG_OBJECTS = 10_000
 
 # Seconds after which a worker that has reached max_requests asks again for the one that lets the oldest go.
 ASK_AGAIN = 5.0
+
+# Signals that end a worker.
+ENDING = {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
 
 # What systemd is told each second; the program `standby` looks for these words.
 ALIVE = "A worker was alive"
@@ -303,6 +307,19 @@ class Siblings:
         return any(pid and Path(f"/proc/{pid}").exists() for pid in self._starting)
 
 
+def hold_signals() -> None:
+    """Hold the signals that end a worker back until it has handlers for them; called by the master before each fork.
+
+    A process begins with the handlers of the one that forked it, and what those of a master hear in a worker is lost.
+    A master that stops tells its workers once, and would wait its whole graceful_timeout for one that has not heard.
+    """
+    if not hasattr(Arbiter, "hears_again"):
+        # Kept on Gunicorn's class, as a reload reads this file anew. In the worker, `init_signals` ends it.
+        Arbiter.hears_again = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING)
+        os.register_at_fork(after_in_parent=Arbiter.hears_again)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
 def one_more_at_most(arbiter: Any, new: int, _old: int | None) -> None:
     """Gunicorn's hook nworkers_changed: as many workers as configured, or one more while one replaces another."""
     allowed = min(max(new, arbiter.cfg.workers), arbiter.cfg.workers + 1)
@@ -432,6 +449,12 @@ class DrainWorker(UvicornWorker):
         release = os.environ.get("PRODUCTION_FASTAPI_RELEASE", "")
         if release and self.release_header:
             self.config.headers.append((self.release_header, release))
+        hold_signals()
+
+    def init_signals(self) -> None:
+        """Begin to hear what was held back since before the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     @property
     def is_replacement(self) -> bool:
