@@ -34,19 +34,21 @@ class Load:
 
 
 @contextmanager
-def load(host: str, name: str, *addresses: str, slower: int = 1) -> Iterator[Load]:
+def load(host: str, name: str, *addresses: str, slower: int = 1, least: int = 51) -> Iterator[Load]:
     """Ask the site `name` until the block ends: on the host itself, or at these addresses of others.
+
+    On a busy machine fewer than the `least` requests may be sent by then; so the block ends when they are.
 
     `slower` is by how much the pauses are longer, as where several load balancers are asked for the same servers.
     """
     pauses = ",".join(str(pause * slower) for pause in PAUSES)
-    client = ["python3", "-c", CLIENT, pauses, name, *(addresses or ("127.0.0.1",))]
+    client = ["python3", "-c", CLIENT, pauses, str(least), name, *(addresses or ("127.0.0.1",))]
     command = ["docker", "exec", "--interactive", host, *client]
     result = Load()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         try:
             yield result
         finally:
-            output, _ = client.communicate(timeout=60)
+            output, _ = client.communicate(timeout=120)
         for key, value in json.loads(output).items():
             setattr(result, key, value)

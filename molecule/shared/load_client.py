@@ -1,9 +1,10 @@
 """Clients of a site that ask until standard input ends: GET and POST, each over a kept-alive and over new connections.
 
-    load_client.py PAUSES NAME ADDRESS…
+    load_client.py PAUSES LEAST NAME ADDRESS…
 
 PAUSES are the seconds from one request of a client to its next: of those that keep their connection, and of those that
 make a new one, with a comma between them. Those who GET and those who POST take turns, half of that apart.
+LEAST is the number of requests that are sent in any case.
 Of several addresses each is the first in its turn; where none answers, the next is tried, as clients do with those of
 a name. Runs on a test host, so it uses Python's standard library alone.
 It reads sockets itself, because http.client takes three times the work, and the hosts of a suite have two cores in all.
@@ -69,9 +70,9 @@ class Connection:
 class Clients:
     """The four clients, and what became of their requests."""
 
-    def __init__(self, kept_pause: float, new_pause: float, name: str, addresses: list[str]) -> None:
+    def __init__(self, kept_pause: float, new_pause: float, least: int, name: str, addresses: list[str]) -> None:
         self.pauses = {True: kept_pause, False: new_pause}
-        self.name, self.addresses = name, addresses
+        self.least, self.name, self.addresses = least, name, addresses
         self.context = ssl._create_unverified_context()
         self.over = threading.Event()
         self.lock = threading.Lock()
@@ -82,11 +83,12 @@ class Clients:
         self.longest = 0.0
 
     def client(self, method: str, kept: bool) -> None:
-        """Ask until it is over."""
+        """Ask until it is over, and enough has been asked."""
         connection: Connection | None = None
         number, pause = 0, self.pauses[kept]
         due = time.monotonic() + (pause / 2 if method == "POST" else 0)
-        while not self.over.wait(max(0.0, due - time.monotonic())):
+        while not self.over.wait(max(0.0, due - time.monotonic())) or self.sent < self.least:
+            time.sleep(max(0.0, due - time.monotonic()))
             number += 1
             began, problem, release = time.monotonic(), "", ""
             body = f"{method} {kept} {number}".encode() * 50 if method == "POST" else b""
@@ -121,9 +123,9 @@ class Clients:
 
 def main() -> None:
     """Run the clients, and print what became of their requests."""
-    pauses, name, *addresses = sys.argv[1:]
+    pauses, least, name, *addresses = sys.argv[1:]
     kept, new = (float(pause) for pause in pauses.split(","))
-    clients = Clients(kept, new, name, addresses)
+    clients = Clients(kept, new, int(least), name, addresses)
     threads = [threading.Thread(target=clients.client, args=(m, k)) for m in ("GET", "POST") for k in (True, False)]
     for thread in threads:
         thread.start()

@@ -33,7 +33,7 @@ ASK_UNTIL_END = """
 import http.client, json, socket, ssl, sys, threading
 context, over, sent, failed = ssl._create_unverified_context(), threading.Event(), 0, []
 threading.Thread(target=lambda: (sys.stdin.read(), over.set())).start()
-while not over.wait(0.05):
+while not over.wait(0.05) or sent <= 50:
     sent += 1
     try:
         connection = http.client.HTTPSConnection("shop.test", context=context, timeout=10)

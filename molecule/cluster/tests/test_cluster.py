@@ -278,16 +278,16 @@ def test_a_stranger_who_says_to_be_somebody_else_is_not_believed():
 
 
 @contextmanager
-def load_from_a_stranger(allowed=0):
+def load_from_a_stranger(allowed=0, least=51):
     """Load as of clients that have both load balancers as addresses of one name; a reboot takes seconds."""
-    with load("pf-stranger", SITE, *BALANCERS.values(), slower=2) as result:
+    with load("pf-stranger", SITE, *BALANCERS.values(), slower=2, least=least) as result:
         yield result
     failed = [problem for problem in result.failed if not CLOSED.search(problem)]
     closed = len(result.failed) - len(failed)
     print(f"\n{result.sent} sent, failed: {failed}, closed while idle: {closed}, longest {result.longest:.2f} s")
     assert failed == []
     assert len(result.failed) <= allowed
-    assert result.sent > 50
+    assert result.sent >= least
 
 
 # A package in two versions; the new one asks for a reboot, as a kernel does.
@@ -383,7 +383,7 @@ def test_a_server_leaves_and_a_new_one_joins_when_it_can_serve(edition, tmp_path
     drop(inventory, "pf-app3")
     without.write_text(yaml.safe_dump(inventory))
     source = {"app_source": edition("one"), "app_receipt_folder": str(tmp_path)}
-    with load_from_a_stranger(allowed=20) as result:
+    with load_from_a_stranger(allowed=20, least=251):
         play("--limit", "load_balancers", inventory=str(without), **source).succeeded()
         assert set(shares("hello", 60)) == {address_of("pf-app1"), address_of("pf-app2")}
         # What joins has nothing yet: no process, and no release to start.
@@ -394,7 +394,6 @@ def test_a_server_leaves_and_a_new_one_joins_when_it_can_serve(edition, tmp_path
         )
         play(**source).succeeded()
         assert set(shares("hello", 60)) == set(map(address_of, SERVERS))
-    assert result.sent > 250
 
 
 def test_redis_lets_another_address_in_and_forgets_nothing():

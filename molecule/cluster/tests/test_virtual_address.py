@@ -20,8 +20,8 @@ BALANCERS = {"pf-lb1": "198.18.44.11", "pf-lb2": "198.18.44.12"}
 SERVERS = ("pf-app1", "pf-app2", "pf-app3")
 STRANGER = "pf-stranger"
 
-# Asks the address until its input ends: GET and POST, over kept-alive and over new connections. `away` is the longest
-# time without an answer to any of them.
+# Asks the address until its input ends, and 51 times in any case: GET and POST, over kept-alive and over new
+# connections. `away` is the longest time without an answer to any of them.
 CLIENT = """
 import http.client, json, socket, ssl, sys, threading, time
 address, name, over = sys.argv[1], sys.argv[2], threading.Event()
@@ -36,7 +36,7 @@ def connect():
 
 def ask(method, kept):
     connection = None
-    while not over.is_set():
+    while not over.is_set() or sent[0] <= 50:
         problem = ""
         try:
             connection = connection or connect()

@@ -29,7 +29,7 @@ BROKEN = {
 def serving(hosts, slower=1):
     """The sites answer every request until the block ends."""
     with ExitStack() as stack:
-        loads = [stack.enter_context(load(name_of(host), SITE, slower=slower)) for host in hosts]
+        loads = [stack.enter_context(load(name_of(host), SITE, slower=slower, least=21)) for host in hosts]
         yield
     for result in loads:
         assert result.sent > 20

@@ -195,7 +195,7 @@ def test_the_way_to_another_server_is_tls_and_its_certificate_is_replaced_withou
     play("-e", "strict=true", playbook=ROOT / "playbooks/status.yml", inventory=str(inventory), **SAME).succeeded()
     (tmp_path / "hello/edition.py").write_text("NAME = 'two'\n")
     (tmp_path / "hello/assets/one.js").rename(tmp_path / "hello/assets/two.js").write_text("two")
-    with load("pf-topologies12", SITE) as result:
+    with load("pf-topologies12", SITE, least=101) as result:
         with open_pages("pf-topologies12", addresses[debian13]) as pages:
             provide([old[0], new[0]], old[1])
         assert pages.keys() == {"one", "two"}

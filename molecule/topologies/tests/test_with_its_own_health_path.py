@@ -77,7 +77,7 @@ def run(tmp_path_factory):
 
 def test_site_three_deploys_a_bad_one_and_a_rollback_under_load(debian12, run):
     run(ROOT / "site.yml", "zero")[0].succeeded()
-    with load(HOST, SITE) as clients:
+    with load(HOST, SITE, least=201) as clients:
         for edition in ("one", "two", "three"):
             result, receipts = run(DEPLOY, edition)
             result.succeeded()
