@@ -1,26 +1,14 @@
-"""What the tests of this scenario share: hosts, editions of the app, deploys, and the receipts of those."""
+"""What the tests of this scenario share: editions of the app, deploys, and the receipts of those."""
 
 import re
 from pathlib import Path
 
 import pytest
-from hello import NAMES, make_source
-from inside import host_in
+from hello import make_source
 from planted import SECRETS
 from plays import DEPLOY, play
 
 APP = Path(__file__).parents[1] / "app"
-
-
-@pytest.fixture(scope="session")
-def hosts():
-    return [host_in(name) for name in NAMES]
-
-
-@pytest.fixture(scope="session")
-def one(hosts):
-    """The first host alone, for what the other Debian adds nothing to."""
-    return hosts[:1]
 
 
 @pytest.fixture(scope="session")

@@ -11,22 +11,10 @@ from pathlib import Path
 import pytest
 from asking import on
 from hello import NAMES, ONE, SITE, live, load_on, make_source, release_of, restart, units
-from inside import host_in
 from load import load
 from plays import DEPLOY, ROOT, play
 
 APP = Path(__file__).parents[1] / "app"
-
-
-@pytest.fixture(scope="session")
-def hosts():
-    return [host_in(name) for name in NAMES]
-
-
-@pytest.fixture(scope="session")
-def one(hosts):
-    """The first host alone, for what the other Debian adds nothing to."""
-    return hosts[:1]
 
 
 @pytest.fixture(scope="session")

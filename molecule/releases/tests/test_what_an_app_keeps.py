@@ -5,8 +5,7 @@ import re
 
 import pytest
 from asking import on
-from hello import NAMES, ONE, SITE
-from inside import host_in
+from hello import ONE, SITE
 from plays import DEPLOY, ROOT, play
 
 MAIN = """
@@ -49,17 +48,6 @@ SETTINGS = {
         {"url": "/", "folder": "dist", "fallback": "index.html"},
     ],
 }
-
-
-@pytest.fixture(scope="session")
-def hosts():
-    return [host_in(name) for name in NAMES]
-
-
-@pytest.fixture(scope="session")
-def one(hosts):
-    """The first host alone: Nginx of the other Debian has shown the same of these files after the first release."""
-    return hosts[:1]
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,11 @@
-"""The hosts, and inventories in which each of them is complete."""
+"""Inventories in which each of the hosts is complete."""
 
 import pytest
 import yaml
 from hello import NAMES, make_source
-from inside import host_in
 from plays import ROOT
 
 ADDRESSES = dict(zip(NAMES, ("198.18.25.12", "198.18.25.13"), strict=True))
-
-
-@pytest.fixture(scope="session")
-def hosts():
-    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,14 @@
-"""The hosts of this scenario, and the playbooks of the collection as it was."""
+"""The playbooks of the collection as it was."""
 
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hello import NAMES
-from inside import host_in
 from plays import ROOT, Result, play
 
 # Before builds had an account of their own, releases belonged to root, and Nginx's files had a folder of ours.
 EARLIER = "f24df3915086e498cc7f306a4255d70ffd596d73"
-
-
-@pytest.fixture(scope="session")
-def hosts() -> list[Any]:
-    return [host_in(name) for name in NAMES]
 
 
 @pytest.fixture(scope="session")
