@@ -15,7 +15,9 @@ options:
     type: str
     default: 127.0.0.1
   port:
-    description: The port of Nginx for TLS.
+    description:
+      - The port of Nginx for TLS. Where Nginx's configuration has C(proxy_protocol) for it, connections begin with the
+        PROXY protocol.
     type: int
     default: 443
   release_header:

@@ -238,11 +238,13 @@ import ipaddress
 import os
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import Probe, ProbeError
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.through_nginx import OPTIONS
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import speaks_proxy_protocol
 
 RANGES = {"rate": (1, 200), "timeout": (1, 120), "max_duration": (1, 7200), "port": (1, 65535)}
 TEXTS = {
@@ -317,6 +319,7 @@ def main() -> None:
             target = {name: options[name] for name in ("address", "port", "path", "timeout", "ca_file")}
             target |= {"domain": options["domain"].replace("*", "www"), "header": options["release_header"]}
             target["verify"] = options["validate_certs"]
+            target["proxy_protocol"] = speaks_proxy_protocol(Path("/"), options["port"])
             first = probe.start(target, options["rate"], options["max_duration"])
             served = first is not None and first.served
             if options["only_served"] and not served:

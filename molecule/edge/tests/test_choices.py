@@ -1,5 +1,9 @@
 """What is not the default: Mozilla's modern profile, and proxies that speak the PROXY protocol."""
 
+import json
+import os
+import subprocess
+
 import pytest
 from clients import ask
 from test_nothing_breaks_it import converge
@@ -37,6 +41,25 @@ def test_a_listed_proxy_says_by_the_proxy_protocol_who_the_client_is(hosts, prox
         for source, client in (("127.9.0.1", "198.51.100.7"), ("127.0.0.1", "127.0.0.1")):
             heard = ask(host, "/", source=source, proxy=FROM).json()["headers"]
             assert heard["x-real-ip"] == heard["x-forwarded-for"] == client
+
+
+def module(name, **options):
+    """Run a module of ours on all hosts, and return what each said."""
+    inventory = os.environ["MOLECULE_INVENTORY_FILE"]
+    command = ["ansible", "-i", inventory, "load_balancers", "--become", "--one-line", "--module-name"]
+    command += [f"production.fastapi.{name}", "--args", json.dumps({"domain": "edge.example.com", **options})]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return [json.loads(line.partition("=>")[2]) for line in done.stdout.splitlines() if "=>" in line]
+
+
+def test_a_deploy_asks_by_the_proxy_protocol_too(hosts, proxied):
+    """The app of this scenario has no releases, so a header that Nginx sends stands for one."""
+    header = {"release_header": "X-Request-Id"}
+    assert [each["served"] for each in module("verify", path="/", **header)] == [True] * len(hosts)
+    assert [each["first"] for each in module("probe", name="edge", **header)] == ["200"] * len(hosts)
+    for each in module("probe", name="edge", state="stopped"):
+        assert each["probe"]["requests"] > 0
+        assert each["probe"]["failed"] == 0
 
 
 def test_a_connection_without_the_proxy_protocol_gets_no_answer(hosts, proxied):

@@ -17,7 +17,11 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import Target, kind_of
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import (
+    PROXY_UNKNOWN,
+    Target,
+    kind_of,
+)
 
 PAGE = "/"
 MOST_ASSETS = 20
@@ -66,6 +70,8 @@ def fetch(target: Target, path: str) -> tuple[str, str, str]:
         plain = socket.create_connection(
             (target.address, target.port), timeout=target.timeout, source_address=target.local_address
         )
+        if target.proxy_protocol:
+            plain.sendall(PROXY_UNKNOWN)
         connection.sock = target.context().wrap_socket(plain, server_hostname=target.domain)
         host = f"[{target.domain}]" if ":" in target.domain else target.domain
         connection.request("GET", path, headers={"Host": host, "Connection": "close"})

@@ -167,7 +167,7 @@ def client_arguments(target: dict[str, Any], rate: int, seconds: int) -> list[st
     """The command line of probing_client for a target."""
     plain = {name: target[name] for name in ("address", "port", "domain", "path", "timeout", "header")}
     words = [f"--{name}={value}" for name, value in {**plain, "rate": rate, "seconds": seconds}.items()]
-    words += ["--verify"] if target.get("verify") else []
+    words += [f"--{name.replace('_', '-')}" for name in ("verify", "proxy_protocol") if target.get(name)]
     return words + ([f"--ca-file={target['ca_file']}"] if target.get("ca_file") else [])
 
 

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 # One request in so many has a connection of its own; the others share kept-alive ones, as browsers and clients do.
 NEW_CONNECTION_EVERY = 4
@@ -28,6 +29,8 @@ MAX_HEAD = 64 * 1024
 PROBE_ADDRESS = "127.0.80.81"
 # `verify` asks from its own, so that an Nginx of an older version, which limits both, has a separate bucket for it.
 VERIFY_ADDRESS = "127.0.80.82"
+# Says to a server that expects the PROXY protocol that the connection is for nobody else (its specification, 2.1).
+PROXY_UNKNOWN = b"PROXY UNKNOWN\r\n"
 
 
 class DroppedError(ConnectionError):
@@ -51,6 +54,7 @@ class Target:
     verify: bool = False
     ca_file: str = ""
     source: str = PROBE_ADDRESS  # the address to ask from, where Nginx is asked on this host
+    proxy_protocol: bool = False  # whether connections begin with the PROXY protocol
 
     @property
     def local_address(self) -> tuple[str, int] | None:
@@ -176,17 +180,20 @@ class Prober:
         return None
 
     async def _connect(self) -> Connection:
-        target = self.target
-        return Connection(
-            *await asyncio.open_connection(
-                target.address,
-                target.port,
-                ssl=self.context,
-                server_hostname=target.domain,
-                local_addr=target.local_address,
-                limit=MAX_HEAD,
-            )
+        target, name = self.target, self.target.domain
+        begin = partial(
+            asyncio.open_connection, target.address, target.port, local_addr=target.local_address, limit=MAX_HEAD
         )
+        if not target.proxy_protocol:
+            return Connection(*await begin(ssl=self.context, server_hostname=name))
+        connection = Connection(*await begin())
+        try:
+            connection.writer.write(PROXY_UNKNOWN)
+            await connection.writer.start_tls(self.context, server_hostname=name)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     async def _converse(self, connection: Connection, wish: str) -> Answer:
         connection.asked += 1
@@ -284,6 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--verify", action="store_true")
+    parser.add_argument("--proxy-protocol", action="store_true")
     parser.add_argument("--ca-file", default="")
     options = vars(parser.parse_args(arguments))
     rate, seconds = options.pop("rate"), options.pop("seconds")

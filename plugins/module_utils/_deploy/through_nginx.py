@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import VERIFY_ADDRESS, Target
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import speaks_proxy_protocol
 
 OPTIONS: dict[str, Any] = {
     "address": {"type": "str", "default": "127.0.0.1"},
@@ -26,4 +28,5 @@ def unlimited_target(options: Mapping[str, Any], domain: str, path: str = "") ->
         timeout=options["timeout"],
         header=options["release_header"],
         source=VERIFY_ADDRESS,
+        proxy_protocol=speaks_proxy_protocol(Path("/"), options["port"]),
     )

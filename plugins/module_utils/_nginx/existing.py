@@ -120,6 +120,12 @@ def existing(root: Path, status: str) -> dict[str, Any]:
     }
 
 
+def speaks_proxy_protocol(root: Path, port: int) -> bool:
+    """Whether connections to a port of this host's Nginx begin with the PROXY protocol."""
+    tree = Tree(root, set()).read(MAIN, _bytes(root / MAIN.lstrip("/")))
+    return any(each.proxy_protocol for server in tree.servers for each in server.listens if each.port == port)
+
+
 def package_digests(status: str, path: str) -> set[str]:
     """The MD5 digests that dpkg knows of a configuration file of its packages."""
     return set(re.findall(rf"^ {re.escape(path)} ([0-9a-f]{{32}})\b", status, re.MULTILINE))

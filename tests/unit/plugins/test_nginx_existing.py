@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import existing, included
+from ansible_collections.production.fastapi.plugins.module_utils._nginx.existing import (
+    existing,
+    included,
+    speaks_proxy_protocol,
+)
 from ansible_collections.production.fastapi.plugins.plugin_utils.checks.nginx_existing import existing_problems
 from ansible_collections.production.fastapi.plugins.plugin_utils.nginx_plan import OWN, Choices, Plan, edited, plan
 
@@ -305,3 +309,22 @@ def test_a_name_on_a_port_of_its_own_is_no_clash(read: Read) -> None:
 def test_domains_that_are_no_list_are_refused_elsewhere(read: Read) -> None:
     found = read(**{"sites-enabled/x": LEGACY})
     assert existing_problems(found, [{"name": "a"}, {"name": "b", "domains": "b"}], Choices()) == []
+
+
+@pytest.mark.parametrize(
+    ("listens", "speaks"),
+    [
+        ("listen 443 ssl; listen 80 proxy_protocol;", False),
+        ("listen 443 ssl proxy_protocol;", True),
+        ("listen [::]:443 proxy_protocol ssl;", True),
+        ("# listen 443 ssl proxy_protocol;", False),
+    ],
+)
+def test_a_port_of_the_proxy_protocol(read: Read, tmp_path: Path, listens: str, speaks: bool) -> None:
+    read(**{"sites-enabled/shop.conf": f"server {{\n  {listens}\n}}\n"})
+    assert speaks_proxy_protocol(tmp_path, 443) is speaks
+    assert not speaks_proxy_protocol(tmp_path, 8443)
+
+
+def test_without_nginx_nothing_speaks_the_proxy_protocol(tmp_path: Path) -> None:
+    assert not speaks_proxy_protocol(tmp_path, 443)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import Request
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.page_assets import fetch
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing import Request, client_arguments
 from ansible_collections.production.fastapi.plugins.module_utils._deploy.probing_client import Prober, Target
+from ansible_collections.production.fastapi.plugins.module_utils._deploy.verifying import ask
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -237,7 +241,7 @@ def test_a_client_that_is_told_to_stop_waits_for_what_is_open(
 
 def test_it_runs_alone_as_a_file(tmp_path: Path, server_context: ssl.SSLContext) -> None:
     """On a host it is a file by itself, run by an isolated interpreter that has only the standard library."""
-    from ansible_collections.production.fastapi.plugins.module_utils._deploy import probing, probing_client
+    from ansible_collections.production.fastapi.plugins.module_utils._deploy import probing_client
 
     program = tmp_path / "client.py"
     program.write_text(Path(probing_client.__file__).read_text())
@@ -246,7 +250,7 @@ def test_it_runs_alone_as_a_file(tmp_path: Path, server_context: ssl.SSLContext)
         async with serving(server_context, lambda reader, writer: every_request(reader, writer, OK)) as port:
             target = {"address": "127.0.0.1", "port": port, "domain": "shop.example.com", "path": "/"}
             target |= {"timeout": 5, "header": "X-Release"}
-            words = probing.client_arguments(target, rate=20, seconds=1)
+            words = client_arguments(target, rate=20, seconds=1)
             command = ["/usr/bin/env", "python3", "-I", "-S", "-B", str(program), *words]
             process = await asyncio.create_subprocess_exec(*command, stdout=-1, stderr=-1)
             async with asyncio.timeout(30):
@@ -255,3 +259,55 @@ def test_it_runs_alone_as_a_file(tmp_path: Path, server_context: ssl.SSLContext)
     output, errors = asyncio.run(run())
     assert errors == b""
     assert [Request.of(line).kind for line in output.decode().splitlines()] == ["200"] * 20
+
+
+@contextmanager
+def behind_a_proxy(context: ssl.SSLContext) -> Iterator[int]:
+    """A TLS server of which all connections have to begin with the PROXY protocol, as with Nginx's `proxy_protocol`."""
+    words = b"PROXY UNKNOWN\r\n"
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            if connection.recv(len(words)) == words:
+                with context.wrap_socket(connection, server_side=True) as secure:
+                    while secure.recv(65536):
+                        secure.sendall(OK)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_where_nginx_expects_the_proxy_protocol_connections_begin_with_it(
+    server_context: ssl.SSLContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run(port: int) -> None:
+        client = prober(port, proxy_protocol=True)
+        for fresh in (True, False, False):
+            await client.ask(fresh=fresh)
+        assert [connection.asked for connection in client.idle] == [2]
+
+    with behind_a_proxy(server_context) as port:
+        asyncio.run(run(port))
+        assert [(line.kind, line.release) for line in lines(capsys)] == [("200", "one")] * 3
+        there = {"address": "127.0.0.1", "port": port, "domain": "shop.example.com", "path": "/", "timeout": 5.0}
+        target = Target(**there, header="X-Release", proxy_protocol=True)  # type: ignore[arg-type]
+        assert ask(target) == ("200", "one")
+        assert fetch(target, "/")[0] == "200"
+        assert not ask(Target(**there, header="X-Release"))[0].isdigit()  # type: ignore[arg-type]
+        words = client_arguments({**there, "header": "X-Release", "proxy_protocol": True}, rate=20, seconds=1)
+        assert "--proxy-protocol" in words
+
+
+def test_a_server_that_does_not_expect_it_is_not_waited_for(
+    server_context: ssl.SSLContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ask_once(server_context, OK, capsys, proxy_protocol=True)
+    assert not line.kind.isdigit()
+    assert line.kind != "timeout"
