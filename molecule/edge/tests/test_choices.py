@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -9,6 +10,8 @@ from clients import ask
 from test_nothing_breaks_it import converge
 from test_scanners import compliance, scan
 
+# What the command `ansible` prints of each host.
+SAID = re.compile(r"^\S+ \| \w+ => (\{.*?^\})", re.DOTALL | re.MULTILINE)
 FROM = "PROXY TCP4 198.51.100.7 127.0.0.1 50000 443\r\n"
 
 
@@ -46,10 +49,11 @@ def test_a_listed_proxy_says_by_the_proxy_protocol_who_the_client_is(hosts, prox
 def module(name, **options):
     """Run a module of ours on all hosts, and return what each said."""
     inventory = os.environ["MOLECULE_INVENTORY_FILE"]
-    command = ["ansible", "-i", inventory, "load_balancers", "--become", "--one-line", "--module-name"]
+    command = ["ansible", "-i", inventory, "load_balancers", "--become", "--module-name"]
     command += [f"production.fastapi.{name}", "--args", json.dumps({"domain": "edge.example.com", **options})]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    return [json.loads(line.partition("=>")[2]) for line in done.stdout.splitlines() if "=>" in line]
+    plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "0"}
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=True, timeout=120)
+    return [json.loads(said) for said in SAID.findall(done.stdout)]
 
 
 def test_a_deploy_asks_by_the_proxy_protocol_too(hosts, proxied):
