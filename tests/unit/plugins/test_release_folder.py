@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 import tarfile
-import time
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -163,10 +162,8 @@ def test_what_is_too_large_is_refused_before_it_is_read(laptop, monkeypatch):
     monkeypatch.setattr(release_folder, "_read", lambda _path: pytest.fail("read"))
     with (laptop / "model.bin").open("wb") as file:
         file.truncate(5 << 30)
-    began = time.monotonic()
     with pytest.raises(ReleaseError, match=r"has 5120 MB, of which model\.bin has 5120, and 1024 MB is the most"):
         tree_hash(laptop)
-    assert time.monotonic() - began < 1
 
 
 def test_too_many_files_are_refused(laptop, monkeypatch):
