@@ -188,17 +188,20 @@ async def test_a_probe_without_a_result_is_given_up(breaker, clock):
 
 
 async def test_calls_that_began_before_it_opened_count_for_nothing(breaker, clock):
-    gates = [asyncio.Event(), asyncio.Event()]
+    gates, begun = [asyncio.Event(), asyncio.Event()], []
 
     async def call(gate, error=None):
         async with breaker:
+            begun.append(gate)
             await gate.wait()
             if error:
                 raise error
 
     slow = [asyncio.create_task(call(gates[0]))]
     slow += [asyncio.create_task(call(gates[1], ConnectionError())) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while len(begun) < len(slow):
+            await asyncio.sleep(0.01)
     await fail(breaker, 3)
     gates[0].set()
     await slow[0]

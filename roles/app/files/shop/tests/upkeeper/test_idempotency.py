@@ -166,10 +166,10 @@ async def test_who_waits_takes_over_from_a_run_that_fails(store):
 
 
 async def test_an_answer_is_kept_for_its_time(make_store):
-    store = make_store(keep=0.1)
+    store = make_store(keep=2)
     await store.run("key", "same", Work())
     assert (await store.run("key", "same", Work())).replayed
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(2.1)
     assert not (await store.run("key", "another", Work())).replayed
 
 
@@ -635,7 +635,9 @@ async def test_an_answer_of_a_time_without_redis_is_told_to_it_when_it_is_back(r
         assert (await store.run("key", "same", work)).replayed, "known here all the same"
     finally:
         redis_server.thaw()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
+        while not theirs.available:
+            await asyncio.sleep(0.01)
         while True:
             with contextlib.suppress(IdempotencyConflict):
                 answer = await other.run("key", "same", work)

@@ -122,9 +122,9 @@ async def test_a_client_that_waits_as_told_is_admitted():
         shop(), limiter=RateLimiter(SharedRedis(""), local_share=1), choose=lambda scope: (brief, "key")
     )
     async with client_of(app) as client:
-        await client.get("/")
-        refused = await client.get("/")
-        assert refused.status_code == 429
+        async with asyncio.timeout(60):
+            while (refused := await client.get("/")).status_code != 429:
+                """A busy machine may take longer than the window from one to the next."""
         await asyncio.sleep(int(refused.headers["retry-after"]))
         assert (await client.get("/")).status_code == 200
 

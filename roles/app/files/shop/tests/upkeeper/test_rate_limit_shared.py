@@ -70,14 +70,18 @@ async def test_hits_that_come_together_ask_once_and_the_first_are_admitted(share
 
 
 async def test_a_key_without_permits_is_refused_without_asking_and_admitted_on_time(shared, redis_server):
-    limiter, policy = RateLimiter(shared), Policy("test", 2, 0.3)
+    limiter, policy = RateLimiter(shared), Policy("test", 2, 60)
     await asyncio.gather(limiter.hit(policy, "key"), limiter.hit(policy, "key"))
     before = scripts_run(redis_server)
     refused = [await limiter.hit(policy, "key") for _ in range(50)]
     assert not any(decision.allowed for decision in refused)
     assert scripts_run(redis_server) == before
-    await asyncio.sleep((await limiter.hit(policy, "key")).retry_after)
-    assert (await limiter.hit(policy, "key")).allowed
+    brief = Policy("brief", 1, 0.3)
+    async with asyncio.timeout(60):
+        while (refusal := await limiter.hit(brief, "key")).allowed:
+            """A busy machine may take longer than the window from one to the next."""
+    await asyncio.sleep(refusal.retry_after)
+    assert (await limiter.hit(brief, "key")).allowed
 
 
 async def test_what_is_known_of_refused_keys_is_bounded(shared):
@@ -89,7 +93,7 @@ async def test_what_is_known_of_refused_keys_is_bounded(shared):
 
 
 async def test_every_key_in_redis_expires(shared, redis_server):
-    limiter, policy = RateLimiter(shared), Policy("test", 3, 0.2)
+    limiter, policy = RateLimiter(shared), Policy("test", 3, 3)
     await asyncio.gather(*(limiter.hit(policy, str(number % 7)) for number in range(50)))
     with redis_server.client() as client:
         keys = client.keys()
@@ -231,7 +235,8 @@ async def test_what_has_not_left_when_redis_is_lost_asks_again_later(redis_serve
     await available(redis)
     async with asyncio.timeout(60):
         for key in ("first", "second"):
-            assert (await limiter.hit(POLICY, key)).limit == 100
+            while (await limiter.hit(POLICY, key)).limit != 100:
+                await asyncio.sleep(0.05)
     await redis.close()
 
 
@@ -246,5 +251,7 @@ async def test_a_redis_that_hangs_holds_nobody_up_for_long(redis_server):
     assert time.monotonic() - started < 10  # one after the other would take 20 s
     redis_server.thaw()
     await available(redis)
-    assert (await limiter.hit(POLICY, "key")).limit == 100
+    async with asyncio.timeout(60):
+        while (await limiter.hit(POLICY, "key")).limit != 100:
+            await asyncio.sleep(0.05)
     await redis.close()

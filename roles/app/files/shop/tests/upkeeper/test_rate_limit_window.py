@@ -190,7 +190,8 @@ def test_the_default_clock_goes_on():
     limiter = MemoryLimiter()
     policy = Policy("test", 1, 0.01)
     assert limiter.hit(policy, "key").allowed
-    refused = limiter.hit(policy, "key")
+    while (refused := limiter.hit(policy, "key")).allowed:
+        """A busy machine may take longer than the window from one to the next."""
     time.sleep(refused.retry_after)
     assert limiter.hit(policy, "key").allowed
 
