@@ -46,21 +46,20 @@ def test_a_listed_proxy_says_by_the_proxy_protocol_who_the_client_is(hosts, prox
             assert heard["x-real-ip"] == heard["x-forwarded-for"] == client
 
 
-def module(name, **options):
+def module(kind, **options):
     """Run a module of ours on all hosts, and return what each said."""
     inventory = os.environ["MOLECULE_INVENTORY_FILE"]
     command = ["ansible", "-i", inventory, "load_balancers", "--become", "--module-name"]
-    command += [f"production.fastapi.{name}", "--args", json.dumps({"domain": "edge.example.com", **options})]
+    command += [f"production.fastapi.{kind}", "--args", json.dumps({"domain": "edge.example.com", **options})]
     plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "0"}
-    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(said) for said in SAID.findall(done.stdout)]
 
 
 def test_a_deploy_asks_by_the_proxy_protocol_too(hosts, proxied):
-    """The app of this scenario has no releases, so a header that Nginx sends stands for one."""
-    header = {"release_header": "X-Request-Id"}
-    assert [each["served"] for each in module("verify", path="/", **header)] == [True] * len(hosts)
-    assert [each["first"] for each in module("probe", name="edge", **header)] == ["200"] * len(hosts)
+    assert [each["served"] for each in module("verify", path="/")] == [True] * len(hosts)
+    assert [each["first"] for each in module("probe", name="edge")] == ["200"] * len(hosts)
     for each in module("probe", name="edge", state="stopped"):
         assert each["probe"]["requests"] > 0
         assert each["probe"]["failed"] == 0

@@ -58,10 +58,11 @@ class Server:
 
 @dataclass
 class Tree:
-    """What is read of one nginx.conf and all that it includes; the files of `ours` are left out."""
+    """What is read of one nginx.conf and all that it includes, but for the files of `ours` and those of `folders`."""
 
     root: Path
     ours: set[str]
+    folders: tuple[str, ...] = (OURS,)
     settings: list[dict[str, Any]] = field(default_factory=list)
     servers: list[Server] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
@@ -83,7 +84,7 @@ class Tree:
                 self.settings.append(place | {"name": directive.name, "arguments": list(directive.arguments)})
             if directive.name == "include":
                 for path in included(self.root, *directive.arguments[:1]):
-                    if path not in self.ours and not path.startswith(OURS):
+                    if path not in self.ours and not path.startswith(self.folders):
                         self.read(path, _bytes(self.root / path.lstrip("/")), context)
             elif context == "server":
                 self._note(file, directive)
@@ -122,7 +123,7 @@ def existing(root: Path, status: str) -> dict[str, Any]:
 
 def speaks_proxy_protocol(root: Path, port: int) -> bool:
     """Whether connections to a port of this host's Nginx begin with the PROXY protocol."""
-    tree = Tree(root, set()).read(MAIN, _bytes(root / MAIN.lstrip("/")))
+    tree = Tree(root, set(), folders=()).read(MAIN, _bytes(root / MAIN.lstrip("/")))
     return any(each.proxy_protocol for server in tree.servers for each in server.listens if each.port == port)
 
 

@@ -321,7 +321,8 @@ def test_domains_that_are_no_list_are_refused_elsewhere(read: Read) -> None:
     ],
 )
 def test_a_port_of_the_proxy_protocol(read: Read, tmp_path: Path, listens: str, speaks: bool) -> None:
-    read(**{"sites-enabled/shop.conf": f"server {{\n  {listens}\n}}\n"})
+    main = MAIN.replace("sites-enabled/*", "production.fastapi/http.conf")  # where our sites are
+    read(main=main, **{"production.fastapi/http.conf": f"server {{\n  {listens}\n}}\n"})
     assert speaks_proxy_protocol(tmp_path, 443) is speaks
     assert not speaks_proxy_protocol(tmp_path, 8443)
 
