@@ -58,20 +58,41 @@ def test_workers_that_reach_max_requests_are_replaced_one_at_a_time_by_one_that_
 
 @pytest.mark.every_version
 def test_a_worker_that_is_forked_while_the_master_stops_hears_of_it(start: Start) -> None:
-    """The hook runs in the worker before it has handlers of its own, and returns when the master has told it to go."""
+    """The hook runs in the worker before it has handlers of its own; the worker ends in it when it is told to go."""
     hook = """
 def post_fork(arbiter, worker):
     import signal, time
     if Path(os.environ["APP_TEST_FOLDER"], "stop").exists():
         os.kill(arbiter.pid, signal.SIGTERM)
-        longest = time.monotonic() + 20
-        while signal.SIGTERM not in signal.sigpending() and time.monotonic() < longest:
-            time.sleep(0.02)
+        time.sleep(600)
 """
     gunicorn = start(gunicorn_extra_config=hook, gunicorn_graceful_timeout=600)
     (gunicorn.folder / "stop").touch()
     gunicorn.kill(*gunicorn.workers())
     assert gunicorn.process.wait(timeout=60) == 0
+
+
+@pytest.mark.every_version
+def test_what_a_worker_starts_has_the_signals_as_the_app_left_them(start: Start) -> None:
+    """A program begins with none held back, and a fork of the worker changes neither what it holds nor how it hears."""
+    hook = """
+def post_fork(arbiter, worker):
+    import signal, subprocess
+    def held():
+        return sorted(number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    program = subprocess.check_output(["grep", "SigBlk", "/proc/self/status"], text=True).split()[1]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if child := os.fork():
+        os.waitpid(child, 0)
+        path = Path(os.environ["APP_TEST_FOLDER"], "signals")
+        path.write_text(path.with_name("of-child").read_text() + f" {program} {held()}")
+    else:
+        Path(os.environ["APP_TEST_FOLDER"], "of-child").write_text(f"{held()} {signal.getsignal(signal.SIGINT).name}")
+        os._exit(0)
+"""
+    gunicorn = start(gunicorn_extra_config=hook, gunicorn_workers=1)
+    assert (gunicorn.folder / "signals").read_text() == "['SIGTERM'] SIG_IGN 0000000000000000 ['SIGTERM']"
 
 
 def test_a_worker_that_dies_while_it_starts_holds_nobody_up(start: Start) -> None:

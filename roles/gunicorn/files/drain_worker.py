@@ -17,7 +17,7 @@ What it adds to `uvicorn_worker.UvicornWorker`:
   PRODUCTION_FASTAPI_RELEASE names one.
 - A worker that is told to go accepts until its siblings that are starting have started. One that has reached
   max_requests asks for one worker more, and when that one accepts, the oldest goes; one at a time.
-- A worker that is told to go while it is forked hears of it. Gunicorn would wait its whole graceful_timeout for it.
+- A worker that is told to go while it is forked ends. Gunicorn would wait its whole graceful_timeout for it.
 - A replaced worker that cannot start does not end its healthy siblings; it is tried again.
 - systemd hears each second that a worker is alive, so that `standby` knows when all of them stand still.
 - What the app made while it started is left out of garbage collection, which would go through all of it each time.
@@ -307,17 +307,36 @@ class Siblings:
         return any(pid and Path(f"/proc/{pid}").exists() for pid in self._starting)
 
 
-def hold_signals() -> None:
-    """Hold the signals that end a worker back until it has handlers for them; called by the master before each fork.
+def end_at_once_until_handled() -> None:
+    """Let the signals that end a worker end it from its first moment; called by the master before it forks one.
 
     A process begins with the handlers of the one that forked it, and what those of a master hear in a worker is lost.
     A master that stops tells its workers once, and would wait its whole graceful_timeout for one that has not heard.
+    So the signals wait while the master forks, and then do to the worker what they do while it imports the app.
     """
-    if not hasattr(Arbiter, "hears_again"):
-        # Kept on Gunicorn's class, as a reload reads this file anew. In the worker, `init_signals` ends it.
-        Arbiter.hears_again = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING)
-        os.register_at_fork(after_in_parent=Arbiter.hears_again)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    if hasattr(Arbiter, "ends_at_once"):
+        return
+    Arbiter.ends_at_once = True  # kept on Gunicorn's class, as a reload reads this file anew
+    master = os.getpid()
+    forks = False
+
+    def before() -> None:
+        nonlocal forks
+        forks = os.getpid() == master  # a worker has these hooks too, and its own forks are the app's
+        if forks:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+    def in_master() -> None:
+        if forks:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+    def in_worker() -> None:
+        if forks:
+            for number in ENDING:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+    os.register_at_fork(before=before, after_in_parent=in_master, after_in_child=in_worker)
 
 
 def one_more_at_most(arbiter: Any, new: int, _old: int | None) -> None:
@@ -449,12 +468,7 @@ class DrainWorker(UvicornWorker):
         release = os.environ.get("PRODUCTION_FASTAPI_RELEASE", "")
         if release and self.release_header:
             self.config.headers.append((self.release_header, release))
-        hold_signals()
-
-    def init_signals(self) -> None:
-        """Begin to hear what was held back since before the fork."""
-        super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        end_at_once_until_handled()
 
     @property
     def is_replacement(self) -> bool:
