@@ -141,6 +141,7 @@ async function send(method, path, body, headers = {}) {
 
 async function askOnce(method, path, body, headers) {
   const began = performance.now();
+  const asker = token;
   const result = { what: `${method} ${path}`, status: 0, kind: "failed", worker: "nobody", detail: "There was no answer." };
   try {
     const answer = await send(method, path, body, headers);
@@ -149,7 +150,7 @@ async function askOnce(method, path, body, headers) {
     result.worker = answer.headers.get("X-Answered-By") ?? "Nginx";
     result.attempts = Number(answer.headers.get("X-Attempts") ?? 1);
     result.replayed = answer.headers.has("Idempotency-Replayed");
-    showLimits(answer.headers);
+    if (token === asker) showLimits(answer.headers);  // not those of somebody one was before
   } catch {
     // No answer is a result, too.
   }

@@ -116,6 +116,7 @@ def test_the_page_is_sound_and_drives_the_breaker_round_trip(chromium, shop, siz
     assert (watched.console, watched.failed, watched.refused, watched.foreign) == ([], [], [], [])
 
     watched.button("Payments fail").click()
+    expect(page.locator("#outcome")).to_contain_text("From now on")
     expect(watched.button("Payments fail")).to_have_attribute("aria-pressed", "true")
     watched.button("Check out 5 at once").click()
     expect(page.locator("#outcome")).to_contain_text("0 of 5 answered")
@@ -124,6 +125,7 @@ def test_the_page_is_sound_and_drives_the_breaker_round_trip(chromium, shop, siz
     expect(watched.breaker("warehouse")).to_contain_text("closed")
 
     watched.button("Payments answer").click()
+    expect(page.locator("#outcome")).to_contain_text("From now on")
     expect(watched.button("Payments answer")).to_have_attribute("aria-pressed", "true")
     expect(watched.breaker()).to_contain_text("half-open")
     watched.button("Check out once").click()
@@ -203,11 +205,29 @@ def test_a_member_has_a_wider_limit(chromium, shop):
     limits = watched.page.locator("#limits .limit")
     watched.button("Fetch orders once").click()
     expect(limits).to_contain_text([re.compile(r"anonymous\s+\d+ of 100 left\s+in any 60 s; more in [1-6]?[0-9] s")])
+    expect(watched.page.locator("#outcome")).to_contain_text("Answered in")
     watched.button("a member").click()
     expect(watched.page.locator("#outcome")).to_contain_text("signed in")
     expect(limits).to_have_count(1)  # the one of before is nobody's any more
     watched.button("Fetch orders once").click()
     expect(limits).to_contain_text(["998 of 1000 left"])
+    watched.page.close()
+
+
+def test_an_answer_to_who_one_was_before_shows_no_limit(chromium, shop):
+    watched = Watched(chromium, shop.url, "phone")
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    watched.page.route("**/api/orders/*", hold)
+    watched.button("Fetch orders once").click()
+    watched.button("a member").click()
+    expect(watched.page.locator("#outcome")).to_contain_text("signed in")
+    held[0].continue_()
+    expect(watched.page.locator("#outcome")).to_contain_text("Answered in")
+    expect(watched.page.locator("#limits .limit")).to_have_count(1)
     watched.page.close()
 
 
