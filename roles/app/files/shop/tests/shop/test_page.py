@@ -136,7 +136,8 @@ def test_the_page_is_sound_and_drives_the_breaker_round_trip(chromium, shop, siz
     expect(page.locator("#outcome")).to_contain_text("nothing was paid again")
     page.get_by_text("The last ten as a table").click()
     expect(page.locator("request-plot")).to_contain_text("200, answered, as before")
-    assert not page.locator("request-plot").get_by_text("429").count(), "the round trip fits within the limits"
+    asked = page.locator("request-plot tbody").inner_text()
+    assert "429, " not in asked, f"the round trip does not fit within the limits: {asked}"  # it may have taken 429 ms
 
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     assert all(url.endswith("/api/checkout") for url in watched.refused)
