@@ -19,10 +19,11 @@ Outcome = Literal["refused", "local", "unavailable"]
 class _Group:
     """Hits of one key that leave for Redis together."""
 
-    __slots__ = ("policy", "waiting")
+    __slots__ = ("left_at", "policy", "waiting")
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self.left_at = 0.0
         self.waiting: list[asyncio.Future[Decision | None]] = []
 
 
@@ -104,6 +105,7 @@ class RateLimiter:
     def _send(self, group: _Group, bucket: str) -> None:
         def leave() -> tuple[int, int, int, int]:
             del self._groups[bucket]
+            group.left_at = time.monotonic()
             return (group.policy.limit, *group.policy.microseconds, len(group.waiting))
 
         def arrived(answer: asyncio.Future[Any]) -> None:
@@ -126,10 +128,11 @@ class RateLimiter:
                 left = granted - place - 1
                 hit.set_result(Decision(group.policy, left >= 0, remaining + max(0, left), reset))
         if remaining == 0:
-            # A permit is never given back, so until then Redis could only say the same again.
+            # A permit is never given back, so until then Redis could only say the same again. The wait is counted from
+            # before Redis was asked: an answer that took long must refuse nobody whose permit is free.
             if len(self._free_at) >= self._max_keys:
                 del self._free_at[next(iter(self._free_at))]
-            self._free_at[bucket] = time.monotonic() + reset
+            self._free_at[bucket] = group.left_at + reset
 
     def _without_redis(self, policy: Policy, key: str) -> Decision:
         self._redis.require_start()
