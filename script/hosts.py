@@ -13,6 +13,7 @@ Only Python's standard library and the programs docker and ssh-keygen are used.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -102,10 +103,13 @@ def network(name: str, subnet: str) -> None:
 
 
 def key() -> str:
-    """Return the public half of the key that all test hosts accept; the first call makes it."""
-    if not KEY.exists():
-        KEY.parent.mkdir(exist_ok=True)
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", LABEL, "-f", str(KEY))
+    """Return the public half of the key that all test hosts accept; the first call makes it, and others wait for that."""
+    KEY.parent.mkdir(exist_ok=True)
+    with KEY.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (KEY.exists() and KEY.with_suffix(".pub").exists()):
+            KEY.unlink(missing_ok=True)
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", LABEL, "-f", str(KEY))
     return KEY.with_suffix(".pub").read_text(encoding="ascii")
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_an_image_that_is_there_is_not_built_again(hosts, tmp_path, monkeypatch)
     monkeypatch.setattr(hosts, "build", lambda image: pytest.fail(f"{image} is built"))
     with pytest.raises(KeyError, match="network"):
         hosts.create([{"image": "debian12"}])
+
+
+def test_a_key_is_made_once_however_many_need_it(hosts, tmp_path):
+    hosts.KEY.unlink()  # its public half is left, as after a run that was killed
+    program(
+        tmp_path / "ssh-keygen",
+        f'[ ! -e "{hosts.KEY}" ] || exit 1; echo private >"{hosts.KEY}"; /bin/sleep 0.3; echo public >"{hosts.KEY}.pub"',
+    )
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: hosts.key(), range(4))) == ["public\n"] * 4
 
 
 def test_without_docker_it_says_what_to_install(hosts):
