@@ -103,7 +103,7 @@ def network(name: str, subnet: str) -> None:
 
 
 def key() -> str:
-    """Return the public half of the key that all test hosts accept; the first call makes it, and others wait for that."""
+    """Return the public half of the key that all test hosts accept; the first call makes it, others wait for it."""
     KEY.parent.mkdir(exist_ok=True)
     with KEY.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -168,7 +168,7 @@ def patch(run: Run, given: Given) -> Plan:
 
 
 def patch_todo(run: Run, given: Given) -> Plan:
-    """How many `upgrades` wait on the host, whether it is `wanted` to touch it, and a `line` that says so.
+    """How many `upgrades` wait on the host, and whether it is `wanted` to touch it; `packages` and `line` say so.
 
     `given` has the `machines` of the plan, what apt has `simulated`, and the parameter `reboot`.
     """
@@ -177,8 +177,10 @@ def patch_todo(run: Run, given: Given) -> Plan:
     resumes = any(machine["resumes"] for machine in given["machines"] if machine["host"] == run.host)
     reboots = given["reboot"] == "always" or (given["reboot"] == "auto" and bool(reasons))
     waits = f"; waits for a reboot: {', '.join(reasons)}" if reasons else ""
-    line = f"{upgrades} packages to upgrade{waits}"
-    return Plan({"upgrades": upgrades, "wanted": upgrades > 0 or reboots or resumes, "line": line})
+    packages = "1 package" if upgrades == 1 else f"{upgrades} packages"
+    line = f"{packages} to upgrade{waits}"
+    wanted = upgrades > 0 or reboots or resumes
+    return Plan({"upgrades": upgrades, "packages": packages, "wanted": wanted, "line": line})
 
 
 def patch_end(run: Run, given: Given) -> Plan:

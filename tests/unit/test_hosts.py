@@ -50,7 +50,7 @@ def test_a_key_is_made_once_however_many_need_it(hosts, tmp_path):
     hosts.KEY.unlink()  # its public half is left, as after a run that was killed
     program(
         tmp_path / "ssh-keygen",
-        f'[ ! -e "{hosts.KEY}" ] || exit 1; echo private >"{hosts.KEY}"; /bin/sleep 0.3; echo public >"{hosts.KEY}.pub"',
+        f"set -eu; key={hosts.KEY}; [ ! -e $key ]; echo private >$key; /bin/sleep 0.3; echo public >$key.pub",
     )
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: hosts.key(), range(4))) == ["public\n"] * 4

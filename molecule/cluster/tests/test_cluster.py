@@ -336,7 +336,7 @@ def test_servers_are_upgraded_and_rebooted_and_nothing_is_lost(edition):
     assert deploy.returncode != 0
     assert "deploys hello (an upgrade of the system)" in deploy.text
     assert not lock.exists
-    assert "1 packages upgraded, rebooted (/run/reboot-required)" in result.text
+    assert "1 package upgraded, rebooted (/run/reboot-required)" in result.text
     installed = on(host("pf-app1"), "dpkg-query --show --showformat='${Package} ${Version}\n' pf-held pf-patched")
     assert installed.split("\n")[:2] == ["pf-held 1", "pf-patched 2"]
     assert [name for name, then in before.items() if started(name) == then] == []

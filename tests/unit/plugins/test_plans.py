@@ -32,6 +32,7 @@ MACHINES = [{"host": "app1", "drains": ["app1"], "resumes": []}, {"host": "app2"
     ("simulated", "reboot", "reasons", "resumes", "expected"),
     [
         ([], "auto", [], [], (False, "0 packages to upgrade")),
+        (["Inst a", "Conf a"], "never", [], [], (True, "1 package to upgrade")),
         (["Inst a", "Conf a", "Inst b"], "never", [], [], (True, "2 packages to upgrade")),
         ([], "auto", ["a kernel"], [], (True, "0 packages to upgrade; waits for a reboot: a kernel")),
         ([], "never", ["a kernel"], [], (False, "0 packages to upgrade; waits for a reboot: a kernel")),
@@ -50,7 +51,7 @@ def test_a_machine_is_upgraded_for_a_package_a_reboot_or_to_go_on(
 
 def test_an_upgrade_that_stopped_says_what_is_done_left_and_drained() -> None:
     hostvars: dict[str, dict[str, Any]] = {
-        "app1": {"__patch_todo": True, "__patch_done": "1 packages upgraded"},
+        "app1": {"__patch_todo": True, "__patch_done": "1 package upgraded"},
         "app2": {"__patch_todo": True, "__patch_done": ""},
         "lb1": {"__fastapi_host": {"drained": {"app2": {"by": "patch"}, "app9": {"by": "drain"}}}},
     }
