@@ -176,11 +176,13 @@ class CircuitBreaker:
         return microseconds((self._clock or time.monotonic)())
 
     async def _ask(self, script: Script, *arguments: Argument) -> tuple[bool, State, int]:
-        clock = "" if self._clock is None else self._now()
+        asked = self._now()
+        clock = "" if self._clock is None else asked
         done, state, generation, remaining = await self._redis.run(
             script, [self._key], [clock, *self._times, *arguments]
         )
-        self._local.adopt(STATES[state], generation, self._now() + remaining)
+        # Counted from before Redis was asked: an answer that took long must not keep anybody out when Redis would not.
+        self._local.adopt(STATES[state], generation, asked + remaining)
         return bool(done), STATES[state], generation
 
     async def _acquire(self) -> Call | None:
