@@ -10,6 +10,7 @@ const text = (element, value) => {
 };
 
 let token = "";
+let wanted = "anonymous";  // who one asked to be last; the answer to an earlier wish changes nothing
 
 // The parts that the state has: build, breakers, dependencies and simulator.
 
@@ -207,23 +208,30 @@ async function lock(seconds) {
 
 // Whoever one is now has limits of their own.
 async function showOwnLimits() {
+  const asker = token;
   const answer = await send("GET", "/api/status");
-  if (!answer.ok) return;
+  if (!answer.ok || token !== asker) return;
   limits.replaceChildren();
   (await answer.json()).limits.forEach(showLimit);
 }
 
 async function setIdentity(identity) {
   token = "";
+  wanted = identity;
   if (identity === "member") {
     const answer = await send("POST", "/api/session");
     const content = await answer.json();
-    if (!answer.ok) return text(outcome, content.detail);
+    if (wanted !== identity) return;
+    if (!answer.ok) {
+      text(outcome, content.detail);
+      return;
+    }
     token = content.token;
   }
   press("identity", identity);
   await showOwnLimits();
-  return text(outcome, identity === "member" ? "You are signed in: a wider limit is yours." : "You are signed out.");
+  if (wanted !== identity) return;
+  text(outcome, identity === "member" ? "You are signed in: a wider limit is yours." : "You are signed out.");
 }
 
 async function act(button) {

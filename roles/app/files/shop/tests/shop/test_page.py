@@ -101,6 +101,16 @@ class Watched:
     def breaker(self, name="payments"):
         return self.page.locator(f"#breakers [data-name={name}]")
 
+    def hold(self, pattern):
+        """Requests like this wait, in the list that is returned, until they are told to continue."""
+        held = []
+
+        def wait(route):
+            held.append(route)
+
+        self.page.route(pattern, wait)
+        return held
+
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_is_sound_and_drives_the_breaker_round_trip(chromium, shop, size):
@@ -217,18 +227,28 @@ def test_a_member_has_a_wider_limit(chromium, shop):
 
 def test_an_answer_to_who_one_was_before_shows_no_limit(chromium, shop):
     watched = Watched(chromium, shop.url, "phone")
-    held = []
-
-    def hold(route):
-        held.append(route)
-
-    watched.page.route("**/api/orders/*", hold)
+    held = watched.hold("**/api/orders/*")
     watched.button("Fetch orders once").click()
     watched.button("a member").click()
     expect(watched.page.locator("#outcome")).to_contain_text("signed in")
     held[0].continue_()
     expect(watched.page.locator("#outcome")).to_contain_text("Answered in")
     expect(watched.page.locator("#limits .limit")).to_have_count(1)
+    watched.page.close()
+
+
+def test_who_one_asked_to_be_last_is_who_one_is(chromium, shop):
+    watched = Watched(chromium, shop.url, "phone")
+    held = watched.hold("**/api/session")
+    watched.button("a member").click()
+    watched.button("anonymous").click()
+    expect(watched.page.locator("#outcome")).to_contain_text("signed out")
+    with watched.page.expect_response("**/api/session"):
+        held[0].continue_()
+    watched.button("Fetch orders once").click()
+    expect(watched.page.locator("#outcome")).to_contain_text("Answered in")
+    expect(watched.button("anonymous")).to_have_attribute("aria-pressed", "true")
+    expect(watched.page.locator("#limits .limit")).to_contain_text([re.compile(r"anonymous")])
     watched.page.close()
 
 
