@@ -181,7 +181,7 @@ class CircuitBreaker:
         done, state, generation, remaining = await self._redis.run(
             script, [self._key], [clock, *self._times, *arguments]
         )
-        # Counted from before Redis was asked: an answer that took long must not keep anybody out when Redis would not.
+        # Counted from before Redis was asked, so a slow answer rejects no call that Redis would admit.
         self._local.adopt(STATES[state], generation, asked + remaining)
         return bool(done), STATES[state], generation
 

@@ -129,7 +129,7 @@ class RateLimiter:
                 hit.set_result(Decision(group.policy, left >= 0, remaining + max(0, left), reset))
         if remaining == 0:
             # A permit is never given back, so until then Redis could only say the same again. The wait is counted from
-            # before Redis was asked: an answer that took long must refuse nobody whose permit is free.
+            # before Redis was asked, so a slow answer refuses nobody whose permit is free.
             if len(self._free_at) >= self._max_keys:
                 del self._free_at[next(iter(self._free_at))]
             self._free_at[bucket] = group.left_at + reset

@@ -10,7 +10,7 @@ const text = (element, value) => {
 };
 
 let token = "";
-let wanted = "anonymous";  // who one asked to be last; the answer to an earlier wish changes nothing
+let wanted = "anonymous";  // the identity that was clicked last; the answer to an earlier click changes nothing
 
 // The parts that the state has: build, breakers, dependencies and simulator.
 

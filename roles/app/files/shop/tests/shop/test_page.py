@@ -237,7 +237,7 @@ def test_an_answer_to_who_one_was_before_shows_no_limit(chromium, shop):
     watched.page.close()
 
 
-def test_who_one_asked_to_be_last_is_who_one_is(chromium, shop):
+def test_the_identity_that_was_clicked_last_counts(chromium, shop):
     watched = Watched(chromium, shop.url, "phone")
     held = watched.hold("**/api/session")
     watched.button("a member").click()

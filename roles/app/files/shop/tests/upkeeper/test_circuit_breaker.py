@@ -297,30 +297,17 @@ async def test_what_one_process_learns_the_others_know(shared, redis_server, clo
     await other_redis.close()
 
 
-async def test_an_answer_that_took_long_keeps_nobody_out(redis_server, monkeypatch):
-    shared, policy = SharedRedis(redis_server.url, timeout=60), BreakerPolicy(failures=1, recovery_time=0.3)
-    await shared.start()
-    ask = shared._round_trip
-
-    async def refusals_come_when_they_are_over(batch):
-        answers = await ask(batch)
-        for done, _state, _generation, remaining in answers:
-            if not done and remaining:
-                await asyncio.sleep(remaining / 1_000_000 + 0.01)
-        return answers
-
-    monkeypatch.setattr(shared, "_round_trip", refusals_come_when_they_are_over)
-    refused = False
+async def test_a_slow_answer_rejects_no_call_that_redis_would_admit(slow_to_refuse):
+    policy, rejected = BreakerPolicy(failures=1, recovery_time=0.3), False
     async with asyncio.timeout(60):
-        while not refused:  # a busy machine may take longer than it is open from one call to the next
-            await fail(CircuitBreaker("bank", policy, shared))
-            breaker = CircuitBreaker("bank", policy, shared)
+        while not rejected:  # a busy machine may take longer than it is open from one call to the next
+            await fail(CircuitBreaker("bank", policy, slow_to_refuse))
+            breaker = CircuitBreaker("bank", policy, slow_to_refuse)
             try:
                 await succeed(breaker)
             except CircuitOpen:
-                refused = True
+                rejected = True
     await succeed(breaker)
-    await shared.close()
 
 
 async def test_without_redis_it_goes_on_from_the_last_known_state_and_comes_back(redis_server, clock):
